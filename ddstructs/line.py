@@ -1,0 +1,92 @@
+"""A memory on a line: values lie side by side, and pushes, pops and reads happen at its two ends."""
+
+from __future__ import annotations
+
+from abc import ABC
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ddstructs import ops
+from ddstructs.memory import Action, Contents, Memory
+from ddstructs.ops import Layout, LineState, Slots, strength_dtype
+
+__all__ = ["LineMemory", "compact"]
+
+
+class LineMemory(Memory[LineState], ABC):
+    """What stack, queue and deque share: everything but the ends at which they push, pop and read.
+
+    Args:
+        width: Size of one value, 1 or more.
+
+    Attributes:
+        layout: The heads, each with the end where it pushes and the end where it takes.
+    """
+
+    layout: ClassVar[Layout]
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        if not isinstance(width, int) or isinstance(width, bool):
+            raise TypeError(f"width is {width!r}, but the size of a value is an int")
+        if width < 1:
+            raise ValueError(f"width is {width}, but a value has at least one element")
+        self.width = width
+        self.heads = len(self.layout)
+
+    def initial_state(
+        self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> LineState:
+        values = torch.zeros(batch_size, 0, self.width, device=device, dtype=dtype)
+        return Slots(values, values.new_zeros(batch_size, 0, dtype=strength_dtype(values.dtype)))
+
+    def step(self, action: Action, state: LineState) -> tuple[Tensor, LineState]:
+        self.check(action)
+        return ops.step(self.layout, self._fit(action, state), state)
+
+    def forward(self, actions: Action, state: LineState | None = None) -> tuple[Tensor, LineState]:
+        self.check(actions, time=True)
+        if state is None:
+            value = actions.value
+            state = self.initial_state(len(value), device=value.device, dtype=value.dtype)
+        return ops.scan(self.layout, self._fit(actions, state), state)
+
+    def contents(self, state: LineState) -> Contents:
+        slots = state.slots()
+        return compact(Contents(slots.values, slots.strengths))
+
+    def extra_repr(self) -> str:
+        return str(self.width)
+
+    def _fit(self, action: Action, state: LineState) -> Action:
+        """Refuse an action that does not fit the state; under autocast, cast it to the dtypes of the state."""
+        kind, value = type(self).__name__, action.value
+        if not isinstance(state, LineState):
+            raise TypeError(f"state is a {type(state).__name__}, but a {kind} steps from its own initial_state")
+        origin = state.origin
+        if len(value) != len(origin):
+            raise ValueError(f"value has batch {len(value)}, but the state of this {kind} has batch {len(origin)}")
+        if origin.shape[-1] != self.width:
+            raise ValueError(f"state holds width {origin.shape[-1]}, but this {kind} stores width {self.width}")
+        if value.device != origin.device:
+            raise ValueError(f"value is on {value.device}, but the state is on {origin.device}: use state.to(device)")
+        if value.dtype != origin.dtype and not torch.is_autocast_enabled(value.device.type):
+            raise TypeError(f"value is {value.dtype}, but the state holds {origin.dtype}: use state.to(dtype=...)")
+        strength = strength_dtype(origin.dtype)
+        return Action(action.push.to(strength), action.pop.to(strength), value.to(origin.dtype))
+
+
+def compact(contents: Contents) -> Contents:
+    """Leave the dead slots out: live ones first, in their order, padded with zeros to the longest row.
+
+    Args:
+        contents: Values `(batch, slots, width)` and strengths `(batch, slots)`, dead slots anywhere.
+    """
+    live = contents.strengths > 0
+    slots = int(live.sum(dim=1).max()) if live.numel() else 0
+    order = live.logical_not().sort(dim=1, stable=True).indices[:, :slots]
+    strengths = contents.strengths.gather(1, order)
+    values = contents.values.gather(1, order[..., None].expand(-1, -1, contents.values.shape[-1]))
+    return Contents(torch.where((strengths > 0)[..., None], values, 0), strengths)
