@@ -1,0 +1,60 @@
+"""Checkpoints as data: weights and plain settings, and nothing that runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import nn
+
+from ddstructs.errors import InputError
+from ddstructs.spec import check
+
+__all__ = ["TASK", "load_weights", "read", "task_name"]
+
+TASK = "ddstructs_task"
+"""Where a checkpoint says for which task its controller was trained, as a class path with arguments."""
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint of a controller, onto the CPU. Nothing in it is executed, and no class it names is imported.
+
+    Raises:
+        InputError: If the file is missing, damaged, not a checkpoint of a controller, holds more than weights and
+            plain data, or names a class that is not one of ddstructs, torch.nn, or a registered plugin.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"there is no checkpoint at {path}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise InputError(
+            f"{path} is refused: it is no checkpoint, or holds more than weights and plain data, which could run code"
+        ) from error
+    except (RuntimeError, EOFError, KeyError, ValueError) as error:
+        raise InputError(f"{path} is damaged or cut short: it cannot be read as a checkpoint") from error
+    if not (isinstance(content, dict) and {"state_dict", "hyper_parameters", TASK} <= content.keys()):
+        raise InputError(f"{path} is not a checkpoint of a ddstructs controller")
+    check(content["hyper_parameters"])
+    check(content[TASK])
+    return content
+
+
+def load_weights(model: nn.Module, content: dict[str, Any], path: str | Path) -> None:
+    """Put the weights of a checkpoint into a model.
+
+    Raises:
+        InputError: If they do not fit.
+    """
+    try:
+        model.load_state_dict(content["state_dict"])
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"the weights in {path} do not fit the model it describes: {reason[:200]}") from error
+
+
+def task_name(content: dict[str, Any]) -> str:
+    """The class name of the task for which the controller in a checkpoint was trained."""
+    return str(content[TASK]["class_path"]).rpartition(".")[2]

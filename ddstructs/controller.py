@@ -1,0 +1,272 @@
+"""The LightningModule that learns to transduce with any memory, any cell and any task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torchmetrics import MeanMetric, Metric
+
+from ddstructs.checkpoint import TASK, load_weights, read, task_name
+from ddstructs.errors import InputError
+from ddstructs.memory import Memory
+from ddstructs.metrics import CoarseAccuracy, FineAccuracy
+from ddstructs.rnn import MemoryRNN
+from ddstructs.spec import build, describe
+from ddstructs.tasks.batch import IGNORE, SEPARATOR, Batch
+from ddstructs.tasks.task import Task
+
+__all__ = ["Controller"]
+
+
+class Controller(LightningModule):
+    """A transducer: symbols are embedded, a `MemoryRNN` runs over them, and a linear layer names the next symbol.
+
+    Trained with teacher forcing; the loss is the cross entropy of the target symbols and the end symbol. `predict`
+    decodes greedily, feeding the controller its own output. Up to the first error greedy decoding sees the very
+    symbols of the target, so both accuracies are exact from one teacher-forced pass, and validation and test use that.
+
+    Logged for train, val and test: `loss`, `coarse` and `fine` accuracy (see `ddstructs.metrics`), and
+    `push_distance` and `pop_distance`, the mean distance of push and pop from {0, 1}.
+
+    Args:
+        memory: The memory.
+        input_symbols: Number of input symbols, `task.input_symbols`.
+        output_symbols: Number of output symbols, `task.output_symbols`. The last is the end; the others, when fed back,
+            are the last of the input symbols.
+        cell: Cell of the recurrent network, by name, or any module that `MemoryRNN` takes.
+        hidden_size: Size of the hidden state.
+        embedding_size: Size of an embedded symbol.
+        push_bias: Bias of push at the start; one number, or one a head.
+        pop_bias: Bias of pop at the start; one number, or one a head.
+        value_skip: Whether the input also feeds the value.
+        read_skip: Whether the read also feeds the output.
+        learn_initial: Whether the first hidden state is a parameter.
+        hard: Whether push and pop are rounded to 0 or 1.
+        learning_rate: Rate of Adam.
+        decay_steps: Updates over which the rate falls in a line to a twentieth, and stays there; it does not fall if
+            not given.
+        clip: Largest norm of the gradient, if the trainer does not say.
+
+    Example:
+        >>> from ddstructs import Controller, Stack
+        >>> from ddstructs.tasks import Reversal
+        >>> task = Reversal()
+        >>> model = Controller(Stack(64), task.input_symbols, task.output_symbols)
+        >>> model.rnn.memory
+        Stack(64)
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        input_symbols: int,
+        output_symbols: int,
+        cell: Literal["rnn", "lstm", "gru"] | nn.Module = "rnn",
+        hidden_size: int = 64,
+        embedding_size: int = 64,
+        push_bias: float | Sequence[float] = 0.0,
+        pop_bias: float | Sequence[float] = -1.0,
+        value_skip: bool = True,
+        read_skip: bool = True,
+        learn_initial: bool = True,
+        hard: bool = False,
+        learning_rate: float = 5e-3,
+        decay_steps: int | None = None,
+        clip: float = 1.0,
+    ) -> None:
+        super().__init__()
+        settings: dict[str, Any] = {
+            "memory": describe(memory),
+            "input_symbols": input_symbols,
+            "output_symbols": output_symbols,
+            "cell": cell if isinstance(cell, str) else describe(cell),
+            "hidden_size": hidden_size,
+            "embedding_size": embedding_size,
+            "push_bias": push_bias if isinstance(push_bias, float | int) else list(push_bias),
+            "pop_bias": pop_bias if isinstance(pop_bias, float | int) else list(pop_bias),
+            "value_skip": value_skip,
+            "read_skip": read_skip,
+            "learn_initial": learn_initial,
+            "hard": hard,
+            "learning_rate": learning_rate,
+            "decay_steps": decay_steps,
+            "clip": clip,
+        }
+        self.save_hyperparameters(settings)
+        self.input_symbols = input_symbols
+        self.output_symbols = output_symbols
+        self.learning_rate = learning_rate
+        self.decay_steps = decay_steps
+        self.clip = clip
+        self.embed = nn.Embedding(input_symbols, embedding_size)
+        self.rnn = MemoryRNN(
+            embedding_size,
+            hidden_size,
+            memory,
+            cell,
+            batch_first=True,
+            push_bias=push_bias,
+            pop_bias=pop_bias,
+            value_skip=value_skip,
+            read_skip=read_skip,
+            learn_initial=learn_initial,
+            hard=hard,
+        )
+        self.classify = nn.Linear(hidden_size, output_symbols)
+        self.scores = nn.ModuleDict({f"{split}_": self._new_scores() for split in ("train", "val", "test")})
+        self._first_batch = True
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Scores of the symbol that comes after each step.
+
+        Args:
+            inputs: Input symbols, shape `(batch, time)`, int64.
+
+        Returns:
+            Logits, shape `(batch, time, output_symbols)`.
+        """
+        logits: Tensor = self.classify(self.rnn.unroll(self.embed(inputs)).output)
+        return logits
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        loss, output = self._score("train", batch)
+        right = (output == batch.targets)[batch.targets != IGNORE].float().mean()
+        return {"loss": loss, "accuracy": right}
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        task = self._task()
+        if task is not None and not task.stages.done:
+            task.observe(float(self.trainer.strategy.reduce(outputs["accuracy"], reduce_op="mean")))
+            self.log("longest_source", task.stages.stage, prog_bar=True, rank_zero_only=True)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._score("val", batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._score("test", batch)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        return self.decode(batch)
+
+    @torch.no_grad()
+    def decode(self, batch: Batch, limit: int | None = None) -> Tensor:
+        """Decode greedily: read the source, then answer, each answer being the next input, until the end symbol.
+
+        Args:
+            batch: Sequences; of the targets only their places are used, for a task that answers while it reads.
+            limit: Most symbols after the separator; twice the longest source and one more if not given.
+
+        Returns:
+            Output symbols, the end symbol included, shape `(batch, symbols)`; -100 is padding.
+        """
+        inputs, targets, _ = batch
+        prompt = (inputs == SEPARATOR).int().argmax(dim=1) + 1
+        longest = int(prompt.max())
+        run = self.rnn.unroll(self.embed(inputs[:, :longest]), lengths=prompt)
+        answers = self.classify(run.output).argmax(dim=-1)
+        reading = torch.arange(longest, device=inputs.device) < prompt[:, None] - 1
+        early = torch.where(reading & (targets[:, :longest] != IGNORE), answers, IGNORE)
+        symbol, state = answers.gather(1, prompt[:, None] - 1), run.state
+        end, first = self.output_symbols - 1, self.input_symbols - (self.output_symbols - 1)
+        decoded, going = [symbol], symbol != end
+        for _ in range((2 * longest if limit is None else limit) - 1):
+            if not going.any():
+                break
+            fed = torch.where(going, symbol + first, 0)
+            output, _, _, state = self.rnn.unroll(self.embed(fed), state)
+            symbol = torch.where(going, self.classify(output).argmax(dim=-1), IGNORE)
+            decoded.append(symbol)
+            going = going & (symbol != end)
+        return torch.cat([early, *decoded], dim=1)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
+        if self.decay_steps is None:
+            return optimizer
+        schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.05, self.decay_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        clip = self.clip if gradient_clip_val is None else gradient_clip_val
+        self.clip_gradients(optimizer, clip, gradient_clip_algorithm)
+
+    def on_fit_start(self) -> None:
+        self._first_batch = True
+
+    on_validation_start = on_test_start = on_fit_start
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        task = self._task()
+        if task is not None:
+            checkpoint[TASK] = describe(task)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        task = self._task()
+        if task is not None and TASK in checkpoint and task_name(checkpoint) != type(task).__name__:
+            raise InputError(
+                f"the checkpoint is of the task {task_name(checkpoint)}, but the data is {type(task).__name__}"
+            )
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]  # Lightning's is not a plain class method
+        cls, checkpoint_path: str | Path, map_location: torch.device | str | None = None, **settings: Any
+    ) -> Controller:
+        """Build the controller that a checkpoint describes, with its weights.
+
+        Nothing in the file is executed, and only classes of ddstructs, torch.nn and registered plugins are built.
+
+        Args:
+            checkpoint_path: The file.
+            map_location: Where the weights go; the CPU if not given.
+            settings: Arguments of the constructor that replace those of the checkpoint, such as `hard=True`.
+
+        Raises:
+            InputError: If the file is missing, damaged, not a checkpoint of a controller, or names another class.
+        """
+        checkpoint = read(checkpoint_path)
+        model = cls(**{name: build(value) for name, value in (checkpoint["hyper_parameters"] | settings).items()})
+        load_weights(model, checkpoint, checkpoint_path)
+        return model.to(map_location or "cpu")
+
+    def _task(self) -> Task | None:
+        datamodule = getattr(self._trainer, "datamodule", None)
+        return datamodule if isinstance(datamodule, Task) else None
+
+    def _score(self, split: str, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The loss of a batch and the symbols put out where some were asked for; both are logged."""
+        self.rnn.memory.validate = self._first_batch
+        run = self.rnn.unroll(self.embed(batch.inputs))
+        self.rnn.memory.validate = self._first_batch = False
+        logits = self.classify(run.output)
+        asked = batch.targets != IGNORE
+        loss = cross_entropy(logits[asked], batch.targets[asked])
+        output = torch.where(asked, logits.argmax(dim=-1), IGNORE)
+        scores = cast(nn.ModuleDict, self.scores[f"{split}_"])
+        scores["loss"].update(loss.detach(), asked.sum())
+        scores["coarse"].update(output, batch.targets)
+        scores["fine"].update(output, batch.targets)
+        if self.rnn.memory.heads:
+            real = torch.arange(asked.shape[1], device=asked.device) < batch.lengths[:, None]
+            for name, signal in (("push", run.actions.push), ("pop", run.actions.pop)):
+                scores[f"{name}_distance"].update((signal - signal.round()).detach().abs()[real])
+        for name, metric in scores.items():
+            self.log(f"{split}_{name}", cast(Metric, metric), on_step=False, on_epoch=True, prog_bar=name == "coarse")
+        return loss, output
+
+    def _new_scores(self) -> nn.ModuleDict:
+        metrics = {"loss": MeanMetric(), "coarse": CoarseAccuracy(), "fine": FineAccuracy()}
+        if self.rnn.memory.heads:
+            metrics |= {"push_distance": MeanMetric(), "pop_distance": MeanMetric()}
+        return nn.ModuleDict(metrics)

@@ -1,0 +1,117 @@
+"""The two accuracies of the paper: whole sequences, and what comes before the first error."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+__all__ = ["CoarseAccuracy", "FineAccuracy"]
+
+PADDING = -100
+
+
+def correct_prefix(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """For each row, how many symbols are right before the first error, and the lengths of output and target."""
+    if output.dim() != 2 or target.dim() != 2 or len(output) != len(target):
+        raise ValueError(
+            f"output and target have shapes {tuple(output.shape)} and {tuple(target.shape)}, "
+            "but (batch, time) was expected, with one batch"
+        )
+    output, output_lengths = _left_align(output)
+    target, target_lengths = _left_align(target)
+    shared = min(output.shape[1], target.shape[1])
+    right = (output[:, :shared] == target[:, :shared]) & (target[:, :shared] != PADDING)
+    return right.cumprod(dim=1).sum(dim=1), output_lengths, target_lengths
+
+
+def _left_align(symbols: Tensor) -> tuple[Tensor, Tensor]:
+    """Move the padding, wherever it is, behind the symbols of its row; and count the symbols."""
+    real = symbols != PADDING
+    order = real.logical_not().sort(dim=1, stable=True).indices
+    return symbols.gather(1, order), real.sum(dim=1)
+
+
+class SequenceAccuracy(Metric):
+    """A mean over sequences."""
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+    total: Tensor
+    count: Tensor
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
+
+    def compute(self) -> Tensor:
+        return self.total / self.count
+
+    def score(self, output: Tensor, target: Tensor) -> Tensor:
+        """The score of each row, shape `(batch,)`, in [0, 1]."""
+        raise NotImplementedError
+
+    def update(self, output: Tensor, target: Tensor) -> None:
+        """Take note of a batch.
+
+        Args:
+            output: Symbols the model gave, shape `(batch, time)`, int64; -100 is padding, wherever it stands.
+            target: Symbols expected, the end symbol included, in the same form; the time may differ.
+
+        Raises:
+            ValueError: If the shapes do not fit.
+        """
+        score = self.score(output, target)
+        self.total += score.sum()
+        self.count += len(score)
+
+
+@final
+class CoarseAccuracy(SequenceAccuracy):
+    """The share of sequences that are right as a whole: no symbol wrong, none missing, none too many.
+
+    Args:
+        kwargs: Settings of every torchmetrics metric.
+
+    Reference:
+        Grefenstette, Hermann, Suleyman & Blunsom 2015, *Learning to Transduce with Unbounded Memory*, section 4.3.
+
+    Example:
+        >>> import torch
+        >>> from ddstructs.metrics import CoarseAccuracy
+        >>> coarse = CoarseAccuracy()
+        >>> coarse(torch.tensor([[1, 2, 3], [1, 9, 3]]), torch.tensor([[1, 2, 3], [1, 2, 3]]))
+        tensor(0.5000)
+    """
+
+    def score(self, output: Tensor, target: Tensor) -> Tensor:
+        prefix, output_lengths, target_lengths = correct_prefix(output, target)
+        return ((prefix == target_lengths) & (output_lengths == target_lengths)).float()
+
+
+@final
+class FineAccuracy(SequenceAccuracy):
+    """The share of a target that comes out right before the first error, averaged over the sequences.
+
+    Args:
+        kwargs: Settings of every torchmetrics metric.
+
+    Reference:
+        Grefenstette, Hermann, Suleyman & Blunsom 2015, *Learning to Transduce with Unbounded Memory*, section 4.3.
+
+    Example:
+        >>> import torch
+        >>> from ddstructs.metrics import FineAccuracy
+        >>> fine = FineAccuracy()
+        >>> fine(torch.tensor([[1, 2, 3, 4], [1, 9, 3, 4]]), torch.tensor([[1, 2, 3, 4], [1, 2, 3, 4]]))
+        tensor(0.6250)
+    """
+
+    def score(self, output: Tensor, target: Tensor) -> Tensor:
+        prefix, output_lengths, target_lengths = correct_prefix(output, target)
+        empty = target_lengths == 0
+        return torch.where(empty, output_lengths == 0, prefix / target_lengths.clamp(min=1)).float()

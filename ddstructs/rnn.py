@@ -1,0 +1,291 @@
+"""A recurrent network that works a memory, with the habits of `nn.LSTM`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from ddstructs.memory import Action, Memory, State, harden
+
+__all__ = ["CELLS", "MemoryRNN", "RNNState", "Unrolled"]
+
+CELLS: dict[str, type[nn.RNNCell] | type[nn.LSTMCell] | type[nn.GRUCell]] = {
+    "rnn": nn.RNNCell,
+    "lstm": nn.LSTMCell,
+    "gru": nn.GRUCell,
+}
+"""The cells that have a name."""
+
+
+@dataclass(frozen=True)
+class RNNState(State):
+    """What a `MemoryRNN` carries from one step to the next; H_t in the paper.
+
+    Attributes:
+        hidden: State of the cell, the output first: one or more tensors of shape `(batch, hidden_size)`.
+        read: Last read, shape `(batch, heads, width)`.
+        memory: State of the memory.
+    """
+
+    hidden: tuple[Tensor, ...]
+    read: Tensor
+    memory: State
+
+
+class Unrolled(NamedTuple):
+    """All that happened in a sequence, batch first.
+
+    Attributes:
+        output: Shape `(batch, time, hidden_size)`; o_t in the paper.
+        actions: What the memory was told in each step.
+        reads: What it answered, shape `(batch, time, heads, width)`.
+        state: The state after the last step of each row.
+    """
+
+    output: Tensor
+    actions: Action
+    reads: Tensor
+    state: RNNState
+
+
+class MemoryRNN(nn.Module):
+    r"""A recurrent controller around any memory.
+
+    The last read joins the input of the cell, and the cell's output $h_t$ works the memory:
+
+    $$ h_t = \mathrm{cell}([x_t; r_{t-1}], h_{t-1}) \qquad d_t = \sigma(W_d h_t + b_d) \qquad u_t = \sigma(W_u h_t + b_u) $$
+
+    $$ v_t = \tanh(W_v h_t + b_v + U_v x_t) \qquad o_t = \tanh(W_o h_t + b_o) + U_o r_t $$
+
+    The two terms in $U$ are skips that make learning faster and surer; with `value_skip=False, read_skip=False` the
+    equations are those of the paper.
+
+    Args:
+        input_size: Size of one input.
+        hidden_size: Size of the cell's output and of this network's.
+        memory: What to work; `NoMemory()` gives the bare cell with the paper's output layer.
+        cell: `"rnn"`, `"lstm"`, `"gru"`, or a module that is called as `cell(input, hidden)`, like `nn.GRUCell`, and
+            has `input_size` (this `input_size` and `heads * width` more) and `hidden_size`. One with several tensors
+            for a state, its output first, says how many in `num_states`, and takes and returns a tuple of them.
+        batch_first: Whether `x` and the output are `(batch, time, ...)` rather than `(time, batch, ...)`.
+        push_bias: b_d at the start; one number, or one a head.
+        pop_bias: b_u at the start; one number, or one a head. Popping little at first is what lets it learn.
+        value_skip: Whether the input also feeds the value.
+        read_skip: Whether the read of the same step also feeds the output.
+        learn_initial: Whether the first hidden state is a parameter, as in the paper, rather than zero.
+        hard: Whether push and pop are rounded to 0 or 1; see `harden`.
+        device: Where the parameters live.
+        dtype: Floating-point type of the parameters.
+
+    Raises:
+        ValueError: If the cell is unknown or of the wrong size, or if a bias is not one a head.
+
+    Reference:
+        Grefenstette, Hermann, Suleyman & Blunsom 2015, *Learning to Transduce with Unbounded Memory*, section 3.3.
+
+    Example:
+        >>> import torch
+        >>> from ddstructs import MemoryRNN, Stack
+        >>> rnn = MemoryRNN(input_size=8, hidden_size=32, memory=Stack(16), batch_first=True)
+        >>> output, state = rnn(torch.randn(4, 10, 8))
+        >>> output.shape
+        torch.Size([4, 10, 32])
+        >>> output, state = rnn(torch.randn(4, 5, 8), state.detach())  # truncated backpropagation through time
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        memory: Memory,
+        cell: str | nn.Module = "rnn",
+        *,
+        batch_first: bool = False,
+        push_bias: float | Sequence[float] = 0.0,
+        pop_bias: float | Sequence[float] = -1.0,
+        value_skip: bool = True,
+        read_skip: bool = True,
+        learn_initial: bool = True,
+        hard: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        heads, read_size = memory.heads, memory.heads * memory.width
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.memory = memory
+        self.batch_first = batch_first
+        self.hard = hard
+        self.cell = _build_cell(cell, input_size + read_size, hidden_size, device, dtype)
+        self.num_states = 2 if isinstance(self.cell, nn.LSTMCell) else int(getattr(self.cell, "num_states", 1))
+        initial = torch.zeros(self.num_states, hidden_size, device=device, dtype=dtype)
+        self.initial = nn.Parameter(initial) if learn_initial else None
+        self.act = _linear(hidden_size, 2 * heads + read_size, True, device, dtype)  # W_d, W_u and W_v, in this order
+        self.value_skip = _linear(input_size, read_size, False, device, dtype) if value_skip else None
+        self.out = _linear(hidden_size, hidden_size, True, device, dtype)
+        self.read_skip = _linear(read_size, hidden_size, False, device, dtype) if read_skip else None
+        with torch.no_grad():
+            self.act.bias[:heads] = _bias("push_bias", push_bias, memory)
+            self.act.bias[heads : 2 * heads] = _bias("pop_bias", pop_bias, memory)
+
+    def forward(
+        self, x: Tensor | PackedSequence, state: RNNState | None = None, lengths: Tensor | Sequence[int] | None = None
+    ) -> tuple[Tensor | PackedSequence, RNNState]:
+        """Run over a sequence, as `nn.LSTM` does.
+
+        Args:
+            x: Inputs, shape `(time, batch, input_size)`, or `(batch, time, input_size)` if `batch_first`, or
+                `(time, input_size)` for a batch of one without its axis, or a `PackedSequence`.
+            state: The state to go on from; the initial one if not given.
+            lengths: How many steps of each row count, shape `(batch,)`, each in 0..time; all of them if not given. What
+                follows in a shorter row is padding: it touches nothing, and the output there is zero.
+
+        Returns:
+            The output, in the form of `x` and of size `hidden_size`, and the state after the last step of each row.
+
+        Raises:
+            ValueError: If a shape does not fit.
+        """
+        if isinstance(x, PackedSequence):
+            if lengths is not None:
+                raise ValueError("a PackedSequence has its own lengths: leave out lengths")
+            padded, own = pad_packed_sequence(x, batch_first=True)
+            output, _, _, state = self.unroll(padded, state, own)
+            packed = pack_padded_sequence(output, own, batch_first=True, enforce_sorted=False)
+            return PackedSequence(packed.data, x.batch_sizes, x.sorted_indices, x.unsorted_indices), state
+        if x.dim() == 2:
+            output, _, _, state = self.unroll(x[None], state, lengths)
+            return output[0], state
+        if self.batch_first:
+            output, _, _, state = self.unroll(x, state, lengths)
+            return output, state
+        output, _, _, state = self.unroll(x.transpose(0, 1), state, lengths)
+        return output.transpose(0, 1), state
+
+    def unroll(
+        self, x: Tensor, state: RNNState | None = None, lengths: Tensor | Sequence[int] | None = None
+    ) -> Unrolled:
+        """Run over a sequence and keep what was done to the memory in each step. Always batch first.
+
+        Args:
+            x: Inputs, shape `(batch, time, input_size)`.
+            state: The state to go on from; the initial one if not given.
+            lengths: As in `forward`. In the padding nothing is pushed or popped.
+
+        Returns:
+            The output, the actions, the reads and the state after the last step of each row.
+
+        Raises:
+            ValueError: If a shape does not fit.
+        """
+        if x.dim() != 3 or x.shape[-1] != self.input_size:
+            raise ValueError(f"x has shape {tuple(x.shape)}, but (batch, time, {self.input_size}) was expected")
+        batch, time = x.shape[:2]
+        if state is None:
+            state = self.initial_state(batch, device=x.device, dtype=x.dtype)
+        elif len(state.read) != batch:
+            raise ValueError(f"x has batch {batch}, but the state has batch {len(state.read)}")
+        real = None if lengths is None else _mask(lengths, batch, time, x.device)
+        if real is not None:
+            x = torch.where(real[..., None], x, 0)
+        skips = None if self.value_skip is None else self.value_skip(x)
+        hiddens, actions, reads = [], [], []
+        for t in range(time):
+            keep = None if real is None else real[:, t, None]
+            hidden = self._run_cell(torch.cat([x[:, t], state.read.flatten(1)], dim=-1), state.hidden)
+            action = self._act(hidden[0], None if skips is None else skips[:, t])
+            if keep is not None:
+                hidden = tuple(torch.where(keep, new, old) for new, old in zip(hidden, state.hidden, strict=True))
+                action = Action(torch.where(keep, action.push, 0), torch.where(keep, action.pop, 0), action.value)
+            read, memory = self.memory.step(action, state.memory)
+            if keep is not None:
+                read = torch.where(keep[..., None], read, state.read)
+            state = RNNState(hidden, read, memory)
+            hiddens.append(hidden[0])
+            actions.append(action)
+            reads.append(read)
+        if not time:
+            raise ValueError("x has no time steps: one or more were expected")
+        all_reads = torch.stack(reads, dim=1)
+        output = self.out(torch.stack(hiddens, dim=1)).tanh()
+        if self.read_skip is not None:
+            output = output + self.read_skip(all_reads.flatten(2))
+        if real is not None:
+            output = torch.where(real[..., None], output, 0)
+        return Unrolled(output, Action(*(torch.stack(part, dim=1) for part in zip(*actions, strict=True))), all_reads, state)
+
+    def initial_state(
+        self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> RNNState:
+        """The state before the first step: the learned or zero hidden state, a read of zeros, an empty memory."""
+        memory = self.memory
+        if self.initial is None:
+            zero = torch.zeros(batch_size, self.hidden_size, device=device, dtype=dtype)
+            hidden = (zero,) * self.num_states
+        else:
+            hidden = tuple(part.expand(batch_size, -1) for part in self.initial)
+        read = torch.zeros(batch_size, memory.heads, memory.width, device=device, dtype=dtype)
+        return RNNState(hidden, read, memory.initial_state(batch_size, device=device, dtype=dtype))
+
+    def extra_repr(self) -> str:
+        return f"{self.input_size}, {self.hidden_size}, batch_first={self.batch_first}, hard={self.hard}"
+
+    def _run_cell(self, x: Tensor, hidden: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        after = self.cell(x, hidden if self.num_states > 1 else hidden[0])
+        return tuple(after) if self.num_states > 1 else (after,)
+
+    def _act(self, hidden: Tensor, skip: Tensor | None) -> Action:
+        heads, width = self.memory.heads, self.memory.width
+        signals, value = self.act(hidden).tensor_split([2 * heads], dim=-1)
+        push, pop = signals.sigmoid().tensor_split([heads], dim=-1)
+        value = value if skip is None else value + skip
+        action = Action(push, pop, value.tanh().unflatten(-1, (heads, width)))
+        return harden(action) if self.hard else action
+
+
+def _build_cell(
+    cell: str | nn.Module, input_size: int, hidden_size: int, device: torch.device | str | None, dtype: torch.dtype | None
+) -> nn.Module:
+    if isinstance(cell, str):
+        if cell not in CELLS:
+            raise ValueError(f"there is no cell {cell!r}: choose from {', '.join(CELLS)}, or pass a module")
+        return CELLS[cell](input_size, hidden_size, device=device, dtype=dtype)
+    for name, expected in (("input_size", input_size), ("hidden_size", hidden_size)):
+        if getattr(cell, name, None) != expected:
+            raise ValueError(
+                f"the cell has {name} {getattr(cell, name, None)}, but {expected} was expected "
+                "(its input is the input beside the reads, heads * width)"
+            )
+    return cell
+
+
+def _linear(
+    inputs: int, outputs: int, bias: bool, device: torch.device | str | None, dtype: torch.dtype | None
+) -> nn.Linear:
+    """A linear layer that may have no inputs or no outputs, as around a memory without heads."""
+    if inputs and outputs:
+        return nn.Linear(inputs, outputs, bias, device=device, dtype=dtype)
+    layer = cast(nn.Linear, nn.utils.skip_init(nn.Linear, inputs, outputs, bias, device=device or "cpu", dtype=dtype))
+    return layer if layer.bias is None else layer.requires_grad_()
+
+
+def _bias(name: str, bias: float | Sequence[float], memory: Memory) -> Tensor | float:
+    if isinstance(bias, Sequence):
+        if len(bias) != memory.heads:
+            raise ValueError(f"{name} has {len(bias)} numbers, but this {type(memory).__name__} has {memory.heads} heads")
+        return torch.tensor(bias)
+    return bias
+
+
+def _mask(lengths: Tensor | Sequence[int], batch: int, time: int, device: torch.device) -> Tensor:
+    """Which steps count, shape `(batch, time)`."""
+    lengths = torch.as_tensor(lengths, device=device)
+    if lengths.shape != (batch,):
+        raise ValueError(f"lengths has shape {tuple(lengths.shape)}, but one for each of {batch} rows was expected")
+    return torch.arange(time, device=device) < lengths[:, None]

@@ -1,0 +1,107 @@
+"""Objects as plain data: a class path and the arguments of the constructor, as in a Lightning config."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
+
+from torch import nn
+
+from ddstructs.errors import InputError
+from ddstructs.plugins import registered
+
+__all__ = ["allowed_modules", "build", "check", "describe"]
+
+
+def describe(thing: object) -> dict[str, Any]:
+    """The class path and arguments that build an equal object.
+
+    Every argument of the constructor is read from the attribute of its name.
+
+    Raises:
+        TypeError: If there is no such attribute, or if it holds what plain data cannot say.
+
+    Example:
+        >>> from ddstructs import Stack
+        >>> describe(Stack(16))
+        {'class_path': 'ddstructs.stack.Stack', 'init_args': {'width': 16}}
+    """
+    kind = type(thing)
+    arguments = {}
+    for parameter in _parameters(kind):
+        if hasattr(thing, parameter.name):
+            arguments[parameter.name] = _plain(getattr(thing, parameter.name), f"{kind.__name__}.{parameter.name}")
+        elif parameter.default is parameter.empty:
+            raise TypeError(
+                f"{kind.__name__} takes {parameter.name}, but has no attribute of that name: store each argument of the "
+                "constructor under its own name, so that a checkpoint can say it"
+            )
+    return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": arguments}
+
+
+def check(spec: object) -> None:
+    """Refuse plain data that names a class outside of what may be imported. Nothing is imported here.
+
+    Raises:
+        InputError: If a class path is not one of ddstructs, torch.nn, or a registered plugin.
+    """
+    if isinstance(spec, dict):
+        if "class_path" in spec:
+            path = spec["class_path"]
+            if not (isinstance(path, str) and any(path.startswith(f"{module}.") for module in allowed_modules())):
+                raise InputError(f"the class {path!r} is refused: only ddstructs, torch.nn and plugins may be named")
+        for part in spec.values():
+            check(part)
+    elif isinstance(spec, list | tuple):
+        for part in spec:
+            check(part)
+
+
+def build(spec: Any) -> Any:
+    """Build what plain data describes; whatever is no class path with arguments stays as it is.
+
+    Raises:
+        InputError: If a class may not be imported, does not exist, or does not take the arguments.
+    """
+    check(spec)
+    if isinstance(spec, list | tuple):
+        return [build(part) for part in spec]
+    if not (isinstance(spec, dict) and "class_path" in spec):
+        return spec
+    path = spec["class_path"]
+    arguments = {name: build(argument) for name, argument in spec.get("init_args", {}).items()}
+    module, _, name = path.rpartition(".")
+    try:
+        kind = getattr(import_module(module), name)
+        if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+            raise TypeError("it is not a module")
+        return kind(**arguments)
+    except Exception as error:
+        raise InputError(f"cannot build {path}: {error}") from error
+
+
+def allowed_modules() -> list[str]:
+    """The modules whose classes plain data may name."""
+    return ["ddstructs", "torch.nn", *sorted({entry.module.partition(".")[0] for entry in registered()})]
+
+
+def _parameters(kind: type) -> Iterator[inspect.Parameter]:
+    """The parameters of a constructor, and, where it hands `**settings` on, those of the base class."""
+    for base in kind.__mro__:
+        if "__init__" in vars(base):
+            parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
+            yield from (p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD))
+            if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+                return
+
+
+def _plain(value: object, name: str) -> object:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, nn.ModuleList | list | tuple):
+        return [_plain(part, name) for part in value]
+    if isinstance(value, nn.Module):
+        return describe(value)
+    raise TypeError(f"{name} is a {type(value).__name__}, but a checkpoint holds numbers, strings, lists and modules")

@@ -1,0 +1,258 @@
+"""What every task is: a Lightning data module that draws sources, and knows the target of each."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+
+from ddstructs.errors import InputError
+from ddstructs.tasks.batch import IGNORE, SEPARATOR, START, Batch
+from ddstructs.tasks.curriculum import Curriculum
+from ddstructs.tasks.lines import read_lines
+
+__all__ = ["Batches", "Task"]
+
+TRAIN, VAL, TEST = range(3)
+
+
+class Batches:
+    """So and so many batches, made as they are asked for."""
+
+    def __init__(self, make: Callable[[], Iterator[Batch]], length: int) -> None:
+        self.make = make
+        self.length = length
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.make()
+
+    def __len__(self) -> int:
+        return self.length
+
+
+class Task(LightningDataModule, ABC):
+    """A transduction task: sources drawn at random, and a rule that gives the target of each.
+
+    Training sequences are fresh in every epoch, from a seeded generator. The validation and the test set are fixed:
+    they are the same whatever the seed. By default short sequences come first (see `Curriculum`), in batches that are
+    larger by as much, so that a batch always holds about the same number of symbols.
+
+    Args:
+        train_lengths: Shortest and longest source in training.
+        val_lengths: The same in validation; as in training if not given.
+        test_lengths: The same in the test.
+        batch_size: Rows in a training batch when sources are longest.
+        batches_per_epoch: Training batches in an epoch.
+        eval_size: Rows in the validation set, and in the test set.
+        eval_batch_size: Rows in a batch of these.
+        curriculum: Whether short sequences come first.
+        start_length: Longest source in the first stage of the curriculum.
+        seed: Seed of the training sequences; that of `seed_everything` if not given.
+        text: Sources to transduce in `predict`, one a line.
+        file: A file of such lines; `-` is standard input.
+
+    Attributes:
+        input_symbols: Number of input symbols: `<s>`, `|||`, the source's and the target's.
+        output_symbols: Number of output symbols: the target's and `</s>`, the last.
+    """
+
+    source_symbols: int
+    target_symbols: int
+
+    multiple: ClassVar[int] = 1
+    """Every length of a source is a multiple of this."""
+
+    online: ClassVar[bool] = False
+    """Whether the target begins with the source's first symbol, instead of after its last."""
+
+    def __init__(
+        self,
+        train_lengths: tuple[int, int] = (8, 64),
+        val_lengths: tuple[int, int] | None = None,
+        test_lengths: tuple[int, int] = (65, 128),
+        batch_size: int = 16,
+        batches_per_epoch: int = 50,
+        eval_size: int = 1000,
+        eval_batch_size: int = 250,
+        curriculum: bool = True,
+        start_length: int = 4,
+        seed: int | None = None,
+        text: str | None = None,
+        file: str | None = None,
+    ) -> None:
+        super().__init__()
+        for name, lengths in (("train", train_lengths), ("val", val_lengths), ("test", test_lengths)):
+            if lengths is not None:
+                self._check_lengths(f"{name}_lengths", lengths)
+        sizes = {
+            "batch_size": batch_size,
+            "batches_per_epoch": batches_per_epoch,
+            "eval_size": eval_size,
+            "eval_batch_size": eval_batch_size,
+            "start_length": start_length,
+        }
+        for name, size in sizes.items():
+            if size < 1:
+                raise InputError(f"{name} is {size}, but it must be 1 or more")
+        self.train_lengths = train_lengths
+        self.val_lengths = val_lengths
+        self.test_lengths = test_lengths
+        self.batch_size = batch_size
+        self.batches_per_epoch = batches_per_epoch
+        self.eval_size = eval_size
+        self.eval_batch_size = eval_batch_size
+        self.curriculum = curriculum
+        self.start_length = start_length
+        self.seed = seed
+        self.text = text
+        self.file = file
+        longest = train_lengths[1]
+        self.stages = Curriculum(longest, stage=min(start_length, longest) if curriculum else longest)
+        self.drawn = 0
+
+    @abstractmethod
+    def transduce(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """The target of each source.
+
+        Args:
+            source: Source symbols, shape `(batch, time)`, int64; what follows in a shorter row is of no account.
+            lengths: Length of each source, shape `(batch,)`, int64.
+
+        Returns:
+            The target symbols, padded in the same way, and the length of each target.
+        """
+
+    @abstractmethod
+    def encode(self, text: str) -> list[int]:
+        """The source symbols of a line of text.
+
+        Raises:
+            InputError: If the line cannot be a source of this task.
+        """
+
+    @abstractmethod
+    def decode(self, symbols: list[int]) -> str:
+        """The text of target symbols, without the end symbol."""
+
+    @property
+    def input_symbols(self) -> int:
+        """Number of input symbols."""
+        return 2 + self.source_symbols + self.target_symbols
+
+    @property
+    def output_symbols(self) -> int:
+        """Number of output symbols, the end symbol included."""
+        return self.target_symbols + 1
+
+    def assemble(self, source: Tensor, lengths: Tensor) -> Batch:
+        """Sources with their targets, as a controller sees them.
+
+        Args:
+            source: Source symbols, shape `(batch, time)`, int64; what follows in a shorter row is of no account.
+            lengths: Length of each source, shape `(batch,)`, int64.
+        """
+        target, target_lengths = self.transduce(source, lengths)
+        n, m = lengths[:, None], target_lengths[:, None]
+        early = n if self.online else torch.zeros_like(n)  # how many target symbols are due while the source is read
+        total = 2 + n + m - early
+        inputs = torch.full((len(source), int(total.max())), START)
+        targets = torch.full_like(inputs, IGNORE)
+        i, j = torch.arange(source.shape[1]), torch.arange(target.shape[1])
+        _put(inputs, 1 + i, source + 2, i < n)
+        inputs.scatter_(1, 1 + n, SEPARATOR)
+        _put(inputs, 2 + n + j - early, target + 2 + self.source_symbols, (j >= early) & (j < m))
+        _put(targets, torch.where(j < early, 1 + j, 1 + n + j - early), target, j < m)
+        targets.scatter_(1, total - 1, self.target_symbols)
+        return Batch(inputs, targets, total[:, 0])
+
+    def train_dataloader(self) -> Batches:
+        def make() -> Iterator[Batch]:
+            for _ in range(self.batches_per_epoch):
+                yield self._draw_training()
+
+        return Batches(make, self.batches_per_epoch)
+
+    def val_dataloader(self) -> Batches:
+        return self._fixed(VAL, self.val_lengths or self.train_lengths)
+
+    def test_dataloader(self) -> Batches:
+        return self._fixed(TEST, self.test_lengths)
+
+    def predict_dataloader(self) -> Batches:
+        if self.text is None and self.file is None:
+            return self.test_dataloader()
+        lines = read_lines(self.text, self.file)
+        symbols = [self.encode(line) for line in lines]
+        lengths = torch.tensor([len(row) for row in symbols])
+        source = torch.zeros(len(symbols), int(lengths.max()), dtype=torch.int64)
+        for row, line in zip(source, symbols, strict=True):
+            row[: len(line)] = torch.tensor(line, dtype=torch.int64)
+        return self._cut(source, lengths)
+
+    def observe(self, accuracy: float) -> None:
+        """Tell the curriculum how the last training batch went: the share of symbols that were right."""
+        self.stages.observe(accuracy)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seed": self.seed, "drawn": self.drawn, "stages": asdict(self.stages)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.seed = state_dict["seed"]
+        self.drawn = state_dict["drawn"]
+        self.stages = Curriculum(**state_dict["stages"])
+
+    def _draw_training(self) -> Batch:
+        if self.seed is None:
+            self.seed = torch.initial_seed()
+        rank = self.trainer.global_rank if self.trainer else 0
+        generator = _generator(TRAIN, self.seed, self.drawn, rank)
+        self.drawn += 1
+        rows = max(self.batch_size, round(self.batch_size * self.stages.longest / self.stages.stage))
+        return self.assemble(*self._draw(rows, self.stages.lengths(self.train_lengths[0]), generator))
+
+    def _draw(self, rows: int, lengths: tuple[int, int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        low, high = -(-lengths[0] // self.multiple), max(1, lengths[1] // self.multiple)
+        n = self.multiple * torch.randint(min(low, high), high + 1, (rows,), generator=generator)
+        return torch.randint(self.source_symbols, (rows, int(n.max())), generator=generator), n
+
+    def _fixed(self, split: int, lengths: tuple[int, int]) -> Batches:
+        source, n = self._draw(self.eval_size, lengths, _generator(split))
+        order = n.argsort(stable=True)  # rows of like length together: less padding
+        return self._cut(source[order], n[order])
+
+    def _cut(self, source: Tensor, lengths: Tensor) -> Batches:
+        """Batches of these rows; in training on several processes each of them has its own share."""
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        starts = range(0, len(source), self.eval_batch_size)[rank::world]
+
+        def make() -> Iterator[Batch]:
+            for start in starts:
+                rows = slice(start, start + self.eval_batch_size)
+                yield self.assemble(source[rows, : int(lengths[rows].max())], lengths[rows])
+
+        return Batches(make, len(starts))
+
+    def _check_lengths(self, name: str, lengths: tuple[int, int]) -> None:
+        low, high = lengths
+        if not 1 <= low <= high:
+            raise InputError(f"{name} is {low}..{high}, but 1 <= shortest <= longest was expected")
+        if high // self.multiple < -(-low // self.multiple):
+            raise InputError(f"{name} is {low}..{high}, which holds no multiple of {self.multiple}")
+
+
+def _put(into: Tensor, positions: Tensor, values: Tensor, where: Tensor) -> None:
+    """Write values to their positions in each row, but only where it is said."""
+    rows = torch.arange(len(into))[:, None].expand_as(where)
+    into[rows[where], positions.expand_as(where)[where]] = values[where]
+
+
+def _generator(*key: int) -> torch.Generator:
+    """A generator of its own for each key."""
+    seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) >> 1
+    return torch.Generator().manual_seed(seed)
