@@ -55,6 +55,10 @@ def using(kernel: Kernel) -> Iterator[None]:
 
 def step(layout: Layout, action: Action, state: LineState) -> tuple[Tensor, LineState]:
     """One time step: the read `(batch, heads, width)` and the state after."""
+    if _plain(action) and not torch.compiler.is_compiling() and action.value.device.type == "cpu" and _numba_works():
+        from ddstructs.ops import tape  # brings numba, which takes a second: only when it is needed
+
+        return tape.step(layout, action, state)
     return reference.step(layout, action, state)
 
 

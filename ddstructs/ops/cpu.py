@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ddstructs.memory import Action
-from ddstructs.ops.layout import Layout, LineState, Tiles, strength_dtype
+from ddstructs.memory import Action, Contents
+from ddstructs.ops.layout import ONCE, Layout, LineState, Slots, Tiles, compact, strength_dtype
 
 __all__ = ["scan"]
 
@@ -19,6 +19,8 @@ Saved = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 def scan(layout: Layout, actions: Action, state: LineState) -> tuple[Tensor, Tiles]:
     """A whole sequence: the reads `(batch, time, heads, width)` and the state after."""
     slots, value = state.slots(), actions.value
+    if not torch.compiler.is_compiling() and not slots.values.requires_grad and not slots.strengths.requires_grad:
+        slots = Slots(*compact(Contents(slots.values, slots.strengths)))  # the dead may stay behind
     dtype = strength_dtype(value.dtype)
     pushes, takes = [int(head.push) for head in layout], [int(head.take) for head in layout]
     reads, strengths, *_ = _scan(
@@ -68,7 +70,7 @@ def _empty(
     batch, time, heads = push.shape
     tiles = initial.shape[1] + time * heads
     return (
-        torch.zeros_like(value, memory_format=torch.contiguous_format),
+        torch.empty_like(value, memory_format=torch.contiguous_format),
         value.new_zeros(batch, tiles),
         value.new_zeros(batch, tiles, dtype=torch.int32),
         value.new_zeros(batch, 3, dtype=torch.int32),
@@ -147,10 +149,7 @@ def _backward(ctx: Any, reads_grad: Tensor | None, strengths_grad: Tensor | None
 
 
 def _once(ctx: Any, *_: Tensor | None) -> None:
-    raise RuntimeError(
-        "the kernels of ddstructs are differentiated once: for a second derivative run the forward pass "
-        'under `with ddstructs.ops.using("reference"):`'
-    )
+    raise RuntimeError(ONCE)
 
 
 _scan.register_autograd(_backward, setup_context=_setup_context)

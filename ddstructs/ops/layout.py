@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ddstructs.memory import Contents, State
 
-__all__ = ["End", "Head", "Layout", "LineState", "Slots", "Tiles", "arrange", "compact", "strength_dtype"]
+__all__ = ["ONCE", "End", "Head", "Layout", "LineState", "Slots", "Tiles", "arrange", "compact", "strength_dtype"]
 
 
 class End(IntEnum):
@@ -32,6 +32,11 @@ class Head(NamedTuple):
 
 Layout = tuple[Head, ...]
 """The heads of a structure, in the order in which they pop."""
+
+ONCE = (
+    "the kernels of ddstructs are differentiated once: for a second derivative run the forward pass "
+    'under `with ddstructs.ops.using("reference"):`'
+)
 
 
 class LineState(State):
