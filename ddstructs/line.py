@@ -75,4 +75,6 @@ class LineMemory(Memory[LineState], ABC):
         if value.dtype != origin.dtype and not torch.is_autocast_enabled(value.device.type):
             raise TypeError(f"value is {value.dtype}, but the state holds {origin.dtype}: use state.to(dtype=...)")
         strength = strength_dtype(origin.dtype)
+        if action.push.dtype == action.pop.dtype == strength and value.dtype == origin.dtype:
+            return action
         return Action(action.push.to(strength), action.pop.to(strength), value.to(origin.dtype))

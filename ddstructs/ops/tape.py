@@ -46,17 +46,18 @@ class Tape:
         self.heads, self.sides = len(layout), [int(head.push) for head in layout]
         self.pushes, self.takes = engine.ends(self.sides), engine.ends([int(head.take) for head in layout])
         self.batch, self.slots, self.width = start.values.shape
-        self.time, self.lock = 0, Lock()
-        self.cursor: tuple[int, engine.Array, engine.Array, engine.Array] | None = None
+        self.apart = engine.steps(self.width + 1, self.batch * (self.width + 1))
+        self.time, self.lock, self.zero = 0, Lock(), torch.zeros((), dtype=self.dtype)
+        self.cursor: tuple[int, engine.Line] | None = None
         self._make_room(max(16, self.slots))
-        self.values[:, : self.slots] = start.values
+        self.values[: self.slots] = start.values.transpose(0, 1)
         engine.begin(self.line, start.strengths.numpy(), self.sides, self.room)
 
     def append(self, push: Tensor, pop: Tensor, value: Tensor) -> Tensor:
         """Take a step at the end; the read `(batch, heads, width)`."""
         time, tiles = self.time, self.tiles(self.time)
-        read = torch.empty(value.shape, dtype=self.dtype)
-        self.values[:, tiles : tiles + self.heads] = value
+        read = torch.empty(self.batch, self.heads, self.width, dtype=self.dtype)
+        self.array[tiles : tiles + self.heads] = value.numpy().swapaxes(0, 1)
         engine.forward(
             time, time + 1, self.slots, self.width, self.pushes, self.takes,
             push.contiguous().numpy()[:, None], pop.contiguous().numpy()[:, None],
@@ -65,30 +66,31 @@ class Tape:
         self.time = time + 1
         return read
 
-    def unwind(self, time: int, above: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
+    def unwind(self, time: int, above: Tensor, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Carry gradients back through one step.
 
         Args:
             time: The time before the step.
-            above: The gradient of its read, shape `(batch, heads, width)`.
-            grad: The gradient of each tile's value and, last, of its strength, shape `(tiles, batch, width + 1)`;
-                changed in place from the gradient after the step to that before it.
+            above: The gradient of its read, contiguous, shape `(batch, heads, width)`.
+            grad: The gradient of each tile's value and, last, of its strength, contiguous, shape
+                `(tiles, batch, width + 1)`; changed in place from that after the step to that before it.
 
         Returns:
-            The gradients of push and pop, shape `(batch, heads)`.
+            The gradients of push and pop, shape `(batch, heads)`, and of value, shape `(batch, heads, width)`.
         """
-        push, pop = torch.empty(self.batch, self.heads, dtype=self.dtype), above.new_empty(self.batch, self.heads)
-        flat = grad.numpy().reshape(-1)
-        apart = engine.steps(self.width + 1, self.batch * (self.width + 1))
-        gradients = above.contiguous().numpy().reshape(-1), flat, apart, flat[self.width :], apart
         line = self.at(time + 1, private=True)
+        push, pop = torch.empty(self.batch, self.heads, dtype=self.dtype), torch.empty(self.batch, self.heads, dtype=self.dtype)
+        value, all_ = torch.empty(self.batch, self.heads, self.width, dtype=self.dtype), grad.numpy()
+        flat = all_.reshape(-1)
         self.cursor = None
         engine.rewind(
-            time, time + 1, self.slots, self.width, self.pushes, self.takes,
-            *self.places, *line, True, *gradients, push.numpy()[:, None], pop.numpy()[:, None],
+            time, time + 1, self.slots, self.width, self.pushes, self.takes, *self.places, *line,
+            True, above.numpy().reshape(-1), flat, self.apart, flat[self.width :], self.apart,
+            push.numpy()[:, None], pop.numpy()[:, None],
         )  # fmt: skip
-        self.cursor = time, *line[:3]
-        return push, pop
+        self.cursor = time, line
+        value.numpy()[:] = all_[-self.heads :, :, :-1].swapaxes(0, 1)
+        return push, pop, value
 
     def at(self, time: int, *, private: bool = False) -> engine.Line:
         """The line as it was at a time; a private one may be rewound further.
@@ -98,10 +100,9 @@ class Tape:
         """
         if time == self.time and not private:
             return self.line
-        if self.cursor is None or self.cursor[0] < time:
-            self.cursor = self.time, *self.line.copied()[:3]
-        after, *moving = self.cursor
-        line = engine.Line(*moving, *self.line[3:])
+        after, line = self.cursor or (-1, self.line)
+        if after < time or line.dead is not self.line.dead:  # none yet, or one from before the tape grew
+            after, line = self.time, self.line.copied()
         if after > time:
             self.cursor = None
             none, signal = line.strengths.reshape(-1)[:0], line.cut[:, :0]
@@ -109,7 +110,7 @@ class Tape:
                 time, after, self.slots, self.width, self.pushes, self.takes,
                 *self.places, *line, False, none, none, self.pushes, none, self.pushes, signal, signal,
             )  # fmt: skip
-            self.cursor = time, *line[:3]
+        self.cursor = time, line
         return line
 
     def tiles(self, time: int) -> int:
@@ -124,7 +125,7 @@ class Tape:
         tiles = torch.from_numpy(line.order).gather(1, (low + slots).clamp(max=line.order.shape[1] - 1))
         tiles = torch.where(slots < count, tiles, 0).long()
         strengths = torch.where(slots < count, torch.from_numpy(line.strengths).gather(1, tiles), 0)
-        values = self.values.gather(1, tiles[..., None].expand(-1, -1, self.width))
+        values = self.values[tiles, torch.arange(self.batch)[:, None]]
         return Slots(torch.where((slots < count)[..., None], values, 0), strengths)
 
     def fork(self, time: int) -> Tape:
@@ -135,8 +136,8 @@ class Tape:
         return twin
 
     def grow(self) -> None:
-        """Make room for half as many steps again: not for twice, as powers of two let all rows share a cache line."""
-        self._make_room(self.room + self.room // 2 + 5, self.line)
+        """Make room for more steps; not for just twice as many, as powers of two let all rows share a cache line."""
+        self._make_room(self.room * 7 // 4 + 5, self.line)
 
     def _make_room(self, room: int, line: engine.Line | None = None) -> None:
         """Move to larger arrays: what has happened up to now lies on the line given."""
@@ -144,10 +145,10 @@ class Tape:
         shapes = size, size, (self.batch, 3), size, size, logs, logs
         kinds = self.dtype, torch.int32, torch.int32, torch.int32, self.dtype, torch.int32, self.dtype
         self.line = engine.Line(*(torch.empty(s, dtype=k).numpy() for s, k in zip(shapes, kinds, strict=True)))
-        values = torch.empty(*size, self.width, dtype=self.dtype)
+        values = torch.empty(size[1], self.batch, self.width, dtype=self.dtype)
         if line is not None:
             time, tiles, below = self.time, self.tiles(self.time), self.heads - sum(self.sides)
-            values[:, :tiles] = self.values[:, :tiles]
+            values[:tiles] = self.values[:tiles]
             for new, old in zip(self.line[3:], line[3:], strict=True):
                 count = tiles if new.ndim == 2 else time
                 new[:, :count] = old[:, :count]
@@ -158,8 +159,8 @@ class Tape:
             self.line.order[:, first + shift : last + shift] = line.order[:, first:last]
             self.line.ends[:] = line.ends + (shift, shift, 0)
         self.room, self.values = room, values
-        flat, apart = values.numpy().reshape(-1), engine.steps(size[1] * self.width, self.width)
-        self.places = flat, apart, flat[self.slots * self.width :], apart  # as the engine asks for them
+        self.array, flat, apart = values.numpy(), values.numpy().reshape(-1), engine.steps(self.width, self.batch * self.width)
+        self.places = flat, apart, flat[self.slots * self.batch * self.width :], apart  # as the engine asks for them
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,6 +213,9 @@ def step(layout: Layout, action: Action, state: LineState) -> tuple[Tensor, Tape
     if not isinstance(state, TapeState) or state.tape.layout != layout:
         state = record(layout, state)
     tape, time, token = state.tape, state.time, state.token
+    dtype = value.dtype
+    if dtype != tape.dtype:
+        value = value.to(tape.dtype)
     differentiate = torch.is_grad_enabled() and (
         token is not None or push.requires_grad or pop.requires_grad or value.requires_grad
     )
@@ -224,10 +228,10 @@ def step(layout: Layout, action: Action, state: LineState) -> tuple[Tensor, Tape
         elif token is not None or (time > 0 and differentiate) or tape.time != time or tape.time == tape.room:
             tape, token = Tape(layout, tape.live(time), tape.origin), None
         if differentiate:
-            read, token = Step.apply(tape, token, push, pop, value.to(tape.dtype))  # type: ignore[no-untyped-call]
+            read, token = Step.apply(tape, token, push, pop, value)  # type: ignore[no-untyped-call]
         else:
             read = tape.append(push.detach(), pop.detach(), value.detach())
-        return read.to(value.dtype), TapeState(tape, tape.time, token)
+        return read if read.dtype == dtype else read.to(dtype), TapeState(tape, tape.time, token)
 
 
 def record(layout: Layout, state: LineState) -> TapeState:
@@ -241,18 +245,12 @@ def record(layout: Layout, state: LineState) -> TapeState:
     return TapeState(Tape(layout, Slots(*live), slots.origin.detach()), 0, None)
 
 
-def new_token(tiles: int, tape_values: Tensor) -> Tensor:
-    """A tensor without storage of its own, in the shape of the gradients of some tiles."""
-    batch, width = tape_values.shape[0], tape_values.shape[-1]
-    return tape_values.new_zeros(()).expand(tiles, batch, width + 1)
-
-
 class Import(Function):
     """From slots that need a gradient to the token of a tape that begins with them."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, strengths: Tensor) -> Tensor:
-        return new_token(values.shape[1], values)
+        return values.new_zeros(()).expand(values.shape[1], values.shape[0], values.shape[2] + 1)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
@@ -267,7 +265,7 @@ class Export(Function):
     def forward(ctx: Any, tape: Tape, time: int, token: Tensor) -> tuple[Tensor, Tensor]:
         tiles = tape.tiles(time)
         ctx.set_materialize_grads(True)
-        return tape.values[:, :tiles].clone(), torch.from_numpy(tape.at(time).strengths[:, :tiles].copy())
+        return tape.values[:tiles].transpose(0, 1).clone(), torch.from_numpy(tape.at(time).strengths[:, :tiles].copy())
 
     @staticmethod
     def backward(ctx: Any, values: Tensor, strengths: Tensor) -> tuple[None, None, Tensor]:  # type: ignore[override]
@@ -284,30 +282,31 @@ class Step(Function):
         ctx.tape, ctx.time, ctx.first = tape, tape.time, token is None
         ctx.set_materialize_grads(False)
         read = tape.append(push.detach(), pop.detach(), value.detach())
-        return read, new_token(tape.tiles(tape.time), tape.values)
+        return read, tape.zero.expand(tape.tiles(tape.time), tape.batch, tape.width + 1)
 
     @staticmethod
     def backward(ctx: Any, above: Tensor | None, grad: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        if torch.is_grad_enabled():
+            with torch.no_grad():
+                none, *grads = Step.backward(ctx, above, grad)
+            return none, *once(*grads)
         tape, time = ctx.tape, ctx.time
-        with torch.no_grad(), tape.lock:
-            tiles = tape.tiles(time + 1)
-            if above is None:
-                above = torch.zeros(tape.batch, tape.heads, tape.width, dtype=tape.dtype)
-            # Whoever hands on a token's gradient gives it away, so it may be changed in place.
-            if grad is None:
-                grad = above.new_zeros(tiles, tape.batch, tape.width + 1)
-            grad = grad.contiguous()
-            push, pop = tape.unwind(time, above, grad)
-            value = grad[tape.tiles(time) :, :, :-1].transpose(0, 1).clone(memory_format=torch.contiguous_format)
-        before, push, pop, value = once(grad[: tape.tiles(time)], push, pop, value)
-        return None, None if ctx.first else before, push, pop, value
+        # Whoever hands on a token's gradient gives it away, so it may be changed in place.
+        if grad is None:
+            grad = torch.zeros(tape.tiles(time + 1), tape.batch, tape.width + 1, dtype=tape.dtype)
+        if above is None:
+            above = torch.zeros(tape.batch, tape.heads, tape.width, dtype=tape.dtype)
+        grad = grad.contiguous()
+        with tape.lock:
+            push, pop, value = tape.unwind(time, above.contiguous(), grad)
+        return None, None if ctx.first else grad.narrow(0, 0, tape.tiles(time)), push, pop, value
 
 
 class Once(Function):
     """The identity, which refuses to be differentiated."""
 
     @staticmethod
-    def forward(ctx: Any, *grads: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         return grads
 
     @staticmethod
@@ -315,8 +314,8 @@ class Once(Function):
         raise RuntimeError(ONCE)
 
 
-def once(*grads: Tensor) -> tuple[Tensor, ...]:
+def once(*grads: Tensor | None) -> tuple[Tensor | None, ...]:
     """Gradients as they are, but with a clear error for those who ask for the gradient of a gradient."""
     if not torch.is_grad_enabled():
         return grads
-    return Once.apply(*(grad.detach().requires_grad_() for grad in grads))  # type: ignore[no-untyped-call, no-any-return]
+    return Once.apply(*(None if grad is None else grad.detach().requires_grad_() for grad in grads))  # type: ignore[no-untyped-call, no-any-return]
