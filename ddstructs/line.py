@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ddstructs import ops
 from ddstructs.memory import Action, Contents, Memory
-from ddstructs.ops import Layout, LineState, Slots, strength_dtype
+from ddstructs.ops import Layout, LineState, Slots, compact, strength_dtype
 
 __all__ = ["LineMemory", "compact"]
 
@@ -75,18 +75,6 @@ class LineMemory(Memory[LineState], ABC):
         if value.dtype != origin.dtype and not torch.is_autocast_enabled(value.device.type):
             raise TypeError(f"value is {value.dtype}, but the state holds {origin.dtype}: use state.to(dtype=...)")
         strength = strength_dtype(origin.dtype)
+        if action.push.dtype == action.pop.dtype == strength and value.dtype == origin.dtype:
+            return action
         return Action(action.push.to(strength), action.pop.to(strength), value.to(origin.dtype))
-
-
-def compact(contents: Contents) -> Contents:
-    """Leave the dead slots out: live ones first, in their order, padded with zeros to the longest row.
-
-    Args:
-        contents: Values `(batch, slots, width)` and strengths `(batch, slots)`, dead slots anywhere.
-    """
-    live = contents.strengths > 0
-    slots = int(live.sum(dim=1).max()) if live.numel() else 0
-    order = live.logical_not().sort(dim=1, stable=True).indices[:, :slots]
-    strengths = contents.strengths.gather(1, order)
-    values = contents.values.gather(1, order[..., None].expand(-1, -1, contents.values.shape[-1]))
-    return Contents(torch.where((strengths > 0)[..., None], values, 0), strengths)

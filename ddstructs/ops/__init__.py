@@ -2,20 +2,101 @@
 
 from __future__ import annotations
 
+import importlib.util
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, get_args
+
+import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from ddstructs.memory import Action
-from ddstructs.ops import reference
-from ddstructs.ops.layout import End, Head, Layout, LineState, Slots, strength_dtype
+from ddstructs.ops import cpu, reference
+from ddstructs.ops.layout import End, Head, Layout, LineState, Slots, compact, strength_dtype
 
-__all__ = ["End", "Head", "Layout", "LineState", "Slots", "scan", "step", "strength_dtype"]
+__all__ = ["End", "Head", "Kernel", "Layout", "LineState", "Slots", "compact", "scan", "step", "strength_dtype", "using"]
+
+Kernel = Literal["auto", "reference"]
+_choice: Kernel = "auto"
+
+
+@contextmanager
+def using(kernel: Kernel) -> Iterator[None]:
+    """Choose the kernels within a block, for all threads.
+
+    Args:
+        kernel: "reference" for the paper's equations, in plain differentiable torch: slow, but they can be
+            differentiated twice, and anything can be compared with them. "auto" for the fastest that fits, as always.
+
+    Raises:
+        ValueError: If there is no such kernel.
+
+    Example:
+        >>> import torch
+        >>> from ddstructs import Action, Stack, ops
+        >>> push = torch.tensor([[[0.5]]], requires_grad=True)
+        >>> with ops.using("reference"):
+        ...     reads, _ = Stack(1)(Action(push, torch.zeros(1, 1, 1), torch.ones(1, 1, 1, 1)))
+        >>> slope, = torch.autograd.grad(reads.square().sum(), push, create_graph=True)
+        >>> torch.autograd.grad(slope.sum(), push)[0].item()
+        2.0
+    """
+    global _choice
+    if kernel not in get_args(Kernel):
+        raise ValueError(f"kernel is {kernel!r}, but the kernels are {', '.join(get_args(Kernel))}")
+    before, _choice = _choice, kernel
+    try:
+        yield
+    finally:
+        _choice = before
 
 
 def step(layout: Layout, action: Action, state: LineState) -> tuple[Tensor, LineState]:
     """One time step: the read `(batch, heads, width)` and the state after."""
+    if _plain(action) and not torch.compiler.is_compiling() and action.value.device.type == "cpu" and _numba_works():
+        from ddstructs.ops import tape  # brings numba, which takes a second: only when it is needed
+
+        return tape.step(layout, action, state)
     return reference.step(layout, action, state)
 
 
 def scan(layout: Layout, actions: Action, state: LineState) -> tuple[Tensor, LineState]:
     """A whole sequence: the reads `(batch, time, heads, width)` and the state after."""
+    if _plain(actions) and actions.value.device.type == "cpu" and _numba_works():
+        return cpu.scan(layout, actions, state)
     return reference.scan(layout, actions, state)
+
+
+def _plain(action: Action) -> bool:
+    """Whether a kernel may be used: none knows the transforms of torch.func, nor derivatives in forward mode."""
+    if _choice == "reference" or action.value.dtype not in _DTYPES:
+        return False
+    if torch.compiler.is_compiling():
+        return True
+    return not _transformed() and forward_ad._current_level < 0
+
+
+_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+_transformed = torch._C._are_functorch_transforms_active
+
+
+@torch.compiler.assume_constant_result
+def _numba_works() -> bool:
+    """Whether numba can be imported, without doing so; warns once if it cannot."""
+    global _warned
+    if importlib.util.find_spec("numba") is not None:
+        return True
+    if not _warned:
+        _warned = True
+        warnings.warn(
+            "ddstructs runs without numba: a sequence costs quadratic time and memory instead of linear; "
+            "`pip install numba` brings the fast kernels back",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+    return False
+
+
+_warned = False

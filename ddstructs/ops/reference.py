@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ddstructs.memory import Action
-from ddstructs.ops.layout import End, Layout, LineState, Slots
+from ddstructs.ops.layout import End, Layout, LineState, Slots, arrange
 
 __all__ = ["scan", "step"]
 
@@ -84,15 +84,12 @@ def scan(layout: Layout, actions: Action, state: LineState) -> tuple[Tensor, Slo
     push, pop, value = actions
     time = push.shape[1]
     values, strengths, weights = state.slots().values, state.slots().strengths, []
-    below = [h for h, head in enumerate(layout) if head.push is End.BOTTOM]
-    above = [h for h, head in enumerate(layout) if head.push is End.TOP]
+    below = sum(head.push is End.BOTTOM for head in layout)
     for t in range(time):
         strengths, weight = advance(layout, push[:, t], pop[:, t], strengths)
         rest = time - 1 - t
-        weights.append(pad(weight, (rest * len(below), rest * len(above))))
-    values = torch.cat(
-        [value[:, :, below].flatten(1, 2).flip(1), values, value[:, :, above].flatten(1, 2)], dim=1
-    )
+        weights.append(pad(weight, (rest * below, rest * (len(layout) - below))))
+    values = arrange(layout, values, value)
     if not time:
         return value.new_zeros(value.shape), Slots(values, strengths)
     return (torch.stack(weights, dim=1).to(values.dtype).flatten(1, 2) @ values).view(value.shape), Slots(values, strengths)

@@ -1,0 +1,321 @@
+"""One step on the CPU: states that share a tape, each knowing how far along it they are.
+
+A step from the end of a tape appends to it; one from an earlier state forks it, so that a state stays what it was for
+ever. Beside the tape a state carries a *token*, a tensor that stores nothing but stands in the graph for all tiles so
+far. Its gradient is real: one buffer, with a row per tile, which the backward of a step receives, adds its own share to
+and hands to the step before. So gradients too are values, passed on by autograd, and nothing has to be cleaned up when a
+backward pass stops half way, runs twice, or joins several branches.
+
+Steps that need no gradient lie on tapes of their own, which start afresh from what is live when they are full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from ddstructs.memory import Action, Contents
+from ddstructs.ops import engine
+from ddstructs.ops.layout import ONCE, Layout, LineState, Slots, Tiles, compact, strength_dtype
+
+__all__ = ["Tape", "TapeState", "step"]
+
+
+class Tape:
+    """The history of a batch of lines: all tiles, and the log by which a step is undone.
+
+    Args:
+        layout: The heads.
+        start: The slots to begin with, which are copied.
+        origin: No slots at all, with the batch, width and dtype of the states on this tape.
+
+    Attributes:
+        time: How many steps there have been.
+        lock: Held by whoever reads or changes the tape, for the engine lets go of the GIL.
+    """
+
+    def __init__(self, layout: Layout, start: Slots, origin: Tensor) -> None:
+        self.layout, self.origin, self.dtype = layout, origin, strength_dtype(origin.dtype)
+        self.heads, self.sides = len(layout), [int(head.push) for head in layout]
+        self.pushes, self.takes = engine.ends(self.sides), engine.ends([int(head.take) for head in layout])
+        self.batch, self.slots, self.width = start.values.shape
+        self.apart = engine.steps(self.width + 1, self.batch * (self.width + 1))
+        self.time, self.lock, self.zero = 0, Lock(), torch.zeros((), dtype=self.dtype)
+        self.cursor: tuple[int, engine.Line] | None = None
+        self._make_room(max(16, self.slots))
+        self.values[: self.slots] = start.values.transpose(0, 1)
+        engine.begin(self.line, start.strengths.numpy(), self.sides, self.room)
+
+    def append(self, push: Tensor, pop: Tensor, value: Tensor) -> Tensor:
+        """Take a step at the end; the read `(batch, heads, width)`."""
+        time, tiles = self.time, self.tiles(self.time)
+        read = torch.empty(self.batch, self.heads, self.width, dtype=self.dtype)
+        self.array[tiles : tiles + self.heads] = value.numpy().swapaxes(0, 1)
+        engine.forward(
+            time, time + 1, self.slots, self.width, self.pushes, self.takes,
+            push.contiguous().numpy()[:, None], pop.contiguous().numpy()[:, None],
+            *self.places, *self.line, read.numpy()[:, None],
+        )  # fmt: skip
+        self.time = time + 1
+        return read
+
+    def unwind(self, time: int, above: Tensor, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Carry gradients back through one step.
+
+        Args:
+            time: The time before the step.
+            above: The gradient of its read, contiguous, shape `(batch, heads, width)`.
+            grad: The gradient of each tile's value and, last, of its strength, contiguous, shape
+                `(tiles, batch, width + 1)`; changed in place from that after the step to that before it.
+
+        Returns:
+            The gradients of push and pop, shape `(batch, heads)`, and of value, shape `(batch, heads, width)`.
+        """
+        line = self.at(time + 1, private=True)
+        push, pop = torch.empty(self.batch, self.heads, dtype=self.dtype), torch.empty(self.batch, self.heads, dtype=self.dtype)
+        value, all_ = torch.empty(self.batch, self.heads, self.width, dtype=self.dtype), grad.numpy()
+        flat = all_.reshape(-1)
+        self.cursor = None
+        engine.rewind(
+            time, time + 1, self.slots, self.width, self.pushes, self.takes, *self.places, *line,
+            True, above.numpy().reshape(-1), flat, self.apart, flat[self.width :], self.apart,
+            push.numpy()[:, None], pop.numpy()[:, None],
+        )  # fmt: skip
+        self.cursor = time, line
+        value.numpy()[:] = all_[-self.heads :, :, :-1].swapaxes(0, 1)
+        return push, pop, value
+
+    def at(self, time: int, *, private: bool = False) -> engine.Line:
+        """The line as it was at a time; a private one may be rewound further.
+
+        It is rewound from the end, or from where the last rewind left it: so a backward pass, which asks for one time
+        after the other, rewinds each step once, and any other order is only slower.
+        """
+        if time == self.time and not private:
+            return self.line
+        after, line = self.cursor or (-1, self.line)
+        if after < time or line.dead is not self.line.dead:  # none yet, or one from before the tape grew
+            after, line = self.time, self.line.copied()
+        if after > time:
+            self.cursor = None
+            none, signal = line.strengths.reshape(-1)[:0], line.cut[:, :0]
+            engine.rewind(
+                time, after, self.slots, self.width, self.pushes, self.takes,
+                *self.places, *line, False, none, none, self.pushes, none, self.pushes, signal, signal,
+            )  # fmt: skip
+        self.cursor = time, line
+        return line
+
+    def tiles(self, time: int) -> int:
+        """How many tiles there were at a time, dead ones too."""
+        return self.slots + time * self.heads
+
+    def live(self, time: int) -> Slots:
+        """What was live at a time, without the rest."""
+        line = self.at(time)
+        low, count = torch.from_numpy(line.ends[:, :1]), torch.from_numpy(line.ends[:, 1:2] - line.ends[:, :1])
+        slots = torch.arange(int(count.max()) if self.batch else 0)
+        tiles = torch.from_numpy(line.order).gather(1, (low + slots).clamp(max=line.order.shape[1] - 1))
+        tiles = torch.where(slots < count, tiles, 0).long()
+        strengths = torch.where(slots < count, torch.from_numpy(line.strengths).gather(1, tiles), 0)
+        values = self.values[tiles, torch.arange(self.batch)[:, None]]
+        return Slots(torch.where((slots < count)[..., None], values, 0), strengths)
+
+    def fork(self, time: int) -> Tape:
+        """A tape of its own that has come as far as this one had at a time."""
+        twin = copy(self)
+        twin.lock, twin.cursor, twin.time = Lock(), None, time
+        twin._make_room(time + 16, self.at(time))
+        return twin
+
+    def grow(self) -> None:
+        """Make room for more steps; not for just twice as many, as powers of two let all rows share a cache line."""
+        self._make_room(self.room * 7 // 4 + 5, self.line)
+
+    def _make_room(self, room: int, line: engine.Line | None = None) -> None:
+        """Move to larger arrays: what has happened up to now lies on the line given."""
+        size, logs = (self.batch, self.tiles(room)), (self.batch, room, self.heads)
+        shapes = size, size, (self.batch, 3), size, size, logs, logs
+        kinds = self.dtype, torch.int32, torch.int32, torch.int32, self.dtype, torch.int32, self.dtype
+        self.line = engine.Line(*(torch.empty(s, dtype=k).numpy() for s, k in zip(shapes, kinds, strict=True)))
+        values = torch.empty(size[1], self.batch, self.width, dtype=self.dtype)
+        if line is not None:
+            time, tiles, below = self.time, self.tiles(self.time), self.heads - sum(self.sides)
+            values[:tiles] = self.values[:tiles]
+            for new, old in zip(self.line[3:], line[3:], strict=True):
+                count = tiles if new.ndim == 2 else time
+                new[:, :count] = old[:, :count]
+            self.line.strengths[:, :tiles] = line.strengths[:, :tiles]
+            # Live tiles lie around the place of the first ones, at a distance of the pushes below and above them.
+            place = (line.order.shape[1] - self.slots) // self.heads * below
+            first, last, shift = place - time * below, place - time * below + tiles, room * below - place
+            self.line.order[:, first + shift : last + shift] = line.order[:, first:last]
+            self.line.ends[:] = line.ends + (shift, shift, 0)
+        self.room, self.values = room, values
+        self.array, flat, apart = values.numpy(), values.numpy().reshape(-1), engine.steps(self.width, self.batch * self.width)
+        self.places = flat, apart, flat[self.slots * self.batch * self.width :], apart  # as the engine asks for them
+
+
+@dataclass(frozen=True, eq=False)
+class TapeState(LineState):
+    """The state of a line at a time of its tape.
+
+    Attributes:
+        tape: Shared with the states before and after.
+        time: How many steps of it have been taken.
+        token: Where the gradient of the tiles arrives, shape `(tiles, batch, width + 1)`; none if no tile needs one.
+    """
+
+    tape: Tape
+    time: int
+    token: Tensor | None
+
+    def slots(self) -> Slots:
+        tape, dtype = self.tape, self.origin.dtype
+        with tape.lock:
+            if self.token is None or not torch.is_grad_enabled():
+                live = tape.live(self.time)
+                return Slots(live.values.to(dtype), live.strengths)
+            values, strengths = Export.apply(tape, self.time, self.token)  # type: ignore[no-untyped-call]
+        pushed = values[:, tape.slots :].unflatten(1, (self.time, tape.heads))
+        return Tiles(tape.layout, values[:, : tape.slots].to(dtype), pushed.to(dtype), strengths).slots()
+
+    @property
+    def origin(self) -> Tensor:
+        return self.tape.origin
+
+    # A tape can neither move to a device nor leave rows out; slots can. What comes back is the same state in another form.
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Slots:  # type: ignore[override]
+        return self.slots().map(function)
+
+    def detach(self) -> LineState:  # type: ignore[override]
+        if self.token is None:
+            return self
+        with torch.no_grad():
+            return self.slots()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        slots = self.slots()
+        return Slots, (slots.values, slots.strengths)
+
+
+def step(layout: Layout, action: Action, state: LineState) -> tuple[Tensor, TapeState]:
+    """One time step: the read `(batch, heads, width)` and the state after."""
+    push, pop, value = action
+    if not isinstance(state, TapeState) or state.tape.layout != layout:
+        state = record(layout, state)
+    tape, time, token = state.tape, state.time, state.token
+    dtype = value.dtype
+    if dtype != tape.dtype:
+        value = value.to(tape.dtype)
+    differentiate = torch.is_grad_enabled() and (
+        token is not None or push.requires_grad or pop.requires_grad or value.requires_grad
+    )
+    with tape.lock:
+        if token is not None and differentiate:
+            if tape.time != time:
+                tape = tape.fork(time)
+            elif tape.time == tape.room:
+                tape.grow()
+        elif token is not None or (time > 0 and differentiate) or tape.time != time or tape.time == tape.room:
+            tape, token = Tape(layout, tape.live(time), tape.origin), None
+        if differentiate:
+            read, token = Step.apply(tape, token, push, pop, value)  # type: ignore[no-untyped-call]
+        else:
+            read = tape.append(push.detach(), pop.detach(), value.detach())
+        return read if read.dtype == dtype else read.to(dtype), TapeState(tape, tape.time, token)
+
+
+def record(layout: Layout, state: LineState) -> TapeState:
+    """The state on a new tape."""
+    slots = state.slots()
+    values, strengths = slots.values.to(strength_dtype(slots.values.dtype)), slots.strengths
+    if torch.is_grad_enabled() and (values.requires_grad or strengths.requires_grad):
+        tape = Tape(layout, Slots(values.detach(), strengths.detach()), slots.origin.detach())
+        return TapeState(tape, 0, Import.apply(values, strengths))  # type: ignore[no-untyped-call]
+    live = compact(Contents(values.detach(), strengths.detach()))
+    return TapeState(Tape(layout, Slots(*live), slots.origin.detach()), 0, None)
+
+
+class Import(Function):
+    """From slots that need a gradient to the token of a tape that begins with them."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, strengths: Tensor) -> Tensor:
+        return values.new_zeros(()).expand(values.shape[1], values.shape[0], values.shape[2] + 1)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        grad = grad.transpose(0, 1)
+        return once(grad[..., :-1].clone(), grad[..., -1].clone())
+
+
+class Export(Function):
+    """From a token to the values and strengths of all its tiles."""
+
+    @staticmethod
+    def forward(ctx: Any, tape: Tape, time: int, token: Tensor) -> tuple[Tensor, Tensor]:
+        tiles = tape.tiles(time)
+        ctx.set_materialize_grads(True)
+        return tape.values[:tiles].transpose(0, 1).clone(), torch.from_numpy(tape.at(time).strengths[:, :tiles].copy())
+
+    @staticmethod
+    def backward(ctx: Any, values: Tensor, strengths: Tensor) -> tuple[None, None, Tensor]:  # type: ignore[override]
+        return None, None, *once(torch.cat([values, strengths[..., None]], dim=-1).transpose(0, 1).contiguous())
+
+
+class Step(Function):
+    """One step at the end of a tape."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, tape: Tape, token: Tensor | None, push: Tensor, pop: Tensor, value: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        ctx.tape, ctx.time, ctx.first = tape, tape.time, token is None
+        ctx.set_materialize_grads(False)
+        read = tape.append(push.detach(), pop.detach(), value.detach())
+        return read, tape.zero.expand(tape.tiles(tape.time), tape.batch, tape.width + 1)
+
+    @staticmethod
+    def backward(ctx: Any, above: Tensor | None, grad: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        if torch.is_grad_enabled():
+            with torch.no_grad():
+                none, *grads = Step.backward(ctx, above, grad)
+            return none, *once(*grads)
+        tape, time = ctx.tape, ctx.time
+        # Whoever hands on a token's gradient gives it away, so it may be changed in place.
+        if grad is None:
+            grad = torch.zeros(tape.tiles(time + 1), tape.batch, tape.width + 1, dtype=tape.dtype)
+        if above is None:
+            above = torch.zeros(tape.batch, tape.heads, tape.width, dtype=tape.dtype)
+        grad = grad.contiguous()
+        with tape.lock:
+            push, pop, value = tape.unwind(time, above.contiguous(), grad)
+        return None, None if ctx.first else grad.narrow(0, 0, tape.tiles(time)), push, pop, value
+
+
+class Once(Function):
+    """The identity, which refuses to be differentiated."""
+
+    @staticmethod
+    def forward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        return grads
+
+    @staticmethod
+    def backward(ctx: Any, *_: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        raise RuntimeError(ONCE)
+
+
+def once(*grads: Tensor | None) -> tuple[Tensor | None, ...]:
+    """Gradients as they are, but with a clear error for those who ask for the gradient of a gradient."""
+    if not torch.is_grad_enabled():
+        return grads
+    return Once.apply(*(None if grad is None else grad.detach().requires_grad_() for grad in grads))  # type: ignore[no-untyped-call, no-any-return]
