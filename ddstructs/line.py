@@ -27,7 +27,7 @@ class LineMemory(Memory[LineState], ABC):
 
     layout: ClassVar[Layout]
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int = 64) -> None:
         super().__init__()
         if not isinstance(width, int) or isinstance(width, bool):
             raise TypeError(f"width is {width!r}, but the size of a value is an int")

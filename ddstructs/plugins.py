@@ -6,13 +6,10 @@ import warnings
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
+from ddstructs.catalog import GROUP
 from ddstructs.memory import Memory
 
-__all__ = ["GROUP", "load_memories", "registered"]
-
-GROUP = "ddstructs.memories"
-"""The entry-point group in which a package registers its memories: `name = "package.module:Class"`."""
-
+__all__ = ["load_memories", "registered"]
 
 def registered() -> list[EntryPoint]:
     """What other packages registered, by name; nothing of theirs is imported."""

@@ -1,0 +1,62 @@
+"""The command `ddstructs`, also `python -m ddstructs`."""
+
+from __future__ import annotations
+
+import sys
+
+from ddstructs import __version__
+
+__all__ = ["main"]
+
+COMMANDS = ("fit", "validate", "test", "predict")
+
+HELP = """\
+usage: ddstructs <command> [options]
+
+Train neural networks that work a differentiable stack, queue or deque.
+
+commands:
+  list       show the memories, cells and tasks there are
+  fit        train:      ddstructs fit --data Reversal --model.memory Stack
+  validate   evaluate on the validation set of a task
+  test       evaluate on longer sequences:  ddstructs test --ckpt_path FILE
+  predict    transduce text:                ddstructs predict --ckpt_path FILE --data.text "A string"
+
+options:
+  --help     this text; after a command, all of its options
+  --version  the version
+
+A config file sets options by the same names: ddstructs fit --config configs/reversal.yaml
+"""
+
+
+def main() -> int:
+    """Run the command line, and return its exit code: 0, or 2 when the input cannot be used.
+
+    What needs no torch is answered here, in a fraction of a second.
+    """
+    command = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if command in ("--help", "-h", "help"):
+        print(HELP, end="")
+    elif command == "--version":
+        print(f"ddstructs {__version__}")
+    elif command == "list":
+        from ddstructs.catalog import render
+
+        print(render())
+    elif command in COMMANDS:
+        from ddstructs.cli import run
+
+        return run(command)
+    else:
+        from difflib import get_close_matches
+
+        close = get_close_matches(command, [*COMMANDS, "list"], 1)
+        hint = f"did you mean {close[0]}?" if close else f"the commands are list, {', '.join(COMMANDS)}"
+        print(f"ddstructs: error: there is no command {command!r}: {hint}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,213 @@
+"""The command line: LightningCLI, with short class names, checkpoints that say what they are, and short errors."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jsonargparse import set_parsing_settings
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch import Tensor
+
+from ddstructs import catalog, checkpoint
+from ddstructs.bank import Bank, NoMemory
+from ddstructs.controller import Controller
+from ddstructs.deque import Deque
+from ddstructs.errors import InputError
+from ddstructs.plugins import load_memories
+from ddstructs.queue import Queue
+from ddstructs.spec import allowed_modules
+from ddstructs.stack import Stack
+from ddstructs.tasks import IGNORE, BigramFlipping, BinaryAddition, Copying, Reversal, Task
+from ddstructs.tasks.lines import printable
+
+__all__ = ["run"]
+
+CLASSES = (Stack, Queue, Deque, Bank, NoMemory, Copying, Reversal, BigramFlipping, BinaryAddition)
+"""What can be named by its class name: imported here, for the parser only knows what is."""
+
+NAMED: dict[str, Callable[[], list[str]]] = {
+    "model.memory": lambda: [*catalog.MEMORIES, *load_memories()],
+    "model.cell": lambda: list(catalog.CELLS),
+    "data": lambda: list(catalog.TASKS),
+}
+"""The options that take a name, and the names."""
+
+
+class Parser(LightningArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        raise InputError(brief(message))
+
+
+class PrintText(Callback):
+    """Prints each prediction as a line of text."""
+
+    def on_predict_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, loader: int = 0
+    ) -> None:
+        task: Task = trainer.datamodule  # type: ignore[attr-defined]
+        rows: Tensor = outputs
+        for row in rows.tolist():
+            symbols = [symbol for symbol in row if symbol not in (IGNORE, task.target_symbols)]
+            print(printable(task.decode(symbols)))
+
+
+class CLI(LightningCLI):
+    """The parser of one command: a controller, a task and a trainer, with what a checkpoint says as the defaults."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+        self.content = _read_checkpoint(sys.argv)
+        fitting = command == "fit"
+        if not fitting and self.content is None and not {"-h", "--help", "-c", "--config"} & set(sys.argv):
+            raise InputError("a trained controller is needed: give --ckpt_path FILE, as fit prints it")
+        super().__init__(
+            Controller,
+            Task,
+            subclass_mode_data=True,
+            parser_class=Parser,
+            save_config_callback=SaveConfigCallback if fitting else None,
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            trainer_defaults=FIT if fitting else EVALUATE,
+            parser_kwargs={"prog": "ddstructs", command: {"prog": f"ddstructs {command}"}},
+        )
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # static in Lightning, where all are built
+        """Only the command that was asked for: each parser costs a second."""
+        return {self.command: LightningCLI.subcommands()[self.command] | {"weights_only", "return_predictions"}}
+
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """The task and the model first, for they are what a newcomer looks for."""
+        parser.add_lightning_class_args(Task, "data", subclass_mode=True)
+        parser.add_lightning_class_args(Controller, "model")
+        parser.add_lightning_class_args(Trainer, "trainer")
+        parser.set_defaults({f"trainer.{name}": value for name, value in self.trainer_defaults.items()})
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        for symbols in ("input_symbols", "output_symbols"):
+            parser.link_arguments(f"data.{symbols}", f"model.{symbols}", apply_on="instantiate")
+            if self.content:
+                self.content["hyper_parameters"].pop(symbols)
+        if self.content:
+            task = self.content[checkpoint.TASK]
+            arguments = {name: value for name, value in task["init_args"].items() if name not in ("text", "file")}
+            settings = {f"model.{name}": value for name, value in self.content["hyper_parameters"].items()}
+            parser.set_defaults(settings | {"data": {"class_path": task["class_path"], "init_args": arguments}})
+
+    def _parse_ckpt_path(self) -> None:
+        """What the checkpoint says has become the defaults already, so that options can differ from it."""
+
+    def instantiate_classes(self) -> None:
+        try:
+            super().instantiate_classes()
+        except (TypeError, ValueError, MisconfigurationException) as error:  # the arguments are the user's
+            raise InputError(brief(str(error))) from error
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        kwargs = super()._prepare_subcommand_kwargs(subcommand)
+        path = kwargs.get("ckpt_path")
+        if path is not None and self.content is None:
+            raise InputError(f"--ckpt_path {path} comes from a config file: give it on the command line")
+        if subcommand != "fit" and path is None:
+            raise InputError(f"{subcommand} needs a trained controller: give --ckpt_path FILE")
+        return kwargs | {"weights_only": True}
+
+    def after_fit(self) -> None:
+        best = getattr(self.trainer.checkpoint_callback, "best_model_path", "")
+        if best and self.trainer.is_global_zero:
+            print(f"\nThe best checkpoint is {best}. Next:")
+            print(f"  ddstructs test --ckpt_path {best}")
+            print(f'  ddstructs predict --ckpt_path {best} --data.text "A string"')
+
+
+FIT: dict[str, Any] = {
+    "default_root_dir": "runs",
+    "max_steps": 5000,
+    "log_every_n_steps": 10,
+    "logger": {"class_path": "pytorch_lightning.loggers.CSVLogger", "init_args": {"save_dir": "runs", "name": ""}},
+    "callbacks": [
+        {
+            "class_path": "pytorch_lightning.callbacks.ModelCheckpoint",
+            "init_args": {"monitor": "val_fine", "mode": "max", "filename": "best", "save_last": True},
+        },
+        {
+            "class_path": "pytorch_lightning.callbacks.EarlyStopping",
+            "init_args": {"monitor": "val_coarse", "mode": "max", "stopping_threshold": 0.9999, "patience": 1000},
+        },
+    ],
+}
+"""Training: at most 5,000 updates, fewer if every validation sequence comes out right."""
+
+EVALUATE: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+
+
+def run(command: str) -> int:
+    """Run one command with the options in `sys.argv`, and return its exit code."""
+    load_memories()
+    set_parsing_settings(
+        import_path_denylist=["*"],
+        import_path_allowlist=["torch", "pytorch_lightning", *allowed_modules()],
+    )
+    _quiet(command)
+    try:
+        cli = CLI(command)
+    except (InputError, MisconfigurationException) as error:
+        print(f"ddstructs {command}: error: {brief(str(error))}", file=sys.stderr)
+        return 2
+    return 130 if cli.trainer.interrupted else 0
+
+
+def brief(message: str) -> str:
+    """One line of an error message: which option, what came, and the nearest name if it is a name that nothing has."""
+    line = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", message).split())
+    line = re.sub(rf"\b({'|'.join(LightningCLI.subcommands())})\.(?=data|model|trainer)", "--", line)
+    if refused := re.search(r"Importing '([\w.]+)' is not allowed", line):
+        return f"{refused[1]} is refused: only classes of ddstructs, torch, Lightning and plugins may be named"
+    if ours := re.search(r"Errors: - (.*?) - Expected a <class 'NoneType'>", line):
+        return brief(ours[1]) if "import path string" not in ours[1] else _unknown("data", line)
+    *keys, reason = re.split(r'Parser key "([\w.]+)": ', line)
+    keys = keys[1::2]
+    if not keys:
+        return line
+    option = ".".join(keys)
+    if "import path string" in line and option in NAMED:
+        return _unknown(option, line)
+    return f"--{option}: {reason}"
+
+
+def _unknown(option: str, line: str) -> str:
+    """What to say of a name that nothing has."""
+    came = re.findall(r"import path string: (\S+)", line)[0]
+    close = get_close_matches(came, NAMED[option](), 1)
+    hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(NAMED[option]())}"
+    return f"--{option} {came}: there is no such name; {hint}"
+
+
+def _read_checkpoint(arguments: Sequence[str]) -> dict[str, Any] | None:
+    """The checkpoint that `--ckpt_path` names, if it is among the arguments."""
+    for position, argument in enumerate(arguments):
+        option, equals, value = argument.partition("=")
+        if option == "--ckpt_path":
+            path = value if equals else "".join(arguments[position + 1 : position + 2])
+            return checkpoint.read(Path(path))
+    return None
+
+
+def _quiet(command: str) -> None:
+    """Leave out what Lightning tells of itself, which is no news to the user."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch.utils.data")
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
