@@ -80,7 +80,6 @@ class CLI(LightningCLI):
             seed_everything_default=0,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
-            trainer_defaults=FIT if fitting else EVALUATE,
             parser_kwargs={"prog": "ddstructs", command: {"prog": f"ddstructs {command}"}},
         )
 
@@ -93,7 +92,8 @@ class CLI(LightningCLI):
         parser.add_lightning_class_args(Task, "data", subclass_mode=True)
         parser.add_lightning_class_args(Controller, "model")
         parser.add_lightning_class_args(Trainer, "trainer")
-        parser.set_defaults({f"trainer.{name}": value for name, value in self.trainer_defaults.items()})
+        defaults = FIT if self.command == "fit" else EVALUATE
+        parser.set_defaults({f"trainer.{name}": value for name, value in defaults.items()})
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         for symbols in ("input_symbols", "output_symbols"):
@@ -134,7 +134,7 @@ class CLI(LightningCLI):
 
 FIT: dict[str, Any] = {
     "default_root_dir": "runs",
-    "max_steps": 5000,
+    "max_epochs": 100,
     "log_every_n_steps": 10,
     "logger": {"class_path": "pytorch_lightning.loggers.CSVLogger", "init_args": {"save_dir": "runs", "name": ""}},
     "callbacks": [
@@ -148,7 +148,7 @@ FIT: dict[str, Any] = {
         },
     ],
 }
-"""Training: at most 5,000 updates, fewer if every validation sequence comes out right."""
+"""Training: at most 100 epochs, fewer if every validation sequence comes out right."""
 
 EVALUATE: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
 

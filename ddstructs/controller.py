@@ -47,6 +47,7 @@ class Controller(LightningModule):
         pop_bias: Bias of pop at the start; one number, or one a head.
         value_skip: Whether the input also feeds the value.
         read_skip: Whether the read also feeds the output.
+        output_layer: Whether the cell's output goes through a layer of its own, as in the paper.
         learn_initial: Whether the first hidden state is a parameter.
         hard: Whether push and pop are rounded to 0 or 1.
         learning_rate: Rate of Adam.
@@ -75,6 +76,7 @@ class Controller(LightningModule):
         pop_bias: float | Sequence[float] = -1.0,
         value_skip: bool = True,
         read_skip: bool = True,
+        output_layer: bool = False,
         learn_initial: bool = True,
         hard: bool = False,
         learning_rate: float = 5e-3,
@@ -93,6 +95,7 @@ class Controller(LightningModule):
             "pop_bias": pop_bias if isinstance(pop_bias, float | int) else list(pop_bias),
             "value_skip": value_skip,
             "read_skip": read_skip,
+            "output_layer": output_layer,
             "learn_initial": learn_initial,
             "hard": hard,
             "learning_rate": learning_rate,
@@ -116,6 +119,7 @@ class Controller(LightningModule):
             pop_bias=pop_bias,
             value_skip=value_skip,
             read_skip=read_skip,
+            output_layer=output_layer,
             learn_initial=learn_initial,
             hard=hard,
         )
@@ -142,9 +146,13 @@ class Controller(LightningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         task = self._task()
-        if task is not None and not task.stages.done:
-            task.observe(float(self.trainer.strategy.reduce(outputs["accuracy"], reduce_op="mean")))
-            self.log("longest_source", task.stages.stage, prog_bar=True, rank_zero_only=True)
+        if task is not None and not task.stages.finished:
+            task.stages.observe(float(self.trainer.strategy.reduce(outputs["accuracy"], reduce_op="mean")))
+            if task.stages.stalled:
+                task.stages.restart()
+                self._start_afresh(task.fresh_seed())
+            self.log("longest_source", task.stages.stage, prog_bar=True)
+            self.log("restarts", float(task.stages.restarts))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._score("val", batch)
@@ -239,6 +247,15 @@ class Controller(LightningModule):
         model = cls(**{name: build(value) for name, value in (checkpoint["hyper_parameters"] | settings).items()})
         load_weights(model, checkpoint, checkpoint_path)
         return model.to(map_location or "cpu")
+
+    def _start_afresh(self, seed: int) -> None:
+        """Draw new weights, and forget what the optimizer gathered about the old ones."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for module in reversed(list(self.modules())):  # a module after its parts, to have the last word
+                if callable(reset := getattr(module, "reset_parameters", None)):
+                    reset()
+        self.optimizers(use_pl_optimizer=False).state.clear()
 
     def _task(self) -> Task | None:
         datamodule = getattr(self._trainer, "datamodule", None)

@@ -60,15 +60,17 @@ class MemoryRNN(nn.Module):
 
     $$ h_t = \mathrm{cell}([x_t; r_{t-1}], h_{t-1}) \qquad d_t = \sigma(W_d h_t + b_d) \qquad u_t = \sigma(W_u h_t + b_u) $$
 
-    $$ v_t = \tanh(W_v h_t + b_v + U_v x_t) \qquad o_t = \tanh(W_o h_t + b_o) + U_o r_t $$
+    $$ v_t = \tanh(W_v h_t + b_v + U_v x_t) \qquad o_t = h_t + U_o r_t $$
 
-    The two terms in $U$ are skips that make learning faster and surer; with `value_skip=False, read_skip=False` the
-    equations are those of the paper.
+    The output is that of the cell, as of any recurrent network in torch, with the read of the same step added. The two
+    terms in $U$ are skips that make learning faster and surer. With `value_skip=False, read_skip=False,
+    output_layer=True` the equations are those of the paper, where $o_t = \tanh(W_o h_t + b_o)$. That layer makes the
+    symbols which the cell remembers by itself easy to name, so that many a run learns to do without the memory.
 
     Args:
         input_size: Size of one input.
         hidden_size: Size of the cell's output and of this network's.
-        memory: What to work; `NoMemory()` gives the bare cell with the paper's output layer.
+        memory: What to work; `NoMemory()` gives the bare cell.
         cell: `"rnn"`, `"lstm"`, `"gru"`, or a module that is called as `cell(input, hidden)`, like `nn.GRUCell`, and
             has `input_size` (this `input_size` and `heads * width` more) and `hidden_size`. One with several tensors
             for a state, its output first, says how many in `num_states`, and takes and returns a tuple of them.
@@ -77,6 +79,7 @@ class MemoryRNN(nn.Module):
         pop_bias: b_u at the start; one number, or one a head. Popping little at first is what lets it learn.
         value_skip: Whether the input also feeds the value.
         read_skip: Whether the read of the same step also feeds the output.
+        output_layer: Whether the cell's output goes through a layer of its own before it becomes the network's.
         learn_initial: Whether the first hidden state is a parameter, as in the paper, rather than zero.
         hard: Whether push and pop are rounded to 0 or 1; see `harden`.
         device: Where the parameters live.
@@ -110,6 +113,7 @@ class MemoryRNN(nn.Module):
         pop_bias: float | Sequence[float] = -1.0,
         value_skip: bool = True,
         read_skip: bool = True,
+        output_layer: bool = False,
         learn_initial: bool = True,
         hard: bool = False,
         device: torch.device | str | None = None,
@@ -128,11 +132,23 @@ class MemoryRNN(nn.Module):
         self.initial = nn.Parameter(initial) if learn_initial else None
         self.act = _linear(hidden_size, 2 * heads + read_size, True, device, dtype)  # W_d, W_u and W_v, in this order
         self.value_skip = _linear(input_size, read_size, False, device, dtype) if value_skip else None
-        self.out = _linear(hidden_size, hidden_size, True, device, dtype)
+        self.output_layer = _linear(hidden_size, hidden_size, True, device, dtype) if output_layer else None
         self.read_skip = _linear(read_size, hidden_size, False, device, dtype) if read_skip else None
+        self.push_bias = _bias("push_bias", push_bias, memory)
+        self.pop_bias = _bias("pop_bias", pop_bias, memory)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set what differs from the usual start of the layers: the biases of push and pop, and the first hidden state.
+
+        The layers themselves are left as they are; each has its own `reset_parameters`.
+        """
+        heads = self.memory.heads
         with torch.no_grad():
-            self.act.bias[:heads] = _bias("push_bias", push_bias, memory)
-            self.act.bias[heads : 2 * heads] = _bias("pop_bias", pop_bias, memory)
+            self.act.bias[:heads] = torch.tensor(self.push_bias)
+            self.act.bias[heads : 2 * heads] = torch.tensor(self.pop_bias)
+            if self.initial is not None:
+                self.initial.zero_()
 
     def forward(
         self, x: Tensor | PackedSequence, state: RNNState | None = None, lengths: Tensor | Sequence[int] | None = None
@@ -213,7 +229,9 @@ class MemoryRNN(nn.Module):
         if not time:
             raise ValueError("x has no time steps: one or more were expected")
         all_reads = torch.stack(reads, dim=1)
-        output = self.out(torch.stack(hiddens, dim=1)).tanh()
+        output = torch.stack(hiddens, dim=1)
+        if self.output_layer is not None:
+            output = self.output_layer(output).tanh()
         if self.read_skip is not None:
             output = output + self.read_skip(all_reads.flatten(2))
         if real is not None:
@@ -275,12 +293,13 @@ def _linear(
     return layer if layer.bias is None else layer.requires_grad_()
 
 
-def _bias(name: str, bias: float | Sequence[float], memory: Memory) -> Tensor | float:
-    if isinstance(bias, Sequence):
-        if len(bias) != memory.heads:
-            raise ValueError(f"{name} has {len(bias)} numbers, but this {type(memory).__name__} has {memory.heads} heads")
-        return torch.tensor(bias)
-    return bias
+def _bias(name: str, bias: float | Sequence[float], memory: Memory) -> list[float]:
+    """One number a head."""
+    if not isinstance(bias, Sequence):
+        return [bias] * memory.heads
+    if len(bias) != memory.heads:
+        raise ValueError(f"{name} has {len(bias)} numbers, but this {type(memory).__name__} has {memory.heads} heads")
+    return list(bias)
 
 
 def _mask(lengths: Tensor | Sequence[int], batch: int, time: int, device: torch.device) -> Tensor:

@@ -9,50 +9,68 @@ __all__ = ["Curriculum"]
 
 @dataclass
 class Curriculum:
-    """Stages of growing length: when the network has learned the present lengths, the longest grows by half.
+    """Stages of growing length: each time the network has learned the present lengths, the longest grows by half.
 
-    It also grows when the network has not learned them after a while. A stage so short that the cell can remember the
-    symbols by itself may never end otherwise: longer ones leave it no choice but to use the memory.
+    Learning fails in one of two ways, and both show as a stage that does not end. At a short one the cell remembers the
+    symbols by itself, and never comes to use the memory; at a long one nothing moves. Then it is best to start afresh,
+    with other weights. Each fresh start doubles the patience, so one that needs its time is given it.
 
     Attributes:
-        longest: Length at which the stages end.
-        stage: Longest length now.
+        longest: Length of the last stage.
+        start: Length of the first stage.
+        patience: Most batches in a stage, before a fresh start; any number of them if None.
         growth: Factor from one stage to the next.
         threshold: Running accuracy, the share of symbols that are right, that ends a stage.
         momentum: Share of the past in the running accuracy.
-        patience: Most batches in a stage.
-        accuracy: Running accuracy now. It starts again from zero with each stage.
+        stage: Longest length now.
+        accuracy: Running accuracy now. Half of it is carried over to the next stage.
         batches: Batches seen in this stage.
+        restarts: Fresh starts so far.
+        finished: Whether the last stage has ended too.
 
     Example:
-        >>> curriculum = Curriculum(longest=8, stage=4)
-        >>> while not curriculum.done:
+        >>> curriculum = Curriculum(longest=8, start=4)
+        >>> while not curriculum.finished:
         ...     curriculum.observe(1.0)
         >>> curriculum.stage
         8.0
     """
 
-    longest: float
-    stage: float = 4.0
+    longest: int
+    start: int = 4
+    patience: int | None = 150
     growth: float = 1.5
     threshold: float = 0.8
     momentum: float = 0.9
-    patience: int = 40
+    stage: float = 0.0
     accuracy: float = 0.0
     batches: int = 0
+    restarts: int = 0
+    finished: bool = False
+
+    def __post_init__(self) -> None:
+        self.stage = self.stage or float(min(self.start, self.longest))
 
     @property
-    def done(self) -> bool:
-        """Whether the last stage is reached."""
-        return self.stage >= self.longest
+    def stalled(self) -> bool:
+        """Whether this stage has lasted too long."""
+        return self.patience is not None and not self.finished and self.batches >= self.patience * 2**self.restarts
 
     def observe(self, accuracy: float) -> None:
         """Take note of the accuracy of one batch, in [0, 1], and go on to the next stage if it is time."""
         self.accuracy = self.momentum * self.accuracy + (1 - self.momentum) * accuracy
         self.batches += 1
-        if (self.accuracy > self.threshold or self.batches >= self.patience) and not self.done:
+        if self.accuracy > self.threshold:
+            self.finished = self.stage >= self.longest
             self.stage = min(float(self.longest), self.stage * self.growth)
-            self.accuracy, self.batches = 0.0, 0
+            self.accuracy /= 2
+            self.batches = 0
+
+    def restart(self) -> None:
+        """Go back to the first stage."""
+        self.stage = float(min(self.start, self.longest))
+        self.accuracy, self.batches = 0.0, 0
+        self.restarts += 1
 
     def lengths(self, shortest: int) -> tuple[int, int]:
         """The range to draw lengths from now: at the last stage from `shortest` to `longest`, before in proportion."""

@@ -19,7 +19,7 @@ from ddstructs.tasks.lines import read_lines
 
 __all__ = ["Batches", "Task"]
 
-TRAIN, VAL, TEST = range(3)
+TRAIN, VAL, TEST, RESTART = range(4)
 
 
 class Batches:
@@ -53,6 +53,8 @@ class Task(LightningDataModule, ABC):
         eval_batch_size: Rows in a batch of these.
         curriculum: Whether short sequences come first.
         start_length: Longest source in the first stage of the curriculum.
+        patience: Most batches in a stage of the curriculum, before the controller starts afresh, with other weights; it
+            never does if None.
         seed: Seed of the training sequences; that of `seed_everything` if not given.
         text: Sources to transduce in `predict`, one a line.
         file: A file of such lines; `-` is standard input.
@@ -82,6 +84,7 @@ class Task(LightningDataModule, ABC):
         eval_batch_size: int = 250,
         curriculum: bool = True,
         start_length: int = 4,
+        patience: int | None = 150,
         seed: int | None = None,
         text: str | None = None,
         file: str | None = None,
@@ -96,6 +99,7 @@ class Task(LightningDataModule, ABC):
             "eval_size": eval_size,
             "eval_batch_size": eval_batch_size,
             "start_length": start_length,
+            "patience": 1 if patience is None else patience,
         }
         for name, size in sizes.items():
             if size < 1:
@@ -109,11 +113,14 @@ class Task(LightningDataModule, ABC):
         self.eval_batch_size = eval_batch_size
         self.curriculum = curriculum
         self.start_length = start_length
+        self.patience = patience
         self.seed = seed
         self.text = text
         self.file = file
         longest = train_lengths[1]
-        self.stages = Curriculum(longest, stage=min(start_length, longest) if curriculum else longest)
+        self.stages = (
+            Curriculum(longest, start_length, patience) if curriculum else Curriculum(longest, longest, finished=True)
+        )
         self.drawn = 0
 
     @abstractmethod
@@ -195,9 +202,9 @@ class Task(LightningDataModule, ABC):
             row[: len(line)] = torch.tensor(line, dtype=torch.int64)
         return self._cut(source, lengths)
 
-    def observe(self, accuracy: float) -> None:
-        """Tell the curriculum how the last training batch went: the share of symbols that were right."""
-        self.stages.observe(accuracy)
+    def fresh_seed(self) -> int:
+        """A seed for the weights of the next fresh start, the same in every run with the seed of this one."""
+        return _seed(RESTART, self._own_seed(), self.stages.restarts)
 
     def state_dict(self) -> dict[str, Any]:
         return {"seed": self.seed, "drawn": self.drawn, "stages": asdict(self.stages)}
@@ -208,10 +215,8 @@ class Task(LightningDataModule, ABC):
         self.stages = Curriculum(**state_dict["stages"])
 
     def _draw_training(self) -> Batch:
-        if self.seed is None:
-            self.seed = torch.initial_seed()
         rank = self.trainer.global_rank if self.trainer else 0
-        generator = _generator(TRAIN, self.seed, self.drawn, rank)
+        generator = _generator(TRAIN, self._own_seed(), self.drawn, rank)
         self.drawn += 1
         rows = max(self.batch_size, round(self.batch_size * self.stages.longest / self.stages.stage))
         return self.assemble(*self._draw(rows, self.stages.lengths(self.train_lengths[0]), generator))
@@ -220,6 +225,11 @@ class Task(LightningDataModule, ABC):
         low, high = -(-lengths[0] // self.multiple), max(1, lengths[1] // self.multiple)
         n = self.multiple * torch.randint(min(low, high), high + 1, (rows,), generator=generator)
         return torch.randint(self.source_symbols, (rows, int(n.max())), generator=generator), n
+
+    def _own_seed(self) -> int:
+        if self.seed is None:
+            self.seed = torch.initial_seed()
+        return self.seed
 
     def _fixed(self, split: int, lengths: tuple[int, int]) -> Batches:
         source, n = self._draw(self.eval_size, lengths, _generator(split))
@@ -254,5 +264,8 @@ def _put(into: Tensor, positions: Tensor, values: Tensor, where: Tensor) -> None
 
 def _generator(*key: int) -> torch.Generator:
     """A generator of its own for each key."""
-    seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) >> 1
-    return torch.Generator().manual_seed(seed)
+    return torch.Generator().manual_seed(_seed(*key))
+
+
+def _seed(*key: int) -> int:
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) >> 1

@@ -1,0 +1,50 @@
+# make demo [TEXT="A string to reverse"]   watch a network learn to use a stack
+# make test                                everything that must hold
+# Both make their own environment in .venv. All they need is python3 (3.11 or newer) with pip and venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+export TEXT
+
+.PHONY: demo test lint wheel clean
+
+demo: .venv/runtime
+	@$(BIN)/python -m examples.demo
+
+test: lint wheel
+	$(BIN)/python -m pytest -q -n 2
+
+lint: .venv/dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+# The wheel, in an environment that holds nothing else, far from the sources.
+wheel: .venv/dev
+	rm -rf build/wheel build/clean && mkdir -p build/clean
+	$(BIN)/python -m pip -q wheel --no-deps --no-build-isolation --wheel-dir build/wheel .
+	$(PYTHON) -m venv build/clean/env
+	build/clean/env/bin/python -m pip -q install torch==2.13.0
+	build/clean/env/bin/python -m pip -q install build/wheel/*.whl
+	cd build/clean && env/bin/ddstructs list
+	cd build/clean && env/bin/ddstructs fit --data Reversal --data.eval_size 2 --model.memory Stack \
+		--trainer.max_steps 1 --trainer.limit_val_batches 1 --trainer.enable_progress_bar false
+
+.venv/python:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("ddstructs needs Python 3.11 or newer, but $(PYTHON) is " + sys.version.split()[0] + ": use make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/runtime: .venv/python pyproject.toml
+	@echo "Installing torch and what goes with it into .venv, once: some minutes."
+	$(BIN)/python -m pip -q install torch==2.13.0
+	$(BIN)/python -m pip -q install -e .
+	touch $@
+
+.venv/dev: .venv/runtime
+	$(BIN)/python -m pip -q install -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv build dist runs *.egg-info

@@ -1,0 +1,104 @@
+"""Watch a network learn to use a stack: it reverses text that it has never seen.
+
+Run it with `make demo TEXT="A string to reverse"`, or `python -m examples.demo "A string to reverse"`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shlex
+import time
+import warnings
+
+import torch
+from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+from rich.console import Console
+from rich.table import Table
+
+from ddstructs import Controller, Stack
+from ddstructs.tasks import Reversal
+
+CHECKPOINT = "runs/demo/reversal.ckpt"
+
+
+def train(seed: int, updates: int) -> Trainer:
+    """Train a stack on reversal until it is perfect on sequences longer than any it was trained on."""
+    seed_everything(seed, verbose=False)
+    task = Reversal(val_lengths=(65, 128), eval_size=200, batches_per_epoch=25)
+    model = Controller(Stack(64), task.input_symbols, task.output_symbols)
+    best = ModelCheckpoint("runs/demo", "reversal", monitor="val_coarse", mode="max", enable_version_counter=False)
+    perfect = EarlyStopping("val_coarse", mode="max", stopping_threshold=0.9999, patience=updates)
+    trainer = Trainer(
+        accelerator="cpu",
+        max_epochs=updates // task.batches_per_epoch,
+        callbacks=[best, perfect, RichProgressBar()],
+        logger=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(model, task)
+    return trainer
+
+
+def accuracy(task: Reversal, hard: bool = False) -> dict[str, float]:
+    """Coarse and fine accuracy of the trained controller on the test set of a task."""
+    model = Controller.load_from_checkpoint(CHECKPOINT, hard=hard)
+    trainer = Trainer(
+        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False
+    )
+    return dict(trainer.test(model, task, verbose=False)[0])
+
+
+def main() -> None:
+    """Train, test, and reverse a sentence."""
+    parser = argparse.ArgumentParser(description="Watch a network learn to use a stack.")
+    parser.add_argument("text", nargs="?", default=os.environ.get("TEXT") or "A neural stack reverses this sentence.")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--updates", type=int, default=2000, help="give up after so many")
+    arguments = parser.parse_args()
+    if not arguments.text.isascii():
+        parser.error(f"{arguments.text!r} is not ASCII: the symbols of the task are the 128 ASCII characters")
+
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*|.*num_workers.*|.*exists and is not empty.*")
+    torch.set_num_threads(1)  # the matrices are small: more threads would only wait for each other
+    console = Console()
+
+    console.print("Training a recurrent network with a neural stack to reverse sequences of 8 to 64 symbols.")
+    console.print("It sees short ones first, and is done when all of 200 longer ones (65 to 128) come out right.\n")
+    start = time.perf_counter()
+    trainer = train(arguments.seed, arguments.updates)
+    console.print(f"\n{trainer.global_step} updates in {time.perf_counter() - start:.0f} s, seed {arguments.seed}.\n")
+
+    table = Table("source length", "sequences", "coarse", "fine", title="Accuracy on sequences never seen")
+    for name, task, hard in (
+        ("8-64", Reversal(test_lengths=(8, 64)), False),
+        ("65-128", Reversal(test_lengths=(65, 128)), False),
+        ("1000, push and pop rounded to 0 or 1", Reversal(test_lengths=(1000, 1000), eval_size=100), True),
+    ):
+        result = accuracy(task, hard)
+        table.add_row(name, str(task.eval_size), f"{result['test_coarse']:.3f}", f"{result['test_fine']:.3f}")
+    console.print(table)
+    console.print("coarse: the share of sequences right as a whole; fine: the share of a target before the first error\n")
+
+    task = Reversal(text=arguments.text)
+    model = Controller.load_from_checkpoint(CHECKPOINT, hard=True)
+    for batch in task.predict_dataloader():
+        for line, row in zip(arguments.text.splitlines() or [""], model.decode(batch).tolist(), strict=True):
+            console.print("in ", line, markup=False, highlight=False)
+            console.print("out", task.decode([s for s in row if 0 <= s < task.target_symbols]), markup=False, highlight=False)
+
+    console.print(f"\nThe checkpoint is {CHECKPOINT}. Try next:", highlight=False)
+    for command in (
+        'make demo TEXT="Any text of yours"',
+        f".venv/bin/ddstructs predict --ckpt_path {CHECKPOINT} --data.text {shlex.quote(arguments.text)}",
+        ".venv/bin/ddstructs list",
+        ".venv/bin/ddstructs fit --data Copying --model.memory Queue",
+    ):
+        console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""The command line as its user meets it: most of this runs in processes of its own."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+import ddstructs
+from ddstructs import __main__, catalog
+from ddstructs.rnn import CELLS
+
+QUICK = ["--data.batches_per_epoch=2", "--data.eval_size=4", "--trainer.max_epochs=1", "--trainer.accelerator=cpu"]
+
+
+def call(*arguments: str, cwd: Path, stdin: str = "", path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run `ddstructs` in a process of its own."""
+    environment = os.environ | {"PYTHONWARNINGS": "default", "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
+    if path is not None:
+        environment["PYTHONPATH"] = str(path)
+    command = [sys.executable, "-m", "ddstructs", *arguments]
+    return subprocess.run(command, cwd=cwd, input=stdin, env=environment, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a stack that was trained on reversal, if only for two updates."""
+    folder = tmp_path_factory.mktemp("fit")
+    done = call("fit", "--data=Reversal", "--model.memory=Stack", "--model.memory.width=8", *QUICK, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    saved = folder / "runs" / "version_0" / "checkpoints" / "best.ckpt"
+    assert f"ddstructs test --ckpt_path {saved.relative_to(folder)}" in done.stdout or str(saved) in done.stdout
+    return saved
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Somebody else's package, installed for real, into a folder of its own."""
+    folder = tmp_path_factory.mktemp("site")
+    source = Path(__file__).parent / "plugin"
+    copy = tmp_path_factory.mktemp("source")
+    for file in source.rglob("*"):
+        if file.suffix in {".py", ".toml"}:
+            target = copy / file.relative_to(source)
+            target.parent.mkdir(exist_ok=True)
+            target.write_text(file.read_text())
+    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", folder, copy]
+    subprocess.run(install, check=True, capture_output=True, timeout=300)
+    return folder
+
+
+def refusal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
+    """What `ddstructs` says, in this process, to input that it refuses with exit code 2."""
+    monkeypatch.setattr(sys, "argv", ["ddstructs", *arguments])
+    assert __main__.main() == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1, "one line"
+    assert said.err.startswith("ddstructs")
+    return said.err
+
+
+def test_list_names_everything_without_importing_torch(tmp_path: Path, plugin: Path) -> None:
+    done = call("list", cwd=tmp_path, path=plugin)
+    assert done.returncode == 0
+    for name in [*catalog.MEMORIES, *catalog.TASKS, *catalog.CELLS, "Register"]:
+        assert f"\n  {name} " in done.stdout
+    assert "A single slot that keeps what was pushed last (ddstructs-register)" in done.stdout
+    code = "import sys; sys.argv = ['ddstructs', 'list']; from ddstructs.__main__ import main; main(); "
+    loaded = subprocess.run(
+        [sys.executable, "-c", code + "print('torch' in sys.modules)"], capture_output=True, text=True, check=True
+    )
+    assert loaded.stdout.endswith("False\n")
+
+
+def test_the_catalog_says_what_the_docstrings_say() -> None:
+    for name, line in {**catalog.MEMORIES, **catalog.TASKS}.items():
+        kind = getattr(ddstructs if name in catalog.MEMORIES else __import__("ddstructs.tasks").tasks, name)
+        docstring = ast.get_docstring(ast.parse(f'class A:\n    """{kind.__doc__}"""').body[0]) or ""  # type: ignore[arg-type]
+        assert " ".join(docstring.split("\n\n")[0].split()) == line
+    assert catalog.CELLS.keys() == CELLS.keys()
+
+
+def test_fit_writes_a_checkpoint_of_weights_and_plain_data(checkpoint: Path) -> None:
+    content = torch.load(checkpoint, weights_only=True)
+    assert content["hyper_parameters"]["memory"] == {"class_path": "ddstructs.stack.Stack", "init_args": {"width": 8}}
+    assert content["ddstructs_task"]["class_path"] == "ddstructs.tasks.reversal.Reversal"
+
+
+@pytest.mark.parametrize("command", ["test", "validate"])
+def test_a_checkpoint_is_all_that_test_and_validate_need(command: str, checkpoint: Path, tmp_path: Path) -> None:
+    done = call(command, f"--ckpt_path={checkpoint}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for metric in ("coarse", "fine", "loss", "push_distance", "pop_distance"):
+        assert f"{command[:3].replace('tes', 'test')}_{metric}" in done.stdout
+    assert list(tmp_path.iterdir()) == [], "nothing is left behind"
+
+
+def test_predict_prints_a_line_of_text_for_each_line(checkpoint: Path, tmp_path: Path) -> None:
+    done = call("predict", f"--ckpt_path={checkpoint}", "--data.text=A string", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 1
+    done = call("predict", f"--ckpt_path={checkpoint}", "--data.file=-", cwd=tmp_path, stdin="one\ntwo\nthree\n")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 3
+
+
+def test_options_go_before_what_the_checkpoint_says(checkpoint: Path, tmp_path: Path) -> None:
+    done = call("test", f"--ckpt_path={checkpoint}", "--model.hard=true", "--data.test_lengths=[3,3]", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    distance = next(line for line in done.stdout.splitlines() if "push_distance" in line)
+    assert "0.0 " in distance, "hard signals are 0 or 1"
+
+
+def test_a_plugin_is_used_by_its_name_and_a_broken_one_is_named(plugin: Path, tmp_path: Path) -> None:
+    fit = ["fit", "--data=Copying", "--model.memory=Register", "--model.memory.width=4", *QUICK]
+    done = call(*fit, cwd=tmp_path, path=plugin)
+    assert done.returncode == 0, done.stderr
+    assert "the plugin 'Broken' (ddstructs_register.broken:Broken) is left out" in done.stderr
+    saved = tmp_path / "runs/version_0/checkpoints/best.ckpt"
+    done = call("predict", f"--ckpt_path={saved}", "--data.text=abc", cwd=tmp_path, path=plugin)
+    assert done.returncode == 0, done.stderr
+    done = call("predict", f"--ckpt_path={saved}", "--data.text=abc", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "ddstructs_register.register.Register" in done.stderr
+
+
+def test_a_checkpoint_cannot_name_a_class_of_its_own(checkpoint: Path, tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    (tmp_path / "evil.py").write_text(f"open({str(marker)!r}, 'w')\nclass Evil: pass\n")
+    for key in ("hyper_parameters", "ddstructs_task"):
+        content = torch.load(checkpoint, weights_only=True)
+        if key == "hyper_parameters":
+            content[key]["memory"] = {"class_path": "evil.Evil", "init_args": {}}
+        else:
+            content[key] = {"class_path": "evil.Evil", "init_args": {}}
+        torch.save(content, tmp_path / "attack.ckpt")
+        done = call("test", "--ckpt_path=attack.ckpt", cwd=tmp_path, path=tmp_path)
+        assert done.returncode == 2
+        assert "'evil.Evil' is refused" in done.stderr
+        assert done.stderr.count("\n") == 1
+    done = call("fit", "--data=Reversal", "--model.memory=evil.Evil", cwd=tmp_path, path=tmp_path)
+    assert done.returncode == 2
+    assert not marker.exists()
+
+
+def test_a_checkpoint_of_another_task_is_refused(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = refusal(capsys, monkeypatch, "test", f"--ckpt_path={checkpoint}", "--data=Copying")
+    assert "is of the task Reversal, but the data is Copying" in said
+
+
+def test_a_damaged_checkpoint_is_refused(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = tmp_path / "cut.ckpt"
+    cut.write_bytes(checkpoint.read_bytes()[:1000])
+    assert "cut.ckpt" in refusal(capsys, monkeypatch, "test", f"--ckpt_path={cut}")
+    assert "no checkpoint at" in refusal(capsys, monkeypatch, "predict", "--ckpt_path", str(tmp_path / "nothing.ckpt"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["fitt"], "did you mean fit?"),
+        (["test"], "--ckpt_path"),
+        (["fit", "--data=Reversl", "--model.memory=Stack"], "did you mean Reversal?"),
+        (["fit", "--data=Reversal", "--model.memory=Stak"], "did you mean Stack?"),
+        (["fit", "--data=Reversal", "--model.memory=Zebra"], "choose from Stack, Queue"),
+        (["fit", "--data=Reversal", "--model.memory=Stack", "--model.cell=lstn"], "did you mean lstm?"),
+        (["fit", "--data=Reversal", "--model.memory=Stack", "--model.memory.width=0"], "width is 0"),
+        (["fit", "--data=Reversal", "--model.memory=Stack", "--model.hidden_size=many"], "many"),
+        (["fit", "--data=Reversal", "--model.memory=Stack", "--model.hiden_size=3"], "hiden_size"),
+        (["fit", "--data=Reversal", "--model.memory=Stack", "--data.train_lengths=[9,4]"], "9..4"),
+        (["fit", "--data=Reversal", "--model.memory=Stack", "--model.push_bias=[0,1]"], "push_bias has 2 numbers"),
+        (["fit", "--data=Reversal", "--model.memory=os.system"], "os.system is refused"),
+        (["fit", "--model.memory=Stack"], "--data"),
+        (["fit", "--config=nowhere.yaml"], "nowhere.yaml"),
+    ],
+)
+def test_wrong_input_gets_one_line(
+    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert expected in refusal(capsys, monkeypatch, *arguments)
+
+
+@pytest.mark.parametrize("text", ["naïve", "日本"])
+def test_text_outside_ascii_is_refused(
+    text: str, checkpoint: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "outside ASCII" in refusal(
+        capsys, monkeypatch, "predict", f"--ckpt_path={checkpoint}", f"--data.text={text}"
+    )
+
+
+def test_help_and_version_need_nothing(tmp_path: Path) -> None:
+    assert call("--version", cwd=tmp_path).stdout == f"ddstructs {ddstructs.__version__}\n"
+    assert "ddstructs <command>" in call(cwd=tmp_path).stdout
+    done = call("fit", "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.index("--data") < done.stdout.index("--model.memory") < done.stdout.index("--trainer")
+
+
+@pytest.mark.parametrize("config", sorted((Path(__file__).parents[1] / "configs").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_config_trains(config: Path, tmp_path: Path) -> None:
+    assert yaml.safe_load(config.read_text())
+    done = call("fit", f"--config={config}", *QUICK, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr

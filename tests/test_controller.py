@@ -1,0 +1,220 @@
+"""The controller under Lightning: it learns, resumes, spreads over processes, and decodes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning import Trainer, seed_everything
+from torch import Tensor, nn
+
+from ddstructs import Bank, Controller, Deque, InputError, Memory, NoMemory, Queue, Stack
+from ddstructs.tasks import IGNORE, BinaryAddition, Copying, Reversal, Task
+
+SMALL: dict[str, Any] = {"batch_size": 4, "eval_size": 7, "eval_batch_size": 2, "test_lengths": (9, 12)}
+
+
+def trainer(folder: Path, **settings: Any) -> Trainer:
+    """A trainer that says nothing."""
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+    return Trainer(default_root_dir=folder, **quiet | {"enable_checkpointing": False} | settings)
+
+
+def controller(task: Task, memory: Memory, **settings: Any) -> Controller:
+    """A small controller, the same each time."""
+    seed_everything(0, verbose=False)
+    sizes = {"hidden_size": 16, "embedding_size": 8}
+    return Controller(memory, task.input_symbols, task.output_symbols, **sizes | settings)
+
+
+def reversal(**settings: Any) -> Reversal:
+    """Reversal of short sequences over eight symbols."""
+    return Reversal(symbols=8, **{"train_lengths": (1, 8), "batches_per_epoch": 6, "seed": 3} | SMALL | settings)
+
+
+@pytest.mark.parametrize("memory", [Stack(4), Queue(4), Deque(4), Bank([Stack(4), Queue(4)]), NoMemory()], ids=str)
+def test_any_memory_fits_and_its_checkpoint_builds_it_again(memory: Memory, tmp_path: Path) -> None:
+    task = reversal()
+    model = controller(task, memory)
+    fitted = trainer(tmp_path, max_steps=3)
+    fitted.fit(model, task)
+    fitted.save_checkpoint(tmp_path / "a.ckpt")
+    again = Controller.load_from_checkpoint(tmp_path / "a.ckpt")
+    inputs = next(iter(task.test_dataloader())).inputs
+    assert str(again.rnn.memory) == str(memory)
+    assert torch.equal(again(inputs), model.eval()(inputs))
+
+
+def test_any_cell_fits(tmp_path: Path) -> None:
+    task = reversal()
+    for cell in ("rnn", "lstm", "gru", nn.GRUCell(8 + 4, 16)):
+        fitted = trainer(tmp_path, max_steps=1)
+        fitted.fit(controller(task, Stack(4), cell=cell), task)
+        fitted.save_checkpoint(tmp_path / "a.ckpt")
+        assert Controller.load_from_checkpoint(tmp_path / "a.ckpt").rnn.hidden_size == 16
+
+
+def test_the_loss_is_that_of_the_target_and_the_end_alone() -> None:
+    task = reversal()
+    model = controller(task, Stack(4))
+    batch = next(iter(task.test_dataloader()))
+    logits = model(batch.inputs).log_softmax(-1)
+    losses = []
+    for row in range(len(batch.inputs)):
+        symbols = (batch.inputs[row, : batch.lengths[row]]).tolist()
+        source = [symbol - 2 for symbol in symbols[1 : symbols.index(1)]]
+        for i, symbol in enumerate([*source[::-1], task.target_symbols]):
+            losses.append(-logits[row, 1 + len(source) + i, symbol])
+    assert torch.allclose(model._score("test", batch)[0], torch.stack(losses).mean())
+
+
+@pytest.mark.parametrize("stop", [4, 6, 9])
+def test_a_resumed_run_is_the_uninterrupted_one(stop: int, tmp_path: Path) -> None:
+    """Bit for bit, from the middle of an epoch and from its end, through stages of the curriculum and a fresh start."""
+
+    def fit(steps: int, ckpt_path: Path | None = None) -> tuple[Trainer, Reversal]:
+        task = reversal(start_length=2, patience=5)
+        model = controller(task, Stack(4), decay_steps=20)
+        fitted = trainer(tmp_path, max_steps=steps)
+        fitted.fit(model, task, ckpt_path=ckpt_path, weights_only=True)
+        return fitted, task
+
+    whole, whole_task = fit(14)
+    fit(stop)[0].save_checkpoint(tmp_path / "a.ckpt")
+    torch.manual_seed(99)
+    resumed, task = fit(14, tmp_path / "a.ckpt")
+    assert task.stages == whole_task.stages
+    assert task.drawn == whole_task.drawn
+    assert task.stages.restarts > 0
+    one, other = (t.lightning_module.state_dict() for t in (whole, resumed))
+    assert one.keys() == other.keys()
+    for name in one:
+        assert torch.equal(one[name], other[name]), name
+    states = [list(t.optimizers[0].state.values()) for t in (whole, resumed)]
+    for mine, others in zip(*states, strict=True):
+        assert all(torch.equal(mine[key], others[key]) for key in mine)
+
+
+def test_a_seed_gives_the_same_run(tmp_path: Path) -> None:
+    def fit() -> Tensor:
+        task = reversal(seed=None)
+        model = controller(task, Stack(4))
+        trainer(tmp_path, max_steps=3).fit(model, task)
+        return nn.utils.parameters_to_vector(model.parameters())
+
+    assert torch.equal(fit(), fit())
+
+
+def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
+    """On 7 rows in batches of 2, so that the processes get unequal shares."""
+    code = """
+import sys, torch, json
+from pytorch_lightning import Trainer, seed_everything
+from ddstructs import Controller, Stack
+from ddstructs.tasks import Reversal
+seed_everything(0, verbose=False)
+task = Reversal(symbols=2, eval_size=7, eval_batch_size=2, test_lengths=(1, 3))
+model = Controller(Stack(4), task.input_symbols, task.output_symbols, hidden_size=8)
+trainer = Trainer(accelerator="cpu", devices=int(sys.argv[1]), strategy=sys.argv[2], logger=False,
+                  enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False)
+result = trainer.test(model, task, verbose=False)[0]
+if trainer.is_global_zero:
+    print(json.dumps(result))
+"""
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "MASTER_ADDR": "localhost"}
+
+    def measure(processes: int, strategy: str) -> dict[str, float]:
+        command = [sys.executable, str(script), str(processes), strategy]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        result: dict[str, float] = __import__("json").loads(done.stdout.splitlines()[-1])
+        return result
+
+    one, two = measure(1, "auto"), measure(2, "ddp")
+    assert one.keys() == two.keys()
+    assert 0 < one["test_fine"] < 1, "a measure that could differ"
+    for name in one:
+        assert two[name] == pytest.approx(one[name], rel=1e-6), name
+
+
+@pytest.mark.parametrize("task", [reversal(symbols=2, test_lengths=(1, 4)), BinaryAddition(test_lengths=(1, 4))], ids=str)
+def test_greedy_decoding_gives_the_figures_of_teacher_forcing(task: Task, tmp_path: Path) -> None:
+    """With the symbols of a plain-Python decoder, which sees nothing of the target."""
+    model = controller(task, Stack(4), hidden_size=32)
+    trainer(tmp_path, max_epochs=4).fit(model, task)
+    result = trainer(tmp_path).test(model, task, verbose=False)[0]
+    coarse, fine, rows = 0.0, 0.0, 0
+    for batch in task.test_dataloader():
+        decoded = model.decode(batch)
+        for row in range(len(decoded)):
+            output = [symbol for symbol in decoded[row].tolist() if symbol != IGNORE]
+            target = [symbol for symbol in batch.targets[row].tolist() if symbol != IGNORE]
+            assert output == plain_decode(model, batch.inputs[row].tolist(), batch.targets[row].tolist())
+            right = next((i for i, (a, b) in enumerate(zip(output, target)) if a != b), min(len(output), len(target)))  # noqa: B905  # lengths may differ
+            coarse += output == target
+            fine += right / len(target)
+            rows += 1
+    assert 0 < fine < rows, "a model that is neither perfect nor useless"
+    assert result["test_coarse"] == pytest.approx(coarse / rows)
+    assert result["test_fine"] == pytest.approx(fine / rows)
+
+
+def plain_decode(model: Controller, inputs: list[int], targets: list[int]) -> list[int]:
+    """Decode one row greedily, running over the whole prefix anew for each symbol."""
+    source = inputs[: inputs.index(1) + 1]
+    first = model.input_symbols - (model.output_symbols - 1)
+
+    def answers(prefix: list[int]) -> list[int]:
+        with torch.no_grad():
+            return [int(a) for a in model(torch.tensor([prefix])).argmax(-1)[0]]
+
+    output = [answers(source)[i] for i in range(len(source) - 1) if targets[i] != IGNORE]
+    prefix = list(source)
+    longest = max(8, 2 * len(prefix))
+    while len(prefix) < longest + len(source):
+        symbol = answers(prefix)[-1]
+        output.append(symbol)
+        if symbol == model.output_symbols - 1:
+            break
+        prefix.append(symbol + first)
+    return output
+
+
+def test_a_checkpoint_of_another_task_is_refused(tmp_path: Path) -> None:
+    task = reversal()
+    fitted = trainer(tmp_path, max_steps=1)
+    fitted.fit(controller(task, Stack(4)), task)
+    fitted.save_checkpoint(tmp_path / "a.ckpt")
+    other = Copying(symbols=8, **SMALL)
+    with pytest.raises(InputError, match="of the task Reversal, but the data is Copying"):
+        trainer(tmp_path).test(controller(other, Stack(4)), other, ckpt_path=tmp_path / "a.ckpt", verbose=False)
+
+
+def test_only_the_first_batch_is_validated(tmp_path: Path) -> None:
+    class Watched(Controller):
+        seen: list[bool] = []  # noqa: RUF012  # of the test alone
+
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            self.seen.append(self._first_batch)
+            return super().training_step(batch, batch_idx)
+
+    task = reversal()
+    trainer(tmp_path, max_steps=3, num_sanity_val_steps=0).fit(Watched(Stack(4), task.input_symbols, task.output_symbols), task)
+    assert Watched.seen == [True, False, False]
+
+
+@pytest.mark.parametrize(("task", "memory"), [(reversal(), Stack(8)), (BinaryAddition(), NoMemory())], ids=str)
+def test_it_learns(task: Task, memory: Memory, tmp_path: Path) -> None:
+    task.batches_per_epoch = 50
+    task.batch_size = 32
+    model = controller(task, memory, hidden_size=32)
+    trainer(tmp_path, max_epochs=8, limit_val_batches=0).fit(model, task)
+    result = trainer(tmp_path).test(model, task, verbose=False)[0]
+    assert result["test_coarse"] == 1, "right on every sequence, and longer ones than in training"
