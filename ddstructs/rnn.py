@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -130,10 +130,14 @@ class MemoryRNN(nn.Module):
         self.num_states = 2 if isinstance(self.cell, nn.LSTMCell) else int(getattr(self.cell, "num_states", 1))
         initial = torch.zeros(self.num_states, hidden_size, device=device, dtype=dtype)
         self.initial = nn.Parameter(initial) if learn_initial else None
-        self.act = _linear(hidden_size, 2 * heads + read_size, True, device, dtype)  # W_d, W_u and W_v, in this order
-        self.value_skip = _linear(input_size, read_size, False, device, dtype) if value_skip else None
-        self.output_layer = _linear(hidden_size, hidden_size, True, device, dtype) if output_layer else None
-        self.read_skip = _linear(read_size, hidden_size, False, device, dtype) if read_skip else None
+        def linear(inputs: int, outputs: int, wanted: bool, bias: bool = False) -> nn.Linear | None:
+            wanted = wanted and inputs > 0 and outputs > 0  # a memory without heads needs none
+            return nn.Linear(inputs, outputs, bias, device=device, dtype=dtype) if wanted else None
+
+        self.act = linear(hidden_size, 2 * heads + read_size, heads > 0, bias=True)  # W_d, W_u and W_v, in this order
+        self.value_skip = linear(input_size, read_size, value_skip)
+        self.output_layer = linear(hidden_size, hidden_size, output_layer, bias=True)
+        self.read_skip = linear(read_size, hidden_size, read_skip)
         self.push_bias = _bias("push_bias", push_bias, memory)
         self.pop_bias = _bias("pop_bias", pop_bias, memory)
         self.reset_parameters()
@@ -145,8 +149,8 @@ class MemoryRNN(nn.Module):
         """
         heads = self.memory.heads
         with torch.no_grad():
-            self.act.bias[:heads] = torch.tensor(self.push_bias)
-            self.act.bias[heads : 2 * heads] = torch.tensor(self.pop_bias)
+            if self.act is not None:
+                self.act.bias[: 2 * heads] = torch.tensor([*self.push_bias, *self.pop_bias])
             if self.initial is not None:
                 self.initial.zero_()
 
@@ -260,6 +264,8 @@ class MemoryRNN(nn.Module):
 
     def _act(self, hidden: Tensor, skip: Tensor | None) -> Action:
         heads, width = self.memory.heads, self.memory.width
+        if self.act is None:
+            return Action(hidden[:, :0], hidden[:, :0], hidden[:, :0, None].expand(-1, 0, width))
         signals, value = self.act(hidden).tensor_split([2 * heads], dim=-1)
         push, pop = signals.sigmoid().tensor_split([heads], dim=-1)
         value = value if skip is None else value + skip
@@ -281,16 +287,6 @@ def _build_cell(
                 "(its input is the input beside the reads, heads * width)"
             )
     return cell
-
-
-def _linear(
-    inputs: int, outputs: int, bias: bool, device: torch.device | str | None, dtype: torch.dtype | None
-) -> nn.Linear:
-    """A linear layer that may have no inputs or no outputs, as around a memory without heads."""
-    if inputs and outputs:
-        return nn.Linear(inputs, outputs, bias, device=device, dtype=dtype)
-    layer = cast(nn.Linear, nn.utils.skip_init(nn.Linear, inputs, outputs, bias, device=device or "cpu", dtype=dtype))
-    return layer if layer.bias is None else layer.requires_grad_()
 
 
 def _bias(name: str, bias: float | Sequence[float], memory: Memory) -> list[float]:
