@@ -174,13 +174,16 @@ class Memory(nn.Module, ABC, Generic[S]):
         Raises:
             ValueError: If a shape or a device does not fit; if `validate` is on, also for a push or a pop that is NaN
                 or outside [0, 1].
-            TypeError: If a part is not a floating-point tensor.
+            TypeError: If this is not an `Action`, or a part of it not a floating-point tensor.
         """
         batch = "(batch, time)" if time else "(batch)"
+        if not isinstance(action, Action):
+            raise TypeError(f"action is a {type(action).__name__}, but a memory takes an Action(push, pop, value)")
         for name, part in zip(Action._fields, action, strict=True):
             if not isinstance(part, Tensor) or not part.is_floating_point():
-                came = part.dtype if isinstance(part, Tensor) else type(part).__name__
-                raise TypeError(f"{name} is {came}, but a memory takes floating-point tensors")
+                sort = part.dtype if isinstance(part, Tensor) else type(part).__name__
+                raise TypeError(f"{name} is {sort}, but a memory takes floating-point tensors")
+        for name, part in zip(Action._fields, action, strict=True):
             if part.device != action.value.device:
                 raise ValueError(
                     f"{name} is on {part.device}, but value is on {action.value.device}: move one to the other"
