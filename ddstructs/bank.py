@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ddstructs.line import compact
 from ddstructs.memory import Action, Contents, Memory, State
+from ddstructs.ops import strength_dtype
 
 __all__ = ["Bank", "BankState", "NoMemory"]
 
@@ -119,4 +120,5 @@ class NoMemory(Memory[NoState]):
         return action.value, state
 
     def contents(self, state: NoState) -> Contents:
-        return Contents(state.origin, state.origin[..., 0:0].flatten(1))
+        none = state.origin
+        return Contents(none, none.new_zeros(len(none), 0, dtype=strength_dtype(none.dtype)))

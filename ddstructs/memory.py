@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, Generic, NamedTuple, Self, overload
+from typing import Any, Generic, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -58,7 +58,11 @@ class State:
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         """The same state on another device, or with its floating-point tensors in another dtype."""
-        return self.map(lambda tensor: tensor.to(device, dtype if tensor.is_floating_point() else None))
+
+        def move(part: Tensor | State) -> Tensor | State:
+            return part.to(device, dtype if isinstance(part, State) or part.is_floating_point() else None)
+
+        return replace(self, **{field.name: _map(move, getattr(self, field.name), move) for field in fields(self)})
 
     def select(self, rows: Tensor) -> Self:
         """The state of some rows of the batch, in the order given; a row may come more than once, as in beam search.
@@ -69,17 +73,15 @@ class State:
         return self.map(lambda tensor: tensor.index_select(0, rows))
 
 
-@overload
-def _map(function: Callable[[Tensor], Tensor], field: Tensor) -> Tensor: ...
-@overload
-def _map(function: Callable[[Tensor], Tensor], field: object) -> object: ...
-def _map(function: Callable[[Tensor], Tensor], field: object) -> object:
+def _map(function: Callable[[Any], Any], field: Any, inner: Callable[[Any], Any] | None = None) -> Any:
+    """Apply `function` to every tensor of a field, and `inner` to every state in it: `map`, if not given."""
     if isinstance(field, Tensor):
         return function(field)
     if isinstance(field, State):
-        return field.map(function)
+        return inner(field) if inner else field.map(function)
     if isinstance(field, tuple):
-        return tuple(_map(function, part) for part in field)
+        parts = [_map(function, part, inner) for part in field]
+        return type(field)(*parts) if hasattr(field, "_fields") else tuple(parts)
     return field
 
 
@@ -172,13 +174,16 @@ class Memory(nn.Module, ABC, Generic[S]):
         Raises:
             ValueError: If a shape or a device does not fit; if `validate` is on, also for a push or a pop that is NaN
                 or outside [0, 1].
-            TypeError: If a part is not a floating-point tensor.
+            TypeError: If this is not an `Action`, or a part of it not a floating-point tensor.
         """
         batch = "(batch, time)" if time else "(batch)"
+        if not isinstance(action, Action):
+            raise TypeError(f"action is a {type(action).__name__}, but a memory takes an Action(push, pop, value)")
         for name, part in zip(Action._fields, action, strict=True):
             if not isinstance(part, Tensor) or not part.is_floating_point():
-                came = part.dtype if isinstance(part, Tensor) else type(part).__name__
-                raise TypeError(f"{name} is {came}, but a memory takes floating-point tensors")
+                sort = part.dtype if isinstance(part, Tensor) else type(part).__name__
+                raise TypeError(f"{name} is {sort}, but a memory takes floating-point tensors")
+        for name, part in zip(Action._fields, action, strict=True):
             if part.device != action.value.device:
                 raise ValueError(
                     f"{name} is on {part.device}, but value is on {action.value.device}: move one to the other"

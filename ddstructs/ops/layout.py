@@ -42,6 +42,15 @@ ONCE = (
 class LineState(State):
     """What a line holds. Each kernel keeps it in its own way, and all can show it as slots."""
 
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> LineState:
+        """The same state on another device, or with its values in another dtype; strengths stay at least float32."""
+        origin = self.origin
+        if origin.to(device, dtype) is origin:
+            return self
+        slots = self.slots()
+        strengths = slots.strengths.to(device, dtype and strength_dtype(dtype))
+        return Slots(slots.values.to(device, dtype), strengths)
+
     @abstractmethod
     def slots(self) -> Slots:
         """The state as two tensors."""

@@ -1,0 +1,21 @@
+"""One hypothesis profile for all tests: the same examples in every run, however slow the machine is."""
+
+from collections.abc import Iterator
+from typing import get_args
+
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+from ddstructs import ops
+
+settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("same")
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module", params=get_args(ops.Kernel))
+def kernel(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run a test with the kernels that are chosen by themselves, and again with the paper's equations."""
+    with ops.using(request.param):
+        yield request.param

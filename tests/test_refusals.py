@@ -1,0 +1,153 @@
+"""What does not fit is refused in one line that says what came and what was expected."""
+
+import re
+from typing import Any, cast
+
+import pytest
+import torch
+from kinds import KINDS, LINES
+from torch import Tensor
+
+from ddstructs import Action, Bank, Memory, NoMemory, Queue, Stack
+
+
+def zeros(*batch: int, heads: int = 1, width: int = 3, **options: Any) -> Action:
+    """An action of nothing but zeros."""
+    signal = torch.zeros(*batch, heads, **options)
+    return Action(signal, signal.clone(), torch.zeros(*batch, heads, width, **options))
+
+
+STEPS: list[tuple[Any, type[Exception], str]] = [
+    (zeros(2, heads=2), ValueError, "push is for 2 heads, but this Stack has 1"),
+    (zeros(2, width=4), ValueError, "value has width 4, but this Stack stores width 3"),
+    (zeros(2)._replace(pop=torch.zeros(2, 2)), ValueError, "pop is for 2 heads, but this Stack has 1"),
+    (zeros(2)._replace(pop=torch.zeros(5, 1)), ValueError, "pop has (batch) (5,), but push has (2,)"),
+    (zeros(2)._replace(value=torch.zeros(5, 1, 3)), ValueError, "value has (batch) (5,), but push has (2,)"),
+    (zeros(2)._replace(push=torch.zeros(2)), ValueError,
+     "push has shape (2,), but 2 axes were expected: (batch, heads)"),
+    (zeros(2)._replace(value=torch.zeros(2, 3)), ValueError,
+     "value has shape (2, 3), but 3 axes were expected: (batch, heads, width)"),
+    (zeros(2)._replace(push=torch.zeros(2, 1, device="meta")), ValueError,
+     "push is on meta, but value is on cpu: move one to the other"),
+    (zeros(2, device="meta"), ValueError, "value is on meta, but the state is on cpu: use state.to(device)"),
+    (zeros(5), ValueError, "value has batch 5, but the state of this Stack has batch 2"),
+    (zeros(2, dtype=torch.float64), TypeError,
+     "value is torch.float64, but the state holds torch.float32: use state.to(dtype=...)"),
+    (zeros(2)._replace(push=torch.zeros(2, 1, dtype=torch.int64)), TypeError,
+     "push is torch.int64, but a memory takes floating-point tensors"),
+    (zeros(2)._replace(pop=torch.zeros(2, 1, dtype=torch.complex64)), TypeError,
+     "pop is torch.complex64, but a memory takes floating-point tensors"),
+    (zeros(2)._replace(pop=cast("Any", 0.5)), TypeError, "pop is float, but a memory takes floating-point tensors"),
+    (zeros(2)._replace(value=cast("Any", [1.0])), TypeError,
+     "value is list, but a memory takes floating-point tensors"),
+    (tuple(zeros(2)), TypeError, "action is a tuple, but a memory takes an Action(push, pop, value)"),
+    (None, TypeError, "action is a NoneType, but a memory takes an Action(push, pop, value)"),
+]  # fmt: skip
+
+SEQUENCES: list[tuple[Any, type[Exception], str]] = [
+    (zeros(2), ValueError, "push has shape (2, 1), but 3 axes were expected: (batch, time, heads)"),
+    (zeros(2, 4)._replace(pop=torch.zeros(2, 5, 1)), ValueError,
+     "pop has (batch, time) (2, 5), but push has (2, 4)"),
+    (zeros(2, 4)._replace(value=torch.zeros(2, 4, 1)), ValueError,
+     "value has shape (2, 4, 1), but 4 axes were expected: (batch, time, heads, width)"),
+    (zeros(2, 4, heads=3), ValueError, "push is for 3 heads, but this Stack has 1"),
+    (zeros(2, 4, width=2), ValueError, "value has width 2, but this Stack stores width 3"),
+    (zeros(5, 4), ValueError, "value has batch 5, but the state of this Stack has batch 2"),
+    (zeros(2, 4, dtype=torch.bfloat16), TypeError,
+     "value is torch.bfloat16, but the state holds torch.float32: use state.to(dtype=...)"),
+    (zeros(2, 4, device="meta"), ValueError, "value is on meta, but the state is on cpu: use state.to(device)"),
+    (tuple(zeros(2, 4)), TypeError, "action is a tuple, but a memory takes an Action(push, pop, value)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("action", "error", "message"), STEPS, ids=[message for *_, message in STEPS])
+def test_a_step_that_does_not_fit_is_refused(action: Any, error: type[Exception], message: str) -> None:
+    stack = Stack(3)
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+        stack.step(action, stack.initial_state(2))
+
+
+@pytest.mark.parametrize(("actions", "error", "message"), SEQUENCES, ids=[message for *_, message in SEQUENCES])
+def test_a_sequence_that_does_not_fit_is_refused(actions: Any, error: type[Exception], message: str) -> None:
+    stack = Stack(3)
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+        stack(actions, stack.initial_state(2))
+
+
+STATES: list[tuple[Memory, Memory, type[Exception], str]] = [
+    (Stack(3), Stack(4), ValueError, "state holds width 4, but this Stack stores width 3"),
+    (Stack(3), NoMemory(), TypeError, "state is a NoState, but a Stack steps from its own initial_state"),
+    (Queue(3), Bank([Queue(3)]), TypeError, "state is a BankState, but a Queue steps from its own initial_state"),
+    (Bank([Stack(3)]), NoMemory(), TypeError,
+     "state has a NoState, but a Bank of 1 steps from its own initial_state"),
+    (Bank([Stack(3)]), Bank([Stack(3), Queue(3)]), TypeError,
+     "state has 2 states, but a Bank of 1 steps from its own initial_state"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("memory", "other", "error", "message"), STATES, ids=[message for *_, message in STATES])
+def test_the_state_of_another_memory_is_refused(
+    memory: Memory, other: Memory, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+        memory.step(zeros(2), other.initial_state(2))
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+        memory(zeros(2, 4), other.initial_state(2))
+
+
+@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize(
+    ("width", "error", "message"),
+    [
+        (0, ValueError, "width is 0, but a value has at least one element"),
+        (-2, ValueError, "width is -2, but a value has at least one element"),
+        ("3", TypeError, "width is '3', but the size of a value is an int"),
+        (3.0, TypeError, "width is 3.0, but the size of a value is an int"),
+        (True, TypeError, "width is True, but the size of a value is an int"),
+        (None, TypeError, "width is None, but the size of a value is an int"),
+    ],
+)
+def test_a_width_is_a_positive_int(line: str, width: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+        LINES[line](width)
+
+
+def test_a_bank_is_of_one_width_and_not_empty() -> None:
+    with pytest.raises(ValueError, match=r"^a bank has one memory or more, but none was given"):
+        Bank([])
+    with pytest.raises(ValueError, match=r"^the memories of a bank have one width, but these have \[3, 4\]$"):
+        Bank([Stack(3), Queue(4)])
+
+
+def spoiled(kind: str, name: str, number: float, time: bool) -> tuple[Memory, Action, Tensor]:
+    """A memory, and an action of which one number is wrong."""
+    memory = KINDS[kind](3)
+    action = zeros(*((2, 4) if time else (2,)), heads=memory.heads)
+    signal: Tensor = getattr(action, name)
+    signal.view(-1)[-1] = number
+    return memory, action, signal
+
+
+@pytest.mark.parametrize("number", [float("nan"), -0.1, 1.1, float("inf")])
+@pytest.mark.parametrize("name", ["push", "pop"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_validate_refuses_signals_outside_0_and_1(kind: str, name: str, number: float) -> None:
+    for time in (False, True):
+        memory, action, signal = spoiled(kind, name, number, time)
+        memory.validate = True
+        message = f"{name} has 1 elements outside [0, 1], the first is {signal.view(-1)[-1].item()}: "
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+            memory(action) if time else memory.step(action, memory.initial_state(2))
+        signal.view(-1)[-1] = 1
+        memory(action) if time else memory.step(action, memory.initial_state(2))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_validate_no_number_is_looked_at(kind: str) -> None:
+    for name in ("push", "pop"):
+        for number in (float("nan"), -0.1, 1.1):
+            memory, action, _ = spoiled(kind, name, number, time=True)
+            assert not memory.validate
+            memory(action)
+            memory, action, _ = spoiled(kind, name, number, time=False)
+            memory.step(action, memory.initial_state(2))
