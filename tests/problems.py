@@ -1,0 +1,132 @@
+"""Inputs for the kernels, their results by any of them, and the one table of how close those must be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.testing import assert_close
+
+from ddstructs import Action, Deque, Queue, Stack
+from ddstructs.ops import End, Head, Layout, LineState, Slots
+
+__all__ = ["LAYOUTS", "TOLERANCE", "Problem", "assert_equal_results", "problems", "solve", "steps"]
+
+Results = dict[str, Tensor]
+Scan = Callable[[Layout, Action, LineState], tuple[Tensor, LineState]]
+
+TOLERANCE = {
+    torch.float64: {"rtol": 1e-11, "atol": 1e-11},
+    torch.float32: {"rtol": 2e-5, "atol": 2e-5},
+    torch.bfloat16: {"rtol": 5e-2, "atol": 5e-2},
+}
+
+LAYOUTS: dict[str, Layout] = {
+    "stack": Stack.layout,
+    "queue": Queue.layout,
+    "deque": Deque.layout,
+    # No structure of ours, but a layout like any other: three heads, two of which take from where others push.
+    "odd": (Head(End.TOP, End.BOTTOM), Head(End.TOP, End.TOP), Head(End.BOTTOM, End.TOP)),
+}
+
+
+def quarters(*shape: int) -> Tensor:
+    return torch.randint(0, 5, shape) / 4
+
+
+SIGNALS: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
+    "random": (torch.rand, torch.rand),
+    "quarters": (quarters, quarters),  # sums are exact, so ties are common
+    "hard": (lambda *shape: torch.randint(0, 2, shape), lambda *shape: torch.randint(0, 2, shape)),
+    "never push": (torch.zeros, quarters),
+    "rarely push": (lambda *shape: quarters(*shape) * (torch.rand(shape) < 0.2), quarters),
+    "never pop": (lambda *shape: torch.rand(shape) / 8, torch.zeros),
+    "mixed": (lambda *shape: torch.where(torch.rand(shape) < 0.5, quarters(*shape), torch.rand(shape)), quarters),
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A layout, an initial state, actions, and weights that make one number of all results."""
+
+    layout: Layout
+    inputs: tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+    weights: tuple[Tensor, Tensor, Tensor]
+
+    @classmethod
+    def draw(
+        cls,
+        layout: str,
+        signals: str,
+        *,
+        seed: int = 0,
+        dtype: torch.dtype = torch.float64,
+        batch: int = 2,
+        time: int = 10,
+        slots: int = 0,
+        width: int = 3,
+    ) -> Problem:
+        heads, (push, pop) = LAYOUTS[layout], SIGNALS[signals]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            count, tiles = len(heads), slots + time * len(heads)
+            inputs = (
+                torch.randn(batch, slots, width), push(batch, slots),
+                push(batch, time, count), pop(batch, time, count), torch.randn(batch, time, count, width),
+            )  # fmt: skip
+            weights = (
+                torch.randn(batch, time, count, width), torch.randn(batch, tiles, width), torch.randn(batch, tiles)
+            )  # fmt: skip
+        values, strengths, d, u, v = (part.to(dtype) for part in inputs)
+        reads, last_values, last_strengths = (part.to(dtype) for part in weights)
+        return cls(heads, (values, strengths, d, u, v), (reads, last_values, last_strengths))
+
+
+def problems(max_time: int = 24) -> st.SearchStrategy[Problem]:
+    """Problems of every kind, small enough to be many."""
+    return st.builds(
+        Problem.draw,
+        st.sampled_from(list(LAYOUTS)),
+        st.sampled_from(list(SIGNALS)),
+        seed=st.integers(0, 2**16),
+        dtype=st.sampled_from([torch.float32, torch.float64]),
+        batch=st.integers(0, 3),
+        time=st.integers(0, max_time),
+        slots=st.integers(0, 4),
+        width=st.integers(1, 5),
+    )
+
+
+def steps(step: Scan) -> Scan:
+    """A step in a loop, in the form of a scan."""
+
+    def scan(layout: Layout, actions: Action, state: LineState) -> tuple[Tensor, LineState]:
+        reads = [actions.value[:, :0]]
+        for t in range(actions.push.shape[1]):
+            read, state = step(layout, Action(*(part[:, t] for part in actions)), state)
+            reads.append(read[:, None])
+        return torch.cat(reads, dim=1), state
+
+    return scan
+
+
+def solve(scan: Scan, problem: Problem) -> Results:
+    """All that comes out of a scan: reads, the state after, and the gradients of everything that went in."""
+    inputs = [part.clone().requires_grad_() for part in problem.inputs]
+    values, strengths, push, pop, value = inputs
+    reads, state = scan(problem.layout, Action(push, pop, value), Slots(values, strengths))
+    after = state.slots()
+    results = (reads, after.values, after.strengths)
+    loss = sum(((part * weight).sum() for part, weight in zip(results, problem.weights, strict=True)), torch.zeros(()))
+    grads = torch.autograd.grad(loss, inputs, materialize_grads=True)
+    names = ("reads", "values", "strengths", "d initial values", "d initial strengths", "d push", "d pop", "d value")
+    return dict(zip(names, (*results, *grads), strict=True))
+
+
+def assert_equal_results(came: Results, expected: Results) -> None:
+    """Compare by the table of tolerances, and name what differs."""
+    for name, part in expected.items():
+        assert_close(came[name], part, **TOLERANCE[part.dtype], msg=lambda text, name=name: f"{name}: {text}")
