@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from ddstructs import Action, Deque, Queue, Stack
-from ddstructs.ops import End, Head, Layout, LineState, Slots
+from ddstructs import Action, Contents, Deque, Queue, Stack
+from ddstructs.ops import End, Head, Layout, LineState, Slots, compact
 
 __all__ = ["LAYOUTS", "TOLERANCE", "Problem", "assert_equal_results", "problems", "solve", "steps"]
 
@@ -50,11 +50,11 @@ SIGNALS: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
 
 @dataclass(frozen=True)
 class Problem:
-    """A layout, an initial state, actions, and weights that make one number of all results."""
+    """A layout, an initial state, actions, and weights that make one number of reads and values."""
 
     layout: Layout
     inputs: tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
-    weights: tuple[Tensor, Tensor, Tensor]
+    weights: tuple[Tensor, Tensor]
 
     @classmethod
     def draw(
@@ -72,17 +72,14 @@ class Problem:
         heads, (push, pop) = LAYOUTS[layout], SIGNALS[signals]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            count, tiles = len(heads), slots + time * len(heads)
+            count = len(heads)
             inputs = (
                 torch.randn(batch, slots, width), push(batch, slots),
                 push(batch, time, count), pop(batch, time, count), torch.randn(batch, time, count, width),
             )  # fmt: skip
-            weights = (
-                torch.randn(batch, time, count, width), torch.randn(batch, tiles, width), torch.randn(batch, tiles)
-            )  # fmt: skip
+            weights = torch.randn(batch, time, count, width), torch.randn(width)
         values, strengths, d, u, v = (part.to(dtype) for part in inputs)
-        reads, last_values, last_strengths = (part.to(dtype) for part in weights)
-        return cls(heads, (values, strengths, d, u, v), (reads, last_values, last_strengths))
+        return cls(heads, (values, strengths, d, u, v), (weights[0].to(dtype), weights[1].to(dtype)))
 
 
 def problems(max_time: int = 24) -> st.SearchStrategy[Problem]:
@@ -119,11 +116,11 @@ def solve(scan: Scan, problem: Problem) -> Results:
     values, strengths, push, pop, value = inputs
     reads, state = scan(problem.layout, Action(push, pop, value), Slots(values, strengths))
     after = state.slots()
-    results = (reads, after.values, after.strengths)
-    loss = sum(((part * weight).sum() for part, weight in zip(results, problem.weights, strict=True)), torch.zeros(()))
+    kept = after.strengths * (after.values @ problem.weights[1]).cos()  # a dead slot counts for nothing in it
+    loss = (reads * problem.weights[0]).sum() + kept.sum()
     grads = torch.autograd.grad(loss, inputs, materialize_grads=True)
     names = ("reads", "values", "strengths", "d initial values", "d initial strengths", "d push", "d pop", "d value")
-    return dict(zip(names, (*results, *grads), strict=True))
+    return dict(zip(names, (reads, *compact(Contents(after.values, after.strengths)), *grads), strict=True))
 
 
 def assert_equal_results(came: Results, expected: Results) -> None:

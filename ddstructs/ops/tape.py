@@ -23,7 +23,7 @@ from torch.autograd import Function
 
 from ddstructs.memory import Action, Contents
 from ddstructs.ops import engine
-from ddstructs.ops.layout import ONCE, Layout, LineState, Slots, Tiles, compact, strength_dtype
+from ddstructs.ops.layout import ONCE, Layout, LineState, Slots, compact, strength_dtype
 
 __all__ = ["Tape", "TapeState", "step"]
 
@@ -117,16 +117,27 @@ class Tape:
         """How many tiles there were at a time, dead ones too."""
         return self.slots + time * self.heads
 
-    def live(self, time: int) -> Slots:
-        """What was live at a time, without the rest."""
-        line = self.at(time)
-        low, count = torch.from_numpy(line.ends[:, :1]), torch.from_numpy(line.ends[:, 1:2] - line.ends[:, :1])
-        slots = torch.arange(int(count.max()) if self.batch else 0)
-        tiles = torch.from_numpy(line.order).gather(1, (low + slots).clamp(max=line.order.shape[1] - 1))
-        tiles = torch.where(slots < count, tiles, 0).long()
-        strengths = torch.where(slots < count, torch.from_numpy(line.strengths).gather(1, tiles), 0)
-        values = self.values[tiles, torch.arange(self.batch)[:, None]]
-        return Slots(torch.where((slots < count)[..., None], values, 0), strengths)
+    def live(self, time: int) -> Tensor:
+        """The live tiles at a time from the bottom to the top, padded with -1, shape `(batch, slots)`.
+
+        Those of the last step are all among them, for one without strength still has a derivative.
+        """
+        line, first = self.at(time), self.tiles(time) - self.heads
+        fresh = torch.from_numpy(line.strengths[:, first : first + self.heads] != 0)
+        top = torch.tensor(self.sides, dtype=torch.bool)
+        low, high = torch.from_numpy(line.ends)[:, :2, None].unbind(1)
+        low, high = low + (fresh & ~top).sum(1, keepdim=True), high - (fresh & top).sum(1, keepdim=True)
+        slots = torch.arange(int((high - low).max()) if self.batch else 0)
+        old = torch.from_numpy(line.order).gather(1, (low + slots).clamp(max=line.order.shape[1] - 1))
+        new = torch.arange(first, first + self.heads)
+        below, above = (new[side].expand(self.batch, -1) for side in (~top, top))
+        return torch.cat([below.flip(1), torch.where(low + slots < high, old, -1), above], dim=1)
+
+    def look(self, time: int, tiles: Tensor) -> tuple[Tensor, Tensor]:
+        """The values and strengths of tiles at a time, zero where the tile is -1."""
+        real, rows = tiles >= 0, torch.arange(self.batch)[:, None]
+        values, strengths = self.values[tiles, rows], torch.from_numpy(self.at(time).strengths)[rows, tiles]
+        return torch.where(real[..., None], values, 0), torch.where(real, strengths, 0)
 
     def fork(self, time: int) -> Tape:
         """A tape of its own that has come as far as this one had at a time."""
@@ -178,14 +189,12 @@ class TapeState(LineState):
     token: Tensor | None
 
     def slots(self) -> Slots:
-        tape, dtype = self.tape, self.origin.dtype
-        with tape.lock:
-            if self.token is None or not torch.is_grad_enabled():
-                live = tape.live(self.time)
-                return Slots(live.values.to(dtype), live.strengths)
-            values, strengths = Export.apply(tape, self.time, self.token)  # type: ignore[no-untyped-call]
-        pushed = values[:, tape.slots :].unflatten(1, (self.time, tape.heads))
-        return Tiles(tape.layout, values[:, : tape.slots].to(dtype), pushed.to(dtype), strengths).slots()
+        with self.tape.lock:
+            if self.token is None:
+                values, strengths = self.tape.look(self.time, self.tape.live(self.time))
+            else:
+                values, strengths = Export.apply(self.tape, self.time, self.token)  # type: ignore[no-untyped-call]
+        return Slots(values.to(self.origin.dtype), strengths)
 
     @property
     def origin(self) -> Tensor:
@@ -226,7 +235,7 @@ def step(layout: Layout, action: Action, state: LineState) -> tuple[Tensor, Tape
             elif tape.time == tape.room:
                 tape.grow()
         elif token is not None or (time > 0 and differentiate) or tape.time != time or tape.time == tape.room:
-            tape, token = Tape(layout, tape.live(time), tape.origin), None
+            tape, token = Tape(layout, Slots(*tape.look(time, tape.live(time))), tape.origin), None
         if differentiate:
             read, token = Step.apply(tape, token, push, pop, value)  # type: ignore[no-untyped-call]
         else:
@@ -259,17 +268,20 @@ class Import(Function):
 
 
 class Export(Function):
-    """From a token to the values and strengths of all its tiles."""
+    """From a token to the values and strengths of the live tiles."""
 
     @staticmethod
     def forward(ctx: Any, tape: Tape, time: int, token: Tensor) -> tuple[Tensor, Tensor]:
-        tiles = tape.tiles(time)
-        ctx.set_materialize_grads(True)
-        return tape.values[:tiles].transpose(0, 1).clone(), torch.from_numpy(tape.at(time).strengths[:, :tiles].copy())
+        ctx.count, ctx.tiles = tape.tiles(time), tape.live(time)
+        return tape.look(time, ctx.tiles)
 
     @staticmethod
-    def backward(ctx: Any, values: Tensor, strengths: Tensor) -> tuple[None, None, Tensor]:  # type: ignore[override]
-        return None, None, *once(torch.cat([values, strengths[..., None]], dim=-1).transpose(0, 1).contiguous())
+    def backward(ctx: Any, values: Tensor, strengths: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        with torch.no_grad():
+            parts = torch.cat([values, strengths[..., None]], dim=-1) * (ctx.tiles >= 0)[..., None]
+            grad = parts.new_zeros(ctx.count, len(parts), parts.shape[-1])
+            grad.index_put_((ctx.tiles, torch.arange(len(parts))[:, None]), parts, accumulate=True)
+        return None, None, *once(grad)
 
 
 class Step(Function):
