@@ -56,7 +56,7 @@ def using(kernel: Kernel) -> Iterator[None]:
 def step(layout: Layout, action: Action, state: LineState) -> tuple[Tensor, LineState]:
     """One time step: the read `(batch, heads, width)` and the state after."""
     if _plain(action) and not torch.compiler.is_compiling() and action.value.device.type == "cpu" and _numba_works():
-        from ddstructs.ops import tape  # brings numba, which takes a second: only when it is needed
+        from ddstructs.ops import tape  # brings numba: only when it is needed
 
         return tape.step(layout, action, state)
     return reference.step(layout, action, state)
@@ -82,21 +82,19 @@ _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 _transformed = torch._C._are_functorch_transforms_active
 
 
-@torch.compiler.assume_constant_result
+_NUMBA = importlib.util.find_spec("numba") is not None  # found, but not imported: that takes a second
+_warned = False
+
+
 def _numba_works() -> bool:
-    """Whether numba can be imported, without doing so; warns once if it cannot."""
+    """Whether there is numba; warns once if there is not."""
     global _warned
-    if importlib.util.find_spec("numba") is not None:
-        return True
-    if not _warned:
+    if not _NUMBA and not _warned and not torch.compiler.is_compiling():
         _warned = True
         warnings.warn(
             "ddstructs runs without numba: a sequence costs quadratic time and memory instead of linear; "
             "`pip install numba` brings the fast kernels back",
             RuntimeWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
-    return False
-
-
-_warned = False
+    return _NUMBA

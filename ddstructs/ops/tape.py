@@ -190,10 +190,11 @@ class TapeState(LineState):
 
     def slots(self) -> Slots:
         with self.tape.lock:
+            tiles = self.tape.live(self.time)
             if self.token is None:
-                values, strengths = self.tape.look(self.time, self.tape.live(self.time))
+                values, strengths = self.tape.look(self.time, tiles)
             else:
-                values, strengths = Export.apply(self.tape, self.time, self.token)  # type: ignore[no-untyped-call]
+                values, strengths = Export.apply(self.tape, self.time, tiles, self.token)  # type: ignore[no-untyped-call]
         return Slots(values.to(self.origin.dtype), strengths)
 
     @property
@@ -271,9 +272,14 @@ class Export(Function):
     """From a token to the values and strengths of the live tiles."""
 
     @staticmethod
-    def forward(ctx: Any, tape: Tape, time: int, token: Tensor) -> tuple[Tensor, Tensor]:
-        ctx.count, ctx.tiles = tape.tiles(time), tape.live(time)
-        return tape.look(time, ctx.tiles)
+    def forward(tape: Tape, time: int, tiles: Tensor, token: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        return tape.look(time, tiles)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        # Apart from forward, so that a transform of torch.func may use a state from outside.
+        tape, time, ctx.tiles, _ = inputs
+        ctx.count = tape.tiles(time)
 
     @staticmethod
     def backward(ctx: Any, values: Tensor, strengths: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
@@ -281,7 +287,7 @@ class Export(Function):
             parts = torch.cat([values, strengths[..., None]], dim=-1) * (ctx.tiles >= 0)[..., None]
             grad = parts.new_zeros(ctx.count, len(parts), parts.shape[-1])
             grad.index_put_((ctx.tiles, torch.arange(len(parts))[:, None]), parts, accumulate=True)
-        return None, None, *once(grad)
+        return None, None, None, *once(grad)
 
 
 class Step(Function):
