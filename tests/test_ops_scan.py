@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from oracle import line_picture
 from problems import LAYOUTS, SIGNALS, TOLERANCE, Problem, assert_equal_results, problems, solve
 from torch.testing import assert_close
 
 from ddstructs import Action, Deque, Queue, Stack, ops
-from ddstructs.ops import Slots, cpu, reference
+from ddstructs.ops import Slots, operators, reference
 
 
 @settings(max_examples=300)
 @given(problems())
 def test_scan_equals_the_reference(problem: Problem) -> None:
-    assert_equal_results(solve(cpu.scan, problem), solve(reference.scan, problem))
+    assert_equal_results(solve(operators.scan, problem), solve(reference.scan, problem))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
@@ -24,7 +24,7 @@ def test_scan_equals_the_reference(problem: Problem) -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_long_scan_equals_the_reference(layout: str, signals: str, dtype: torch.dtype) -> None:
     problem = Problem.draw(layout, signals, dtype=dtype, time=300 if layout == "stack" else 100, slots=5)
-    assert_equal_results(solve(cpu.scan, problem), solve(reference.scan, problem))
+    assert_equal_results(solve(operators.scan, problem), solve(reference.scan, problem))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -33,7 +33,7 @@ def test_nothing_depends_on_memory_that_was_not_written(layout: str) -> None:
     torch.use_deterministic_algorithms(True)  # this also fills every empty tensor with NaN
     try:
         assert torch.empty(1).isnan()
-        results = solve(cpu.scan, problem)
+        results = solve(operators.scan, problem)
     finally:
         torch.use_deterministic_algorithms(False)
     assert_equal_results(results, solve(reference.scan, problem))
@@ -64,7 +64,7 @@ def test_half_precision_computes_in_single() -> None:
     values, strengths, push, pop, value = Problem.draw("queue", "quarters", dtype=torch.float32, time=20).inputs
     half, expected = (
         scan(Queue.layout, Action(push, pop, value.bfloat16()), Slots(values.bfloat16(), strengths))[0]
-        for scan in (cpu.scan, reference.scan)
+        for scan in (operators.scan, reference.scan)
     )
     assert half.dtype == torch.bfloat16
     assert_close(half, expected, **TOLERANCE[torch.bfloat16])
@@ -75,7 +75,7 @@ def test_strided_inputs_are_read_as_they_are() -> None:
     turned = tuple(part.transpose(0, 1).contiguous().transpose(0, 1) for part in problem.inputs)
     strided = Problem(problem.layout, turned, problem.weights)  # type: ignore[arg-type]
     assert not strided.inputs[-1].is_contiguous()
-    assert_equal_results(solve(cpu.scan, strided), solve(reference.scan, problem))
+    assert_equal_results(solve(operators.scan, strided), solve(reference.scan, problem))
 
 
 def test_a_constant_state_leaves_its_dead_behind() -> None:
