@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from oracle import line_picture
-from problems import LAYOUTS, SIGNALS, TOLERANCE, Problem, assert_equal_results, problems, solve
+from problems import LAYOUTS, SIGNALS, Problem, assert_equal_results, assert_near, problems, solve
 from torch.testing import assert_close
 
 from ddstructs import Action, Deque, Queue, Stack, ops
@@ -67,7 +67,7 @@ def test_half_precision_computes_in_single() -> None:
         for scan in (operators.scan, reference.scan)
     )
     assert half.dtype == torch.bfloat16
-    assert_close(half, expected, **TOLERANCE[torch.bfloat16])
+    assert_near(half, expected, torch.bfloat16)
 
 
 def test_strided_inputs_are_read_as_they_are() -> None:

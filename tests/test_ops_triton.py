@@ -21,7 +21,11 @@ triton = pytest.importorskip("triton")
 def test_the_kernels_equal_the_reference_under_the_interpreter() -> None:
     program = Path(__file__).with_name("triton_program.py")
     found = subprocess.run(
-        [sys.executable, program], env=os.environ | {"TRITON_INTERPRET": "1"}, check=True, capture_output=True, text=True
+        [sys.executable, program],
+        env=os.environ | {"TRITON_INTERPRET": "1"},
+        check=True,
+        capture_output=True,
+        text=True,
     )
     assert found.stdout == "equal\n"
 

@@ -16,7 +16,19 @@ from ddstructs.memory import Action
 from ddstructs.ops import operators, reference
 from ddstructs.ops.layout import End, Head, Layout, LineState, Slots, compact, strength_dtype
 
-__all__ = ["End", "Head", "Kernel", "Layout", "LineState", "Slots", "compact", "scan", "step", "strength_dtype", "using"]
+__all__ = [
+    "End",
+    "Head",
+    "Kernel",
+    "Layout",
+    "LineState",
+    "Slots",
+    "compact",
+    "scan",
+    "step",
+    "strength_dtype",
+    "using",
+]
 
 Kernel = Literal["auto", "reference"]
 _choice: Kernel = "auto"
@@ -81,7 +93,7 @@ def _kernel_fits(action: Action) -> bool:
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 _transformed = torch._C._are_functorch_transforms_active
 _COMPILERS = {"cpu": "numba", "cuda": "triton"}
-_MISSING = {name for name in _COMPILERS.values() if find_spec(name) is None}  # looked for, but not imported: that is slow
+_MISSING = {name for name in _COMPILERS.values() if find_spec(name) is None}  # only looked for: to import is slow
 _warned = set[str]()
 
 

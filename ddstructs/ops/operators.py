@@ -93,7 +93,7 @@ def _scan_backward(
     if strengths_grad is not None:
         slopes.copy_(strengths_grad)
     push, pop = value.new_empty(batch, time, heads), value.new_empty(batch, time, heads)
-    moving = [part.clone() for part in line[:3]]  # a rewind changes strengths, order and ends, and only looks at the log
+    moving = [part.clone() for part in line[:3]]  # changed by a rewind, which only looks at the rest
     import_module(KERNELS[value.device.type]).rewind(
         initial.contiguous(), value.contiguous(), pushes, takes, [*moving, *line[3:]],
         above.contiguous(), values, slopes, push, pop,

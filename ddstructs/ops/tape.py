@@ -2,9 +2,9 @@
 
 A step from the end of a tape appends to it; one from an earlier state forks it, so that a state stays what it was for
 ever. Beside the tape a state carries a *token*, a tensor that stores nothing but stands in the graph for all tiles so
-far. Its gradient is real: one buffer, with a row per tile, which the backward of a step receives, adds its own share to
-and hands to the step before. So gradients too are values, passed on by autograd, and nothing has to be cleaned up when a
-backward pass stops half way, runs twice, or joins several branches.
+far. Its gradient is real: one buffer, with a row per tile, which the backward of a step receives, adds its own share
+to and hands to the step before. So gradients too are values, passed on by autograd, and nothing has to be cleaned up
+when a backward pass stops half way, runs twice, or joins several branches.
 
 Steps that need no gradient lie on tapes of their own, which start afresh from what is live when they are full.
 """
@@ -49,6 +49,11 @@ class Tape:
         self.apart = engine.steps(self.width + 1, self.batch * (self.width + 1))
         self.time, self.lock, self.zero = 0, Lock(), torch.zeros((), dtype=self.dtype)
         self.cursor: tuple[int, engine.Line] | None = None
+        self.room: int
+        self.line: engine.Line
+        self.values: Tensor
+        self.array: engine.Array
+        self.places: tuple[engine.Array, ...]
         self._make_room(max(16, self.slots))
         self.values[: self.slots] = start.values.transpose(0, 1)
         engine.begin(self.line, start.strengths.numpy(), self.sides, self.room)
@@ -79,9 +84,9 @@ class Tape:
             The gradients of push and pop, shape `(batch, heads)`, and of value, shape `(batch, heads, width)`.
         """
         line = self.at(time + 1, private=True)
-        push, pop = torch.empty(self.batch, self.heads, dtype=self.dtype), torch.empty(self.batch, self.heads, dtype=self.dtype)
-        value, all_ = torch.empty(self.batch, self.heads, self.width, dtype=self.dtype), grad.numpy()
-        flat = all_.reshape(-1)
+        push, pop = (torch.empty(self.batch, self.heads, dtype=self.dtype) for _ in range(2))
+        value = torch.empty(self.batch, self.heads, self.width, dtype=self.dtype)
+        flat = grad.numpy().reshape(-1)
         self.cursor = None
         engine.rewind(
             time, time + 1, self.slots, self.width, self.pushes, self.takes, *self.places, *line,
@@ -89,7 +94,7 @@ class Tape:
             push.numpy()[:, None], pop.numpy()[:, None],
         )  # fmt: skip
         self.cursor = time, line
-        value.numpy()[:] = all_[-self.heads :, :, :-1].swapaxes(0, 1)
+        value.numpy()[:] = grad.numpy()[-self.heads :, :, :-1].swapaxes(0, 1)
         return push, pop, value
 
     def at(self, time: int, *, private: bool = False) -> engine.Line:
@@ -168,9 +173,11 @@ class Tape:
             place = (line.order.shape[1] - self.slots) // self.heads * below
             first, last, shift = place - time * below, place - time * below + tiles, room * below - place
             self.line.order[:, first + shift : last + shift] = line.order[:, first:last]
-            self.line.ends[:] = line.ends + (shift, shift, 0)
+            self.line.ends[:] = line.ends
+            self.line.ends[:, :2] += shift
         self.room, self.values = room, values
-        self.array, flat, apart = values.numpy(), values.numpy().reshape(-1), engine.steps(self.width, self.batch * self.width)
+        self.array, flat = values.numpy(), values.numpy().reshape(-1)
+        apart = engine.steps(self.width, self.batch * self.width)
         self.places = flat, apart, flat[self.slots * self.batch * self.width :], apart  # as the engine asks for them
 
 
@@ -201,7 +208,7 @@ class TapeState(LineState):
     def origin(self) -> Tensor:
         return self.tape.origin
 
-    # A tape can neither move to a device nor leave rows out; slots can. What comes back is the same state in another form.
+    # A tape can neither move to a device nor leave rows out; slots can. What comes back is the same state as slots.
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Slots:  # type: ignore[override]
         return self.slots().map(function)
@@ -263,7 +270,7 @@ class Import(Function):
         return values.new_zeros(()).expand(values.shape[1], values.shape[0], values.shape[2] + 1)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
         grad = grad.transpose(0, 1)
         return once(grad[..., :-1].clone(), grad[..., -1].clone())
 
@@ -272,7 +279,7 @@ class Export(Function):
     """From a token to the values and strengths of the live tiles."""
 
     @staticmethod
-    def forward(tape: Tape, time: int, tiles: Tensor, token: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def forward(tape: Tape, time: int, tiles: Tensor, token: Tensor) -> tuple[Tensor, Tensor]:
         return tape.look(time, tiles)
 
     @staticmethod
@@ -282,7 +289,7 @@ class Export(Function):
         ctx.count = tape.tiles(time)
 
     @staticmethod
-    def backward(ctx: Any, values: Tensor, strengths: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, values: Tensor, strengths: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         with torch.no_grad():
             parts = torch.cat([values, strengths[..., None]], dim=-1) * (ctx.tiles >= 0)[..., None]
             grad = parts.new_zeros(ctx.count, len(parts), parts.shape[-1])
@@ -303,7 +310,7 @@ class Step(Function):
         return read, tape.zero.expand(tape.tiles(tape.time), tape.batch, tape.width + 1)
 
     @staticmethod
-    def backward(ctx: Any, above: Tensor | None, grad: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, above: Tensor | None, grad: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         if torch.is_grad_enabled():
             with torch.no_grad():
                 none, *grads = Step.backward(ctx, above, grad)
@@ -328,11 +335,11 @@ class Once(Function):
         return grads
 
     @staticmethod
-    def backward(ctx: Any, *_: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+    def backward(ctx: Any, *_: Tensor) -> tuple[Tensor, ...]:
         raise RuntimeError(ONCE)
 
 
-def once(*grads: Tensor | None) -> tuple[Tensor | None, ...]:
+def once(*grads: Tensor | None) -> tuple[Any, ...]:
     """Gradients as they are, but with a clear error for those who ask for the gradient of a gradient."""
     if not torch.is_grad_enabled():
         return grads

@@ -4,8 +4,10 @@ The functions of the same names there say what each does. Heads are unrolled, so
 bits of a number known at compile time. What one lane writes to memory and others read has a barrier in between.
 """
 
-# mypy: allow-untyped-defs, allow-untyped-calls
-# Triton reads annotations, and knows none but constexpr.
+# Triton reads annotations and knows none but constexpr, and it has no conditional expressions on tensors.
+# mypy: allow-untyped-defs, allow-untyped-calls, allow-incomplete-defs
+# pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false, reportCallIssue=false
+# ruff: noqa: SIM108
 
 from __future__ import annotations
 
