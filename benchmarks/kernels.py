@@ -21,6 +21,7 @@ from ddstructs import Action, Deque, Queue, Stack, ops
 __all__ = ["main"]
 
 MEMORIES = {"stack": Stack, "queue": Queue, "deque": Deque}
+SIGNALS = ("uniform", "tiny pushes", "push, then pop", "alternating")
 REFERENCE_FITS = 1024
 LOOP_FITS = 8192
 Clock = Callable[[], tuple[float, float]]
@@ -124,8 +125,10 @@ def draw(signals: str, batch: int, steps: int, heads: int, width: int, device: s
 def measure(arguments: argparse.Namespace) -> Iterator[dict[str, object]]:
     """One record per contender and length."""
     cases = [(structure, "uniform") for structure in MEMORIES]
-    cases += [("stack", signals) for signals in ("tiny pushes", "push, then pop", "alternating")]
+    cases += [("stack", signals) for signals in SIGNALS[1:]]
     for structure, signals in cases:
+        if signals not in arguments.signals:
+            continue
         for steps in arguments.steps:
             rivals = dict(contenders(structure, steps, arguments, signals))
             for run in rivals.values():
@@ -149,6 +152,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--steps", type=int, nargs="+", default=[128, 512, 2048, 8192, 65536])
+    parser.add_argument("--signals", nargs="+", choices=SIGNALS, default=SIGNALS, help="which kinds of actions to time")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
