@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Literal, get_args
 
 import torch
@@ -13,10 +13,22 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from ddstructs.memory import Action
-from ddstructs.ops import cpu, reference
+from ddstructs.ops import operators, reference
 from ddstructs.ops.layout import End, Head, Layout, LineState, Slots, compact, strength_dtype
 
-__all__ = ["End", "Head", "Kernel", "Layout", "LineState", "Slots", "compact", "scan", "step", "strength_dtype", "using"]
+__all__ = [
+    "End",
+    "Head",
+    "Kernel",
+    "Layout",
+    "LineState",
+    "Slots",
+    "compact",
+    "scan",
+    "step",
+    "strength_dtype",
+    "using",
+]
 
 Kernel = Literal["auto", "reference"]
 _choice: Kernel = "auto"
@@ -55,8 +67,8 @@ def using(kernel: Kernel) -> Iterator[None]:
 
 def step(layout: Layout, action: Action, state: LineState) -> tuple[Tensor, LineState]:
     """One time step: the read `(batch, heads, width)` and the state after."""
-    if _plain(action) and not torch.compiler.is_compiling() and action.value.device.type == "cpu" and _numba_works():
-        from ddstructs.ops import tape  # brings numba, which takes a second: only when it is needed
+    if action.value.device.type == "cpu" and not torch.compiler.is_compiling() and _kernel_fits(action):
+        from ddstructs.ops import tape  # brings numba: only when it is needed
 
         return tape.step(layout, action, state)
     return reference.step(layout, action, state)
@@ -64,39 +76,36 @@ def step(layout: Layout, action: Action, state: LineState) -> tuple[Tensor, Line
 
 def scan(layout: Layout, actions: Action, state: LineState) -> tuple[Tensor, LineState]:
     """A whole sequence: the reads `(batch, time, heads, width)` and the state after."""
-    if _plain(actions) and actions.value.device.type == "cpu" and _numba_works():
-        return cpu.scan(layout, actions, state)
+    if _kernel_fits(actions):
+        return operators.scan(layout, actions, state)
     return reference.scan(layout, actions, state)
 
 
-def _plain(action: Action) -> bool:
-    """Whether a kernel may be used: none knows the transforms of torch.func, nor derivatives in forward mode."""
+def _kernel_fits(action: Action) -> bool:
+    """Whether to use a kernel: none knows the transforms of torch.func, nor derivatives in forward mode."""
     if _choice == "reference" or action.value.dtype not in _DTYPES:
         return False
-    if torch.compiler.is_compiling():
-        return True
-    return not _transformed() and forward_ad._current_level < 0
+    if not torch.compiler.is_compiling() and (_transformed() or forward_ad._current_level >= 0):
+        return False
+    return _compiler_found(action.value.device.type)
 
 
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 _transformed = torch._C._are_functorch_transforms_active
+_COMPILERS = {"cpu": "numba", "cuda": "triton"}
+_MISSING = {name for name in _COMPILERS.values() if find_spec(name) is None}  # only looked for: to import is slow
+_warned = set[str]()
 
 
-@torch.compiler.assume_constant_result
-def _numba_works() -> bool:
-    """Whether numba can be imported, without doing so; warns once if it cannot."""
-    global _warned
-    if importlib.util.find_spec("numba") is not None:
-        return True
-    if not _warned:
-        _warned = True
+def _compiler_found(device: str) -> bool:
+    """Whether there is a compiler for the kernels of a type of device; warns once if there could be, but is not."""
+    compiler = _COMPILERS.get(device)
+    if compiler in _MISSING and compiler not in _warned and not torch.compiler.is_compiling():
+        _warned.add(compiler)
         warnings.warn(
-            "ddstructs runs without numba: a sequence costs quadratic time and memory instead of linear; "
-            "`pip install numba` brings the fast kernels back",
+            f"ddstructs runs without {compiler}: a sequence costs quadratic time and memory instead of linear; "
+            f"`pip install {compiler}` brings the fast kernels back",
             RuntimeWarning,
-            stacklevel=4,
+            stacklevel=6,
         )
-    return False
-
-
-_warned = False
+    return compiler is not None and compiler not in _MISSING

@@ -1,36 +1,17 @@
-"""The whole sequence on the CPU, as two operators that autograd, `torch.compile` and `torch.export` can see."""
+"""The kernels for whole sequences on the CPU."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import torch
 from torch import Tensor
 
-from ddstructs.memory import Action, Contents
-from ddstructs.ops.layout import ONCE, Layout, LineState, Slots, Tiles, compact, strength_dtype
+from ddstructs.ops import engine
 
-__all__ = ["scan"]
-
-Saved = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+__all__ = ["forward", "rewind"]
 
 
-def scan(layout: Layout, actions: Action, state: LineState) -> tuple[Tensor, Tiles]:
-    """A whole sequence: the reads `(batch, time, heads, width)` and the state after."""
-    slots, value = state.slots(), actions.value
-    if not torch.compiler.is_compiling() and not slots.values.requires_grad and not slots.strengths.requires_grad:
-        slots = Slots(*compact(Contents(slots.values, slots.strengths)))  # the dead may stay behind
-    dtype = strength_dtype(value.dtype)
-    pushes, takes = [int(head.push) for head in layout], [int(head.take) for head in layout]
-    reads, strengths, *_ = _scan(
-        slots.values.to(dtype), slots.strengths, actions.push, actions.pop, value.to(dtype), pushes, takes
-    )
-    return reads.to(value.dtype), Tiles(layout, slots.values, value, strengths)
-
-
-@torch.library.custom_op("ddstructs::scan", mutates_args=(), device_types="cpu")
-def _scan(
+def forward(
     initial: Tensor,
     strengths: Tensor,
     push: Tensor,
@@ -38,119 +19,67 @@ def _scan(
     value: Tensor,
     pushes: Sequence[int],
     takes: Sequence[int],
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Reads, and the fields of an `engine.Line`."""
-    from ddstructs.ops import engine  # numba takes a second to import: only when it is needed
+    reads: Tensor,
+    line: Sequence[Tensor],
+) -> None:
+    """Take all steps.
 
-    reads, *line = _empty(initial, strengths, push, pop, value, pushes, takes)
-    slots, (time, heads), width = initial.shape[1], value.shape[1:3], value.shape[-1]
-    initial, value = initial.contiguous(), value.contiguous()
-    arrays = engine.Line(*(tensor.numpy() for tensor in line))
+    Args:
+        initial: Values of the initial state, shape `(batch, slots, width)`; all tensors are contiguous.
+        strengths: Their strengths, shape `(batch, slots)`; this one may be strided.
+        push: Shape `(batch, time, heads)`.
+        pop: Shape `(batch, time, heads)`.
+        value: Shape `(batch, time, heads, width)`.
+        pushes: The end at which each head pushes.
+        takes: The end from which each head takes.
+        reads: Where the reads go, shape `(batch, time, heads, width)`.
+        line: Where the fields of an `engine.Line` go, all zero.
+    """
+    slots, (_, time, heads, width) = initial.shape[1], value.shape
+    arrays = engine.Line(*(part.numpy() for part in line))
     engine.begin(arrays, strengths.numpy(), pushes, time)
-    ends = engine.ends(pushes), engine.ends(takes)
     engine.forward(
-        0, time, slots, width, *ends, push.contiguous().numpy(), pop.contiguous().numpy(),
+        0, time, slots, width, engine.ends(pushes), engine.ends(takes), push.numpy(), pop.numpy(),
         initial.numpy().reshape(-1), engine.steps(slots * width, width),
         value.numpy().reshape(-1), engine.steps(time * heads * width, width),
         *arrays, reads.numpy(),
     )  # fmt: skip
-    return reads, *line
 
 
-@_scan.register_fake
-def _empty(
+def rewind(
     initial: Tensor,
-    strengths: Tensor,
-    push: Tensor,
-    pop: Tensor,
     value: Tensor,
     pushes: Sequence[int],
     takes: Sequence[int],
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    batch, time, heads = push.shape
-    tiles = initial.shape[1] + time * heads
-    return (
-        torch.empty_like(value, memory_format=torch.contiguous_format),
-        value.new_zeros(batch, tiles),
-        value.new_zeros(batch, tiles, dtype=torch.int32),
-        value.new_zeros(batch, 3, dtype=torch.int32),
-        value.new_zeros(batch, tiles, dtype=torch.int32),
-        value.new_zeros(batch, tiles),
-        value.new_zeros(batch, time, heads, dtype=torch.int32),
-        value.new_zeros(batch, time, heads),
-    )
-
-
-@torch.library.custom_op("ddstructs::scan_backward", mutates_args=(), device_types="cpu")
-def _scan_backward(
-    reads_grad: Tensor | None,
-    strengths_grad: Tensor | None,
-    initial: Tensor,
-    value: Tensor,
     line: Sequence[Tensor],
-    pushes: Sequence[int],
-    takes: Sequence[int],
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The gradients of initial, strengths, push, pop and value."""
-    from ddstructs.ops import engine
+    above: Tensor,
+    values_grad: Tensor,
+    strengths_grad: Tensor,
+    push_grad: Tensor,
+    pop_grad: Tensor,
+) -> None:
+    """Undo all steps, and carry the gradients with them.
 
-    slots, (batch, time, heads, width) = initial.shape[1], value.shape
+    Args:
+        initial: As in `forward`.
+        value: As in `forward`.
+        pushes: As in `forward`.
+        takes: As in `forward`.
+        line: The fields of an `engine.Line` after the last step; the first three are changed to those before the first.
+        above: The gradient of the reads.
+        values_grad: Where the gradient of the values of all tiles is added, shape `(batch, tiles, width)`.
+        strengths_grad: The gradient of the strengths of all tiles after the last step, shape `(batch, tiles)`, which is
+            changed to that of the strengths before the first.
+        push_grad: Where the gradient of push goes.
+        pop_grad: Where the gradient of pop goes.
+    """
+    slots, (_, time, heads, width) = initial.shape[1], value.shape
     tiles = slots + time * heads
-    initial, value = initial.contiguous(), value.contiguous()
-    arrays = engine.Line(*(tensor.numpy() for tensor in line)).copied()
-    above = torch.zeros_like(value) if reads_grad is None else reads_grad.contiguous()
-    values = value.new_zeros(batch, tiles, width)
-    slopes = value.new_zeros(batch, tiles) if strengths_grad is None else strengths_grad.clone(
-        memory_format=torch.contiguous_format
-    )
-    push, pop = value.new_empty(batch, time, heads), value.new_empty(batch, time, heads)
     engine.rewind(
         0, time, slots, width, engine.ends(pushes), engine.ends(takes),
         initial.numpy().reshape(-1), engine.steps(slots * width, width),
         value.numpy().reshape(-1), engine.steps(time * heads * width, width),
-        *arrays, True, above.numpy().reshape(-1),
-        values.numpy().reshape(-1), engine.steps(tiles * width, width),
-        slopes.numpy().reshape(-1), engine.steps(tiles, 1), push.numpy(), pop.numpy(),
+        *(part.numpy() for part in line), True, above.numpy().reshape(-1),
+        values_grad.numpy().reshape(-1), engine.steps(tiles * width, width),
+        strengths_grad.numpy().reshape(-1), engine.steps(tiles, 1), push_grad.numpy(), pop_grad.numpy(),
     )  # fmt: skip
-    pushed = values[:, slots:].clone() if slots else values
-    return values[:, :slots].clone(), slopes[:, :slots].clone(), push, pop, pushed.view(value.shape)
-
-
-@_scan_backward.register_fake
-def _empty_gradients(
-    reads_grad: Tensor | None,
-    strengths_grad: Tensor | None,
-    initial: Tensor,
-    value: Tensor,
-    line: Sequence[Tensor],
-    pushes: Sequence[int],
-    takes: Sequence[int],
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    batch, time, heads = value.shape[:3]
-    signal = value.new_empty(batch, time, heads)
-    return (
-        initial.new_empty(initial.shape),
-        value.new_empty(batch, initial.shape[1]),
-        signal,
-        torch.empty_like(signal),
-        value.new_empty(value.shape),
-    )
-
-
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    initial, _, _, _, value, ctx.pushes, ctx.takes = inputs
-    ctx.save_for_backward(initial, value, *output[1:])
-    ctx.set_materialize_grads(False)
-
-
-def _backward(ctx: Any, reads_grad: Tensor | None, strengths_grad: Tensor | None, *_: Tensor | None) -> tuple[Any, ...]:
-    initial, value, *line = ctx.saved_tensors
-    return *_scan_backward(reads_grad, strengths_grad, initial, value, line, ctx.pushes, ctx.takes), None, None
-
-
-def _once(ctx: Any, *_: Tensor | None) -> None:
-    raise RuntimeError(ONCE)
-
-
-_scan.register_autograd(_backward, setup_context=_setup_context)
-_scan_backward.register_autograd(_once)

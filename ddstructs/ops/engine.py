@@ -1,7 +1,7 @@
 """The arithmetic of the CPU kernels, compiled by numba: tiles on a line, drawn from its ends.
 
-A row of the batch is a line of tiles. `order` lists its live tiles from bottom to top, and `strengths` says how long each
-one is. A pop or a read walks inward from an end until its amount is covered, so a tile that a pop has consumed is
+A row of the batch is a line of tiles. `order` lists its live tiles from bottom to top, and `strengths` says how long
+each one is. A pop or a read walks inward from an end until its amount is covered, so a tile that a pop has consumed is
 never looked at again, and a step costs as much as it consumes and reads, not as much as there is.
 
 Backward runs the steps in reverse order and undoes each, by a log of what it did: it sees every step as forward saw it,
@@ -11,7 +11,7 @@ without a copy of the state per step. The log has a fixed size, for a tile dies 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 __all__ = ["Array", "Line", "begin", "ends", "forward", "rewind", "steps"]
 
 Array = NDArray[Any]
-F = TypeVar("F", bound=Callable[..., object])
 
 
 class Line(NamedTuple):
@@ -71,14 +70,14 @@ def steps(row: int, tile: int) -> Array:
     return np.array((row, tile), dtype=np.int64)
 
 
-def compiled(*, fastmath: bool | set[str] = False) -> Callable[[F], F]:
+def compiled(*, fastmath: bool | set[str] = False) -> Callable[[Callable[..., object]], Callable[..., Any]]:
     """Compile a function with numba: serial, since numba's threads do not survive a fork, and without the GIL."""
-    return numba.njit(cache=True, nogil=True, fastmath=fastmath)  # type: ignore[no-any-return]
+    return numba.njit(cache=True, nogil=True, fastmath=fastmath)
 
 
-# A sum over the width may be taken in any order, and so several terms at once; one over strengths may not, for it decides
-# ties. Indices are unsigned because a signed one is checked for counting from the end, which keeps a loop from being
-# vectorised: 15 times slower.
+# A sum over the width may be taken in any order, and so several terms at once; one over strengths may not, for it
+# decides ties. Indices are unsigned because a signed one is checked for counting from the end, which keeps a loop from
+# being vectorised: 15 times slower.
 
 
 @compiled(fastmath={"reassoc", "contract"})
@@ -116,19 +115,20 @@ def window(strengths: Array, order: Array, low: int, high: int, top: bool, unit:
 
 
 @compiled()
-def outside(head: int, tile: int, first: int, pushes: Array, top: bool) -> bool:
-    """Whether the tile pushed by a head lies nearer to an end than another one, of the same step (from first) or older."""
+def outside(head: int, tile: int, first: int, pushes: Array, top: bool) -> Any:
+    """Whether the tile a head pushed lies nearer to an end than another one, of the same step (from first) or older."""
     own = pushes[head] == top
     if tile >= first and pushes[tile - first] == pushes[head]:
         return (head > tile - first) == own
-    return own  # type: ignore[no-any-return]
+    return own
 
 
 @compiled()
 def forward(
     start: int, stop: int, slots: int, width: int, pushes: Array, takes: Array,
     push: Array, pop: Array, initial: Array, initial_steps: Array, value: Array, value_steps: Array,
-    strengths_: Array, order_: Array, ends: Array, dead_: Array, last_: Array, consumed: Array, cut: Array, reads: Array,
+    strengths_: Array, order_: Array, ends: Array, dead_: Array, last_: Array, consumed: Array, cut: Array,
+    reads: Array,
 ) -> None:  # fmt: skip
     """Take the steps from start to stop.
 

@@ -92,4 +92,5 @@ def scan(layout: Layout, actions: Action, state: LineState) -> tuple[Tensor, Slo
     values = arrange(layout, values, value)
     if not time:
         return value.new_zeros(value.shape), Slots(values, strengths)
-    return (torch.stack(weights, dim=1).to(values.dtype).flatten(1, 2) @ values).view(value.shape), Slots(values, strengths)
+    reads = torch.stack(weights, dim=1).to(values.dtype).flatten(1, 2) @ values
+    return reads.view(value.shape), Slots(values, strengths)

@@ -2,9 +2,9 @@
 
 A step from the end of a tape appends to it; one from an earlier state forks it, so that a state stays what it was for
 ever. Beside the tape a state carries a *token*, a tensor that stores nothing but stands in the graph for all tiles so
-far. Its gradient is real: one buffer, with a row per tile, which the backward of a step receives, adds its own share to
-and hands to the step before. So gradients too are values, passed on by autograd, and nothing has to be cleaned up when a
-backward pass stops half way, runs twice, or joins several branches.
+far. Its gradient is real: one buffer, with a row per tile, which the backward of a step receives, adds its own share
+to and hands to the step before. So gradients too are values, passed on by autograd, and nothing has to be cleaned up
+when a backward pass stops half way, runs twice, or joins several branches.
 
 Steps that need no gradient lie on tapes of their own, which start afresh from what is live when they are full.
 """
@@ -23,7 +23,7 @@ from torch.autograd import Function
 
 from ddstructs.memory import Action, Contents
 from ddstructs.ops import engine
-from ddstructs.ops.layout import ONCE, Layout, LineState, Slots, Tiles, compact, strength_dtype
+from ddstructs.ops.layout import ONCE, Layout, LineState, Slots, compact, strength_dtype
 
 __all__ = ["Tape", "TapeState", "step"]
 
@@ -49,6 +49,11 @@ class Tape:
         self.apart = engine.steps(self.width + 1, self.batch * (self.width + 1))
         self.time, self.lock, self.zero = 0, Lock(), torch.zeros((), dtype=self.dtype)
         self.cursor: tuple[int, engine.Line] | None = None
+        self.room: int
+        self.line: engine.Line
+        self.values: Tensor
+        self.array: engine.Array
+        self.places: tuple[engine.Array, ...]
         self._make_room(max(16, self.slots))
         self.values[: self.slots] = start.values.transpose(0, 1)
         engine.begin(self.line, start.strengths.numpy(), self.sides, self.room)
@@ -79,9 +84,9 @@ class Tape:
             The gradients of push and pop, shape `(batch, heads)`, and of value, shape `(batch, heads, width)`.
         """
         line = self.at(time + 1, private=True)
-        push, pop = torch.empty(self.batch, self.heads, dtype=self.dtype), torch.empty(self.batch, self.heads, dtype=self.dtype)
-        value, all_ = torch.empty(self.batch, self.heads, self.width, dtype=self.dtype), grad.numpy()
-        flat = all_.reshape(-1)
+        push, pop = (torch.empty(self.batch, self.heads, dtype=self.dtype) for _ in range(2))
+        value = torch.empty(self.batch, self.heads, self.width, dtype=self.dtype)
+        flat = grad.numpy().reshape(-1)
         self.cursor = None
         engine.rewind(
             time, time + 1, self.slots, self.width, self.pushes, self.takes, *self.places, *line,
@@ -89,7 +94,7 @@ class Tape:
             push.numpy()[:, None], pop.numpy()[:, None],
         )  # fmt: skip
         self.cursor = time, line
-        value.numpy()[:] = all_[-self.heads :, :, :-1].swapaxes(0, 1)
+        value.numpy()[:] = grad.numpy()[-self.heads :, :, :-1].swapaxes(0, 1)
         return push, pop, value
 
     def at(self, time: int, *, private: bool = False) -> engine.Line:
@@ -117,16 +122,27 @@ class Tape:
         """How many tiles there were at a time, dead ones too."""
         return self.slots + time * self.heads
 
-    def live(self, time: int) -> Slots:
-        """What was live at a time, without the rest."""
-        line = self.at(time)
-        low, count = torch.from_numpy(line.ends[:, :1]), torch.from_numpy(line.ends[:, 1:2] - line.ends[:, :1])
-        slots = torch.arange(int(count.max()) if self.batch else 0)
-        tiles = torch.from_numpy(line.order).gather(1, (low + slots).clamp(max=line.order.shape[1] - 1))
-        tiles = torch.where(slots < count, tiles, 0).long()
-        strengths = torch.where(slots < count, torch.from_numpy(line.strengths).gather(1, tiles), 0)
-        values = self.values[tiles, torch.arange(self.batch)[:, None]]
-        return Slots(torch.where((slots < count)[..., None], values, 0), strengths)
+    def live(self, time: int) -> Tensor:
+        """The live tiles at a time from the bottom to the top, padded with -1, shape `(batch, slots)`.
+
+        Those of the last step are all among them, for one without strength still has a derivative.
+        """
+        line, first = self.at(time), self.tiles(time) - self.heads
+        fresh = torch.from_numpy(line.strengths[:, first : first + self.heads] != 0)
+        top = torch.tensor(self.sides, dtype=torch.bool)
+        low, high = torch.from_numpy(line.ends)[:, :2, None].unbind(1)
+        low, high = low + (fresh & ~top).sum(1, keepdim=True), high - (fresh & top).sum(1, keepdim=True)
+        slots = torch.arange(int((high - low).max()) if self.batch else 0)
+        old = torch.from_numpy(line.order).gather(1, (low + slots).clamp(max=line.order.shape[1] - 1))
+        new = torch.arange(first, first + self.heads)
+        below, above = (new[side].expand(self.batch, -1) for side in (~top, top))
+        return torch.cat([below.flip(1), torch.where(low + slots < high, old, -1), above], dim=1)
+
+    def look(self, time: int, tiles: Tensor) -> tuple[Tensor, Tensor]:
+        """The values and strengths of tiles at a time, zero where the tile is -1."""
+        real, rows = tiles >= 0, torch.arange(self.batch)[:, None]
+        values, strengths = self.values[tiles, rows], torch.from_numpy(self.at(time).strengths)[rows, tiles]
+        return torch.where(real[..., None], values, 0), torch.where(real, strengths, 0)
 
     def fork(self, time: int) -> Tape:
         """A tape of its own that has come as far as this one had at a time."""
@@ -157,9 +173,11 @@ class Tape:
             place = (line.order.shape[1] - self.slots) // self.heads * below
             first, last, shift = place - time * below, place - time * below + tiles, room * below - place
             self.line.order[:, first + shift : last + shift] = line.order[:, first:last]
-            self.line.ends[:] = line.ends + (shift, shift, 0)
+            self.line.ends[:] = line.ends
+            self.line.ends[:, :2] += shift
         self.room, self.values = room, values
-        self.array, flat, apart = values.numpy(), values.numpy().reshape(-1), engine.steps(self.width, self.batch * self.width)
+        self.array, flat = values.numpy(), values.numpy().reshape(-1)
+        apart = engine.steps(self.width, self.batch * self.width)
         self.places = flat, apart, flat[self.slots * self.batch * self.width :], apart  # as the engine asks for them
 
 
@@ -178,20 +196,19 @@ class TapeState(LineState):
     token: Tensor | None
 
     def slots(self) -> Slots:
-        tape, dtype = self.tape, self.origin.dtype
-        with tape.lock:
-            if self.token is None or not torch.is_grad_enabled():
-                live = tape.live(self.time)
-                return Slots(live.values.to(dtype), live.strengths)
-            values, strengths = Export.apply(tape, self.time, self.token)  # type: ignore[no-untyped-call]
-        pushed = values[:, tape.slots :].unflatten(1, (self.time, tape.heads))
-        return Tiles(tape.layout, values[:, : tape.slots].to(dtype), pushed.to(dtype), strengths).slots()
+        with self.tape.lock:
+            tiles = self.tape.live(self.time)
+            if self.token is None:
+                values, strengths = self.tape.look(self.time, tiles)
+            else:
+                values, strengths = Export.apply(self.tape, self.time, tiles, self.token)  # type: ignore[no-untyped-call]
+        return Slots(values.to(self.origin.dtype), strengths)
 
     @property
     def origin(self) -> Tensor:
         return self.tape.origin
 
-    # A tape can neither move to a device nor leave rows out; slots can. What comes back is the same state in another form.
+    # A tape can neither move to a device nor leave rows out; slots can. What comes back is the same state as slots.
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Slots:  # type: ignore[override]
         return self.slots().map(function)
@@ -226,7 +243,7 @@ def step(layout: Layout, action: Action, state: LineState) -> tuple[Tensor, Tape
             elif tape.time == tape.room:
                 tape.grow()
         elif token is not None or (time > 0 and differentiate) or tape.time != time or tape.time == tape.room:
-            tape, token = Tape(layout, tape.live(time), tape.origin), None
+            tape, token = Tape(layout, Slots(*tape.look(time, tape.live(time))), tape.origin), None
         if differentiate:
             read, token = Step.apply(tape, token, push, pop, value)  # type: ignore[no-untyped-call]
         else:
@@ -253,23 +270,31 @@ class Import(Function):
         return values.new_zeros(()).expand(values.shape[1], values.shape[0], values.shape[2] + 1)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
         grad = grad.transpose(0, 1)
         return once(grad[..., :-1].clone(), grad[..., -1].clone())
 
 
 class Export(Function):
-    """From a token to the values and strengths of all its tiles."""
+    """From a token to the values and strengths of the live tiles."""
 
     @staticmethod
-    def forward(ctx: Any, tape: Tape, time: int, token: Tensor) -> tuple[Tensor, Tensor]:
-        tiles = tape.tiles(time)
-        ctx.set_materialize_grads(True)
-        return tape.values[:tiles].transpose(0, 1).clone(), torch.from_numpy(tape.at(time).strengths[:, :tiles].copy())
+    def forward(tape: Tape, time: int, tiles: Tensor, token: Tensor) -> tuple[Tensor, Tensor]:
+        return tape.look(time, tiles)
 
     @staticmethod
-    def backward(ctx: Any, values: Tensor, strengths: Tensor) -> tuple[None, None, Tensor]:  # type: ignore[override]
-        return None, None, *once(torch.cat([values, strengths[..., None]], dim=-1).transpose(0, 1).contiguous())
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        # Apart from forward, so that a transform of torch.func may use a state from outside.
+        tape, time, ctx.tiles, _ = inputs
+        ctx.count = tape.tiles(time)
+
+    @staticmethod
+    def backward(ctx: Any, values: Tensor, strengths: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        with torch.no_grad():
+            parts = torch.cat([values, strengths[..., None]], dim=-1) * (ctx.tiles >= 0)[..., None]
+            grad = parts.new_zeros(ctx.count, len(parts), parts.shape[-1])
+            grad.index_put_((ctx.tiles, torch.arange(len(parts))[:, None]), parts, accumulate=True)
+        return None, None, None, *once(grad)
 
 
 class Step(Function):
@@ -285,7 +310,7 @@ class Step(Function):
         return read, tape.zero.expand(tape.tiles(tape.time), tape.batch, tape.width + 1)
 
     @staticmethod
-    def backward(ctx: Any, above: Tensor | None, grad: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, above: Tensor | None, grad: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         if torch.is_grad_enabled():
             with torch.no_grad():
                 none, *grads = Step.backward(ctx, above, grad)
@@ -310,11 +335,11 @@ class Once(Function):
         return grads
 
     @staticmethod
-    def backward(ctx: Any, *_: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+    def backward(ctx: Any, *_: Tensor) -> tuple[Tensor, ...]:
         raise RuntimeError(ONCE)
 
 
-def once(*grads: Tensor | None) -> tuple[Tensor | None, ...]:
+def once(*grads: Tensor | None) -> tuple[Any, ...]:
     """Gradients as they are, but with a clear error for those who ask for the gradient of a gradient."""
     if not torch.is_grad_enabled():
         return grads

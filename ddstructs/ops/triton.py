@@ -1,0 +1,304 @@
+"""The kernels for whole sequences on CUDA: those of `engine`, with a program for each row and lanes along the width.
+
+The functions of the same names there say what each does. Heads are unrolled, so the ends where they push and take are
+bits of a number known at compile time. What one lane writes to memory and others read has a barrier in between.
+"""
+
+# Triton reads annotations and knows none but constexpr, and it has no conditional expressions on tensors.
+# mypy: allow-untyped-defs, allow-untyped-calls, allow-incomplete-defs
+# pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false, reportCallIssue=false
+# ruff: noqa: SIM108
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+__all__ = ["forward", "rewind"]
+
+compiled: Callable[[Callable[..., Any]], Any] = triton.jit
+
+
+@compiled
+def window(strengths, order, low, high, top: tl.constexpr):
+    kind = strengths.dtype.element_ty
+    count, total, rest = low * 0, tl.full((), 0, tl.float64), tl.full((), 0, kind)
+    going = low < high
+    while going:
+        if top:
+            tile = tl.load(order + high - 1 - count)
+        else:
+            tile = tl.load(order + low + count)
+        strength = tl.load(strengths + tile)
+        missing = 1 - total.to(kind)
+        if strength <= missing:
+            total += strength.to(tl.float64)
+            count += 1
+            going = count < high - low
+        else:
+            if missing > 0:
+                rest = missing
+                count += 1
+            going = count < 0
+    return count, rest
+
+
+@compiled
+def look(tile, initial, value, slots, width, lanes):
+    """The value of a tile."""
+    if tile < slots:
+        at = initial + tile.to(tl.int64) * width
+    else:
+        at = value + (tile - slots).to(tl.int64) * width
+    return tl.load(at + lanes, mask=lanes < width, other=0)
+
+
+@compiled
+def add(weight, x, at, width, lanes):
+    inside = lanes < width
+    tl.store(at + lanes, tl.load(at + lanes, mask=inside, other=0) + weight * x, mask=inside)
+
+
+@compiled
+def outside(head: tl.constexpr, tile, first, pushes: tl.constexpr, top: tl.constexpr, heads: tl.constexpr):
+    own: tl.constexpr = ((pushes >> head) & 1) == top
+    found = (tile == tile) & own
+    for other in tl.static_range(heads):
+        if ((pushes >> other) & 1) == ((pushes >> head) & 1):
+            found = tl.where(tile == first + other, (head > other) == own, found)
+    return found
+
+
+@compiled
+def forward_row(
+    push, pop, initial, value, strengths, order, ends, dead, last,
+    consumed, cut, reads, time, slots, width,
+    heads: tl.constexpr, pushes: tl.constexpr, takes: tl.constexpr, padded: tl.constexpr,
+):  # fmt: skip
+    row, lanes = tl.program_id(0).to(tl.int64), tl.arange(0, padded)
+    kind = strengths.dtype.element_ty
+    zero = row * 0  # in 64 bits, so that an offset counted from it does not overflow
+    tiles, signals = row * (slots + time * heads), row * time * heads
+    strengths, order, dead, last = strengths + tiles, order + tiles, dead + tiles, last + tiles
+    push, pop, consumed, cut = push + signals, pop + signals, consumed + signals, cut + signals
+    initial, value, reads = initial + row * slots * width, value + signals * width, reads + signals * width
+    low, high, deaths = tl.load(ends + row * 3), tl.load(ends + row * 3 + 1), tl.load(ends + row * 3 + 2)
+    for t in range(time):
+        first = slots + t * heads
+        for h in tl.static_range(heads):
+            amount, total = tl.load(pop + t * heads + h), tl.full((), 0, tl.float64)
+            eaten, before = low * 0, tl.full((), 0, kind)
+            going = low < high
+            while going:
+                if (takes >> h) & 1:
+                    tile = tl.load(order + high - 1)
+                else:
+                    tile = tl.load(order + low)
+                strength = tl.load(strengths + tile)
+                missing = amount - total.to(kind)
+                if strength <= missing:
+                    total += strength.to(tl.float64)
+                    tl.store(dead + deaths, tile)
+                    tl.store(last + deaths, strength)
+                    tl.store(strengths + tile, 0.0)
+                    deaths += 1
+                    eaten += 1
+                    if (takes >> h) & 1:
+                        high -= 1
+                    else:
+                        low += 1
+                    going = low < high
+                else:
+                    if missing <= 0:
+                        before = before * 1
+                    else:  # written so that a NaN leaves its mark
+                        before = strength
+                        tl.store(strengths + tile, strength - missing)
+                    going = low > high
+            tl.store(consumed + t * heads + h, eaten)
+            tl.store(cut + t * heads + h, before)
+            tl.debug_barrier()
+        for h in tl.static_range(heads):
+            strength = tl.load(push + t * heads + h)
+            tl.store(strengths + first + h, strength)
+            if strength != 0:
+                if (pushes >> h) & 1:
+                    tl.store(order + high, first + h)
+                    high += 1
+                else:
+                    low -= 1
+                    tl.store(order + low, first + h)
+        tl.debug_barrier()
+        for h in tl.static_range(heads):
+            read = tl.zeros((padded,), kind)
+            count, rest = window(strengths, order, low, high, (takes >> h) & 1)
+            for i in range(count):
+                if (takes >> h) & 1:
+                    tile = tl.load(order + high - 1 - i)
+                else:
+                    tile = tl.load(order + low + i)
+                weight = tl.load(strengths + tile)
+                if (rest > 0) & (i == count - 1):
+                    weight = rest
+                read += weight * look(tile, initial, value, slots, width, lanes)
+            tl.store(reads + (zero + t * heads + h) * width + lanes, read, mask=lanes < width)
+        tl.debug_barrier()
+    tl.store(ends + row * 3, low)
+    tl.store(ends + row * 3 + 1, high)
+    tl.store(ends + row * 3 + 2, deaths)
+
+
+@compiled
+def rewind_row(
+    initial, value, strengths, order, ends, dead, last, consumed, cut,
+    above, values_grad, strengths_grad, push_grad, pop_grad, time, slots, width,
+    heads: tl.constexpr, pushes: tl.constexpr, takes: tl.constexpr, padded: tl.constexpr,
+):  # fmt: skip
+    row, lanes = tl.program_id(0).to(tl.int64), tl.arange(0, padded)
+    kind = strengths.dtype.element_ty
+    zero = row * 0  # in 64 bits, so that an offset counted from it does not overflow
+    tiles, signals = row * (slots + time * heads), row * time * heads
+    strengths, order, dead, last = strengths + tiles, order + tiles, dead + tiles, last + tiles
+    consumed, cut, push_grad, pop_grad = consumed + signals, cut + signals, push_grad + signals, pop_grad + signals
+    initial, value, above = initial + row * slots * width, value + signals * width, above + signals * width
+    values_grad, strengths_grad = values_grad + tiles * width, strengths_grad + tiles
+    low, high, deaths = tl.load(ends + row * 3), tl.load(ends + row * 3 + 1), tl.load(ends + row * 3 + 2)
+    for back in range(time):
+        t = time - 1 - back
+        first = slots + t * heads
+        for h in tl.static_range(heads):
+            g = tl.load(above + (zero + t * heads + h) * width + lanes, mask=lanes < width, other=0)
+            count, rest = window(strengths, order, low, high, (takes >> h) & 1)
+            edge, beyond = low * 0 - 1, tl.full((), 0, kind)
+            if rest > 0:
+                count -= 1
+                if (takes >> h) & 1:
+                    edge = tl.load(order + high - 1 - count)
+                else:
+                    edge = tl.load(order + low + count)
+                beyond = tl.sum(g * look(edge, initial, value, slots, width, lanes))
+                add(rest, g, values_grad + edge.to(tl.int64) * width, width, lanes)
+            for i in range(count):
+                if (takes >> h) & 1:
+                    tile = tl.load(order + high - 1 - i)
+                else:
+                    tile = tl.load(order + low + i)
+                add(tl.load(strengths + tile), g, values_grad + tile.to(tl.int64) * width, width, lanes)
+                slope = tl.sum(g * look(tile, initial, value, slots, width, lanes)) - beyond
+                tl.store(strengths_grad + tile, tl.load(strengths_grad + tile) + slope)
+            # A tile pushed with no strength at all is on a tie in every read of its step.
+            for k in tl.static_range(heads):
+                if tl.load(strengths + first + k) == 0:
+                    slope = tl.sum(g * look(first + k, initial, value, slots, width, lanes))
+                    if (edge >= 0) & outside(k, edge, first, pushes, (takes >> h) & 1, heads):
+                        slope -= beyond
+                    tl.store(strengths_grad + first + k, tl.load(strengths_grad + first + k) + slope)
+            tl.debug_barrier()
+        for h in tl.static_range(heads - 1, -1, -1):
+            tl.store(push_grad + t * heads + h, tl.load(strengths_grad + first + h))
+            if tl.load(strengths + first + h) != 0:
+                if (pushes >> h) & 1:
+                    high -= 1
+                else:
+                    low += 1
+        for h in tl.static_range(heads - 1, -1, -1):
+            slope, tile, before = tl.full((), 0, kind), low * 0 - 1, tl.load(cut + t * heads + h)
+            if before != 0:
+                if (takes >> h) & 1:
+                    tile = tl.load(order + high - 1)
+                else:
+                    tile = tl.load(order + low)
+                slope = tl.load(strengths_grad + tile)
+                tl.store(strengths + tile, before)
+            tl.store(pop_grad + t * heads + h, -slope)
+            for _ in range(tl.load(consumed + t * heads + h)):
+                deaths -= 1
+                corpse = tl.load(dead + deaths)
+                if (takes >> h) & 1:
+                    tl.store(order + high, corpse)
+                    high += 1
+                else:
+                    low -= 1
+                    tl.store(order + low, corpse)
+                tl.store(strengths + corpse, tl.load(last + deaths))
+                tl.store(strengths_grad + corpse, slope)
+            tl.debug_barrier()
+            # What had no strength before the step is on a tie in its first pop, and counts for nothing after it.
+            if h == 0:
+                if t > 0:
+                    for k in tl.static_range(heads):
+                        if tl.load(strengths + first - heads + k) == 0:
+                            within = (tile >= 0) & outside(k, tile, first - heads, pushes, (takes >> h) & 1, heads)
+                            tl.store(strengths_grad + first - heads + k, tl.where(within, slope, 0))
+                else:
+                    for other in range(slots):
+                        if tl.load(strengths + other) == 0:
+                            within = (tile >= 0) & ((other > tile) == ((takes >> h) & 1))
+                            tl.store(strengths_grad + other, tl.where(within, slope, 0))
+                tl.debug_barrier()
+
+
+def forward(
+    initial: Tensor,
+    strengths: Tensor,
+    push: Tensor,
+    pop: Tensor,
+    value: Tensor,
+    pushes: Sequence[int],
+    takes: Sequence[int],
+    reads: Tensor,
+    line: Sequence[Tensor],
+) -> None:
+    """Take all steps; see `cpu.forward`."""
+    slots, (batch, time, heads, width) = initial.shape[1], value.shape
+    below = time * (heads - sum(pushes))
+    live = strengths != 0
+    line[0][:, :slots] = strengths
+    line[1][:, below : below + slots] = live.logical_not().sort(dim=1, stable=True).indices
+    line[2][:, 0], line[2][:, 1] = below, below + live.sum(1)
+    if batch:
+        with on(value):
+            forward_row[(batch,)](
+                push, pop, initial, value, *line, reads, time, slots, width, **constants(pushes, takes, width)
+            )
+
+
+def rewind(
+    initial: Tensor,
+    value: Tensor,
+    pushes: Sequence[int],
+    takes: Sequence[int],
+    line: Sequence[Tensor],
+    above: Tensor,
+    values_grad: Tensor,
+    strengths_grad: Tensor,
+    push_grad: Tensor,
+    pop_grad: Tensor,
+) -> None:
+    """Undo all steps, and carry the gradients with them; see `cpu.rewind`."""
+    slots, (batch, time, _, width) = initial.shape[1], value.shape
+    if batch:
+        with on(value):
+            rewind_row[(batch,)](
+                initial, value, *line, above, values_grad, strengths_grad, push_grad, pop_grad, time, slots, width,
+                **constants(pushes, takes, width),
+            )  # fmt: skip
+
+
+def constants(pushes: Sequence[int], takes: Sequence[int], width: int) -> dict[str, int]:
+    """What a kernel is compiled for. One warp: the work between two barriers is small."""
+    bits = (sum(end << head for head, end in enumerate(ends)) for ends in (pushes, takes))
+    padded = triton.next_power_of_2(width)
+    ends = dict(zip(("pushes", "takes"), bits, strict=True))
+    return {"heads": len(pushes), "padded": padded, **ends, "num_warps": 1, "enable_fp_fusion": True}
+
+
+def on(tensor: Tensor) -> AbstractContextManager[object]:
+    """The device of a tensor, made the current one."""
+    return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()

@@ -1,0 +1,63 @@
+"""The kernels for CUDA: their arithmetic under Triton's interpreter, their compilation, and, on a card, both."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from problems import LAYOUTS, Problem, assert_equal_results, solve
+
+from ddstructs.ops import operators, reference
+
+triton = pytest.importorskip("triton")
+
+
+def test_the_kernels_equal_the_reference_under_the_interpreter() -> None:
+    program = Path(__file__).with_name("triton_program.py")
+    found = subprocess.run(
+        [sys.executable, program],
+        env=os.environ | {"TRITON_INTERPRET": "1"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert found.stdout == "equal\n"
+
+
+@pytest.mark.skipif("TRITON_INTERPRET" in os.environ, reason="the interpreter does not compile")
+@pytest.mark.parametrize("dtype", ["fp32", "fp64"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_kernels_compile_for_a_card(layout: str, dtype: str) -> None:
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from ddstructs.ops import triton as kernels
+
+    heads = LAYOUTS[layout]
+    given: dict[str, Any] = kernels.constants([int(h.push) for h in heads], [int(h.take) for h in heads], 20)
+    options = {name: given.pop(name) for name in ("num_warps", "enable_fp_fusion")}
+    kinds: dict[str, str] = dict.fromkeys(("order", "ends", "dead", "consumed"), "*i32")
+    kinds |= dict.fromkeys(("time", "slots", "width"), "i32") | dict.fromkeys(given, "constexpr")
+    functions: tuple[Any, ...] = kernels.forward_row, kernels.rewind_row
+    for function in functions:
+        signature = {name: kinds.get(name, f"*{dtype}") for name in function.arg_names}
+        source = ASTSource(fn=function, signature=signature, constexprs=given)
+        assert "ptx" in triton.compile(source, target=GPUTarget("cuda", 80, 32), options=options).asm
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no card")
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_kernels_equal_the_reference_on_a_card(layout: str) -> None:
+    def on_card(scan: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda heads, actions, state: tuple(
+            part.to("cpu") for part in scan(heads, type(actions)(*(x.cuda() for x in actions)), state.to("cuda"))
+        )
+
+    problem = Problem.draw(layout, "mixed", time=200, slots=3)
+    assert_equal_results(solve(on_card(operators.scan), problem), solve(reference.scan, problem))
