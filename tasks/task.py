@@ -35,6 +35,13 @@ class Batches:
     def __len__(self) -> int:
         return self.length
 
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: the task itself saves where its stream is. Having this tells Lightning that a run can be resumed."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing, see `state_dict`."""
+
 
 class Task(LightningDataModule, ABC):
     """A transduction task: sources drawn at random, and a rule that gives the target of each.
