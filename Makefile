@@ -18,7 +18,7 @@ lint: .venv/dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 # The wheel, in an environment that holds nothing else, far from the sources.
 wheel: .venv/dev

@@ -1,6 +1,6 @@
 """Differentiable data structures for PyTorch: a stack, a queue and a deque that a network learns to use.
 
-A name is imported when it is first used, so `import ddstructs` costs nothing, and `ddstructs.Stack` brings no Lightning.
+A name is imported when it is first used, so `import ddstructs` costs nothing, and `ddstructs.Stack` no Lightning.
 """
 
 from importlib import import_module

@@ -46,7 +46,9 @@ class Bank(Memory[BankState]):
     def __init__(self, memories: Sequence[Memory]) -> None:
         super().__init__()
         if not memories:
-            raise ValueError("a bank has one memory or more, but none was given: NoMemory() is the memory without heads")
+            raise ValueError(
+                "a bank has one memory or more, but none was given: NoMemory() is the memory without heads"
+            )
         widths = [memory.width for memory in memories]
         if len(set(widths)) > 1:
             raise ValueError(f"the memories of a bank have one width, but these have {widths}")
@@ -77,7 +79,7 @@ class Bank(Memory[BankState]):
 
     @property
     def _members(self) -> list[Memory]:
-        return cast(list[Memory], list(self.memories))
+        return cast("list[Memory]", list(self.memories))
 
     def _split(self, action: Action, state: BankState, axis: int) -> list[tuple[Action, State]]:
         """Each member's part of the action, whose heads lie along `axis`, and of the state."""

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import set_parsing_settings
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from ddstructs import catalog, checkpoint
@@ -53,7 +53,13 @@ class PrintText(Callback):
     """Prints each prediction as a line of text."""
 
     def on_predict_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, loader: int = 0
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         task: Task = trainer.datamodule  # type: ignore[attr-defined]
         rows: Tensor = outputs
@@ -80,6 +86,7 @@ class CLI(LightningCLI):
             seed_everything_default=0,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
+            trainer_defaults={"callbacks": [PrintText()]} if command == "predict" else None,
             parser_kwargs={"prog": "ddstructs", command: {"prog": f"ddstructs {command}"}},
         )
 

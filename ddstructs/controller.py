@@ -255,7 +255,8 @@ class Controller(LightningModule):
             for module in reversed(list(self.modules())):  # a module after its parts, to have the last word
                 if callable(reset := getattr(module, "reset_parameters", None)):
                     reset()
-        self.optimizers(use_pl_optimizer=False).state.clear()
+        for optimizer in self.trainer.optimizers:
+            optimizer.state.clear()
 
     def _task(self) -> Task | None:
         datamodule = getattr(self._trainer, "datamodule", None)
@@ -270,7 +271,7 @@ class Controller(LightningModule):
         asked = batch.targets != IGNORE
         loss = cross_entropy(logits[asked], batch.targets[asked])
         output = torch.where(asked, logits.argmax(dim=-1), IGNORE)
-        scores = cast(nn.ModuleDict, self.scores[f"{split}_"])
+        scores = self._scores(split)
         scores["loss"].update(loss.detach(), asked.sum())
         scores["coarse"].update(output, batch.targets)
         scores["fine"].update(output, batch.targets)
@@ -279,8 +280,11 @@ class Controller(LightningModule):
             for name, signal in (("push", run.actions.push), ("pop", run.actions.pop)):
                 scores[f"{name}_distance"].update((signal - signal.round()).detach().abs()[real])
         for name, metric in scores.items():
-            self.log(f"{split}_{name}", cast(Metric, metric), on_step=False, on_epoch=True, prog_bar=name == "coarse")
+            self.log(f"{split}_{name}", metric, on_step=False, on_epoch=True, prog_bar=name == "coarse")
         return loss, output
+
+    def _scores(self, split: str) -> dict[str, Metric]:
+        return cast("dict[str, Metric]", dict(cast("nn.ModuleDict", self.scores[f"{split}_"])))
 
     def _new_scores(self) -> nn.ModuleDict:
         metrics = {"loss": MeanMetric(), "coarse": CoarseAccuracy(), "fine": FineAccuracy()}

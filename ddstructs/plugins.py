@@ -11,6 +11,7 @@ from ddstructs.memory import Memory
 
 __all__ = ["load_memories", "registered"]
 
+
 def registered() -> list[EntryPoint]:
     """What other packages registered, by name; nothing of theirs is imported."""
     return sorted(entry_points(group=GROUP), key=lambda entry: entry.name)

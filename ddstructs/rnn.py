@@ -58,7 +58,9 @@ class MemoryRNN(nn.Module):
 
     The last read joins the input of the cell, and the cell's output $h_t$ works the memory:
 
-    $$ h_t = \mathrm{cell}([x_t; r_{t-1}], h_{t-1}) \qquad d_t = \sigma(W_d h_t + b_d) \qquad u_t = \sigma(W_u h_t + b_u) $$
+    $$ h_t = \mathrm{cell}([x_t; r_{t-1}], h_{t-1}) $$
+
+    $$ d_t = \sigma(W_d h_t + b_d) \qquad u_t = \sigma(W_u h_t + b_u) $$
 
     $$ v_t = \tanh(W_v h_t + b_v + U_v x_t) \qquad o_t = h_t + U_o r_t $$
 
@@ -130,6 +132,7 @@ class MemoryRNN(nn.Module):
         self.num_states = 2 if isinstance(self.cell, nn.LSTMCell) else int(getattr(self.cell, "num_states", 1))
         initial = torch.zeros(self.num_states, hidden_size, device=device, dtype=dtype)
         self.initial = nn.Parameter(initial) if learn_initial else None
+
         def linear(inputs: int, outputs: int, wanted: bool, bias: bool = False) -> nn.Linear | None:
             wanted = wanted and inputs > 0 and outputs > 0  # a memory without heads needs none
             return nn.Linear(inputs, outputs, bias, device=device, dtype=dtype) if wanted else None
@@ -240,7 +243,9 @@ class MemoryRNN(nn.Module):
             output = output + self.read_skip(all_reads.flatten(2))
         if real is not None:
             output = torch.where(real[..., None], output, 0)
-        return Unrolled(output, Action(*(torch.stack(part, dim=1) for part in zip(*actions, strict=True))), all_reads, state)
+        return Unrolled(
+            output, Action(*(torch.stack(part, dim=1) for part in zip(*actions, strict=True))), all_reads, state
+        )
 
     def initial_state(
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
@@ -274,7 +279,11 @@ class MemoryRNN(nn.Module):
 
 
 def _build_cell(
-    cell: str | nn.Module, input_size: int, hidden_size: int, device: torch.device | str | None, dtype: torch.dtype | None
+    cell: str | nn.Module,
+    input_size: int,
+    hidden_size: int,
+    device: torch.device | str | None,
+    dtype: torch.dtype | None,
 ) -> nn.Module:
     if isinstance(cell, str):
         if cell not in CELLS:

@@ -35,8 +35,8 @@ def describe(thing: object) -> dict[str, Any]:
             arguments[parameter.name] = _plain(getattr(thing, parameter.name), f"{kind.__name__}.{parameter.name}")
         elif parameter.default is parameter.empty:
             raise TypeError(
-                f"{kind.__name__} takes {parameter.name}, but has no attribute of that name: store each argument of the "
-                "constructor under its own name, so that a checkpoint can say it"
+                f"{kind.__name__} takes {parameter.name}, but has no attribute of that name: store each argument "
+                "of the constructor under its own name, so that a checkpoint can say it"
             )
     return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": arguments}
 

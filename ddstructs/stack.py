@@ -16,7 +16,7 @@ class Stack(LineMemory):
 
     One head. At time $t$, with $i$ counting values from the oldest:
 
-    $$ s_t[i] = \max(0,\ s_{t-1}[i] - \max(0,\ u_t - \textstyle\sum_{j>i} s_{t-1}[j])) \quad (i < t), \qquad s_t[t] = d_t $$
+    $$ s_t[i] = \max(0,\ s_{t-1}[i] - \max(0,\ u_t - \textstyle\sum_{j>i} s_{t-1}[j])), \qquad s_t[t] = d_t $$
 
     $$ r_t = \textstyle\sum_i \min(s_t[i],\ \max(0,\ 1 - \sum_{j>i} s_t[j]))\ v_i $$
 

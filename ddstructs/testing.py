@@ -92,6 +92,7 @@ def for_all_actions(
     max_examples: int = 25,
 ) -> None:
     """Call `check` with the edge cases, and then with actions as hypothesis draws them."""
+
     # A function of its own, for hypothesis marks the one it is given.
     def holds(action: Action) -> None:
         check(action)

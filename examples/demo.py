@@ -46,7 +46,11 @@ def accuracy(task: Reversal, hard: bool = False) -> dict[str, float]:
     """Coarse and fine accuracy of the trained controller on the test set of a task."""
     model = Controller.load_from_checkpoint(CHECKPOINT, hard=hard)
     trainer = Trainer(
-        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
     )
     return dict(trainer.test(model, task, verbose=False)[0])
 
@@ -81,14 +85,18 @@ def main() -> None:
         result = accuracy(task, hard)
         table.add_row(name, str(task.eval_size), f"{result['test_coarse']:.3f}", f"{result['test_fine']:.3f}")
     console.print(table)
-    console.print("coarse: the share of sequences right as a whole; fine: the share of a target before the first error\n")
+    console.print(
+        "coarse: the share of sequences right as a whole; fine: the share of a target before the first error\n"
+    )
 
     task = Reversal(text=arguments.text)
     model = Controller.load_from_checkpoint(CHECKPOINT, hard=True)
     for batch in task.predict_dataloader():
         for line, row in zip(arguments.text.splitlines() or [""], model.decode(batch).tolist(), strict=True):
             console.print("in ", line, markup=False, highlight=False)
-            console.print("out", task.decode([s for s in row if 0 <= s < task.target_symbols]), markup=False, highlight=False)
+            console.print(
+                "out", task.decode([s for s in row if 0 <= s < task.target_symbols]), markup=False, highlight=False
+            )
 
     console.print(f"\nThe checkpoint is {CHECKPOINT}. Try next:", highlight=False)
     for command in (

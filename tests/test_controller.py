@@ -23,14 +23,20 @@ SMALL: dict[str, Any] = {"batch_size": 4, "eval_size": 7, "eval_batch_size": 2, 
 
 def trainer(folder: Path, **settings: Any) -> Trainer:
     """A trainer that says nothing."""
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
-    return Trainer(default_root_dir=folder, **quiet | {"enable_checkpointing": False} | settings)
+    quiet: dict[str, Any] = {
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "enable_checkpointing": False,
+        "accelerator": "cpu",
+    }
+    return Trainer(default_root_dir=folder, **quiet | settings)
 
 
 def controller(task: Task, memory: Memory, **settings: Any) -> Controller:
     """A small controller, the same each time."""
     seed_everything(0, verbose=False)
-    sizes = {"hidden_size": 16, "embedding_size": 8}
+    sizes: dict[str, Any] = {"hidden_size": 16, "embedding_size": 8}
     return Controller(memory, task.input_symbols, task.output_symbols, **sizes | settings)
 
 
@@ -41,11 +47,13 @@ def class_name(thing: object) -> str:
 
 def reversal(**settings: Any) -> Reversal:
     """Reversal of short sequences over eight symbols."""
-    defaults = {"symbols": 8, "train_lengths": (1, 8), "batches_per_epoch": 6, "seed": 3}
+    defaults: dict[str, Any] = {"symbols": 8, "train_lengths": (1, 8), "batches_per_epoch": 6, "seed": 3}
     return Reversal(**defaults | SMALL | settings)
 
 
-@pytest.mark.parametrize("memory", [Stack(4), Queue(4), Deque(4), Bank([Stack(4), Queue(4)]), NoMemory()], ids=class_name)
+@pytest.mark.parametrize(
+    "memory", [Stack(4), Queue(4), Deque(4), Bank([Stack(4), Queue(4)]), NoMemory()], ids=class_name
+)
 def test_any_memory_fits_and_its_checkpoint_builds_it_again(memory: Memory, tmp_path: Path) -> None:
     task = reversal()
     model = controller(task, memory)
@@ -157,8 +165,10 @@ if trainer.is_global_zero:
 @pytest.mark.parametrize("kind", [Reversal, BinaryAddition])
 def test_greedy_decoding_gives_the_figures_of_teacher_forcing(kind: type[Task], tmp_path: Path) -> None:
     """With the symbols of a plain-Python decoder, which sees nothing of the target."""
-    settings = {"eval_size": 30, "test_lengths": (1, 4), "batches_per_epoch": 5, "seed": 0}
-    task = kind(**settings | ({"symbols": 2} if kind is Reversal else {}))
+    settings: dict[str, Any] = {"eval_size": 30, "test_lengths": (1, 4), "batches_per_epoch": 5, "seed": 0}
+    if kind is Reversal:
+        settings["symbols"] = 2
+    task = kind(**settings)
     model = controller(task, Stack(4), hidden_size=32)
     trainer(tmp_path, max_epochs=4).fit(model, task)
     result = trainer(tmp_path).test(model, task, verbose=False)[0]
@@ -218,7 +228,9 @@ def test_only_the_first_batch_is_validated(tmp_path: Path) -> None:
             return super().training_step(batch, batch_idx)
 
     task = reversal()
-    trainer(tmp_path, max_steps=3, num_sanity_val_steps=0).fit(Watched(Stack(4), task.input_symbols, task.output_symbols), task)
+    trainer(tmp_path, max_steps=3, num_sanity_val_steps=0).fit(
+        Watched(Stack(4), task.input_symbols, task.output_symbols), task
+    )
     assert Watched.seen == [True, False, False]
 
 
