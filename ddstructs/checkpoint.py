@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ddstructs.errors import InputError
 from ddstructs.spec import check
@@ -28,18 +29,34 @@ def read(path: str | Path) -> dict[str, Any]:
     if not Path(path).is_file():
         raise InputError(f"there is no checkpoint at {path}")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of a file in another form: it is refused below
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         raise InputError(
             f"{path} is refused: it is no checkpoint, or holds more than weights and plain data, which could run code"
         ) from error
-    except (RuntimeError, EOFError, KeyError, ValueError) as error:
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except Exception as error:  # a file may hold anything, and torch fails in as many ways
         raise InputError(f"{path} is damaged or cut short: it cannot be read as a checkpoint") from error
-    if not (isinstance(content, dict) and {"state_dict", "hyper_parameters", TASK} <= content.keys()):
+    if not _is_controller(content):
         raise InputError(f"{path} is not a checkpoint of a ddstructs controller")
     check(content["hyper_parameters"])
     check(content[TASK])
-    return content
+    return cast("dict[str, Any]", content)
+
+
+def _is_controller(content: object) -> bool:
+    if not (isinstance(content, dict) and {"state_dict", "hyper_parameters", TASK} <= content.keys()):
+        return False
+    weights, settings, task = content["state_dict"], content["hyper_parameters"], content[TASK]
+    if not all(isinstance(part, dict) and all(isinstance(name, str) for name in part) for part in (weights, settings)):
+        return False
+    return (
+        all(isinstance(weight, Tensor) for weight in weights.values())
+        and isinstance(task, dict)
+        and {"class_path", "init_args"} <= task.keys()
+    )
 
 
 def load_weights(model: nn.Module, content: dict[str, Any], path: str | Path) -> None:

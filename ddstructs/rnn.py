@@ -58,11 +58,9 @@ class MemoryRNN(nn.Module):
 
     The last read joins the input of the cell, and the cell's output $h_t$ works the memory:
 
-    $$ h_t = \mathrm{cell}([x_t; r_{t-1}], h_{t-1}) $$
+    $$ h_t = \mathrm{cell}([x_t; r_{t-1}], h_{t-1}) \qquad o_t = h_t + U_o r_t $$
 
-    $$ d_t = \sigma(W_d h_t + b_d) \qquad u_t = \sigma(W_u h_t + b_u) $$
-
-    $$ v_t = \tanh(W_v h_t + b_v + U_v x_t) \qquad o_t = h_t + U_o r_t $$
+    $$ d_t = \sigma(W_d h_t + b_d) \qquad u_t = \sigma(W_u h_t + b_u) \qquad v_t = \tanh(W_v h_t + b_v + U_v x_t) $$
 
     The output is that of the cell, as of any recurrent network in torch, with the read of the same step added. The two
     terms in $U$ are skips that make learning faster and surer. With `value_skip=False, read_skip=False,
@@ -153,7 +151,7 @@ class MemoryRNN(nn.Module):
         heads = self.memory.heads
         with torch.no_grad():
             if self.act is not None:
-                self.act.bias[: 2 * heads] = torch.tensor([*self.push_bias, *self.pop_bias])
+                self.act.bias[: 2 * heads] = torch.tensor([*self.push_bias, *self.pop_bias], dtype=torch.float64)
             if self.initial is not None:
                 self.initial.zero_()
 
@@ -173,15 +171,25 @@ class MemoryRNN(nn.Module):
             The output, in the form of `x` and of size `hidden_size`, and the state after the last step of each row.
 
         Raises:
-            ValueError: If a shape does not fit.
+            ValueError: If a shape does not fit, or a length is outside 0..time. Lengths on a GPU are not looked at, for
+                that would wait for it.
+            TypeError: If a dtype does not fit.
         """
         if isinstance(x, PackedSequence):
             if lengths is not None:
                 raise ValueError("a PackedSequence has its own lengths: leave out lengths")
             padded, own = pad_packed_sequence(x, batch_first=True)
             output, _, _, state = self.unroll(padded, state, own)
-            packed = pack_padded_sequence(output, own, batch_first=True, enforce_sorted=False)
+            if x.sorted_indices is not None:
+                output, own = output[x.sorted_indices], own[x.sorted_indices.cpu()]
+            packed = pack_padded_sequence(output, own, batch_first=True)
             return PackedSequence(packed.data, x.batch_sizes, x.sorted_indices, x.unsorted_indices), state
+        if x.dim() not in (2, 3) or x.shape[-1] != self.input_size:
+            axes = "batch, time" if self.batch_first else "time, batch"
+            raise ValueError(
+                f"x has shape {tuple(x.shape)}, "
+                f"but ({axes}, {self.input_size}) or (time, {self.input_size}) was expected"
+            )
         if x.dim() == 2:
             output, _, _, state = self.unroll(x[None], state, lengths)
             return output[0], state
@@ -205,15 +213,19 @@ class MemoryRNN(nn.Module):
             The output, the actions, the reads and the state after the last step of each row.
 
         Raises:
-            ValueError: If a shape does not fit.
+            ValueError: If a shape or a device does not fit, or a length is outside 0..time.
+            TypeError: If a dtype does not fit.
         """
         if x.dim() != 3 or x.shape[-1] != self.input_size:
             raise ValueError(f"x has shape {tuple(x.shape)}, but (batch, time, {self.input_size}) was expected")
         batch, time = x.shape[:2]
+        if not time:
+            raise ValueError("x has no time steps: one or more were expected")
+        self._check_placement(x)
         if state is None:
             state = self.initial_state(batch, device=x.device, dtype=x.dtype)
-        elif len(state.read) != batch:
-            raise ValueError(f"x has batch {batch}, but the state has batch {len(state.read)}")
+        else:
+            self._check_state(state, batch)
         real = None if lengths is None else _mask(lengths, batch, time, x.device)
         if real is not None:
             x = torch.where(real[..., None], x, 0)
@@ -233,8 +245,6 @@ class MemoryRNN(nn.Module):
             hiddens.append(hidden[0])
             actions.append(action)
             reads.append(read)
-        if not time:
-            raise ValueError("x has no time steps: one or more were expected")
         all_reads = torch.stack(reads, dim=1)
         output = torch.stack(hiddens, dim=1)
         if self.output_layer is not None:
@@ -250,8 +260,16 @@ class MemoryRNN(nn.Module):
     def initial_state(
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> RNNState:
-        """The state before the first step: the learned or zero hidden state, a read of zeros, an empty memory."""
-        memory = self.memory
+        """The state before the first step: the learned or zero hidden state, a read of zeros, an empty memory.
+
+        Args:
+            batch_size: Number of rows.
+            device: Where the state lives; with the parameters if not given.
+            dtype: Floating-point type of the state; that of the parameters if not given.
+        """
+        memory, weight = self.memory, next(self.parameters(), None)
+        if weight is not None:
+            device, dtype = device or weight.device, dtype or weight.dtype
         if self.initial is None:
             zero = torch.zeros(batch_size, self.hidden_size, device=device, dtype=dtype)
             hidden = (zero,) * self.num_states
@@ -262,6 +280,28 @@ class MemoryRNN(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}, batch_first={self.batch_first}, hard={self.hard}"
+
+    def _check_placement(self, x: Tensor) -> None:
+        weight = next(self.parameters(), None)
+        if weight is None:
+            return
+        if x.device != weight.device:
+            raise ValueError(f"x is on {x.device}, but this network is on {weight.device}: move one to the other")
+        if x.dtype != weight.dtype and not (x.is_floating_point() and torch.is_autocast_enabled(x.device.type)):
+            raise TypeError(f"x is {x.dtype}, but the parameters are {weight.dtype}: use x.to(dtype) or autocast")
+
+    def _check_state(self, state: RNNState, batch: int) -> None:
+        if not isinstance(state, RNNState):
+            raise TypeError(f"state is a {type(state).__name__}, but a MemoryRNN goes on from a state that it returned")
+        if len(state.read) != batch:
+            raise ValueError(f"x has batch {batch}, but the state has batch {len(state.read)}")
+        came = ([part.shape[-1] for part in state.hidden], list(state.read.shape[1:]))
+        expected = ([self.hidden_size] * self.num_states, [self.memory.heads, self.memory.width])
+        if came != expected:
+            raise ValueError(
+                f"the state has hidden sizes {came[0]} and reads of {came[1]}, but this network has {expected[0]} "
+                f"and {expected[1]}: it belongs to another"
+            )
 
     def _run_cell(self, x: Tensor, hidden: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         after = self.cell(x, hidden if self.num_states > 1 else hidden[0])
@@ -309,7 +349,13 @@ def _bias(name: str, bias: float | Sequence[float], memory: Memory) -> list[floa
 
 def _mask(lengths: Tensor | Sequence[int], batch: int, time: int, device: torch.device) -> Tensor:
     """Which steps count, shape `(batch, time)`."""
-    lengths = torch.as_tensor(lengths, device=device)
+    lengths = torch.as_tensor(lengths)
     if lengths.shape != (batch,):
         raise ValueError(f"lengths has shape {tuple(lengths.shape)}, but one for each of {batch} rows was expected")
-    return torch.arange(time, device=device) < lengths[:, None]
+    if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
+        raise TypeError(f"lengths are {lengths.dtype}, but they count steps: int64 was expected")
+    if lengths.device.type == "cpu" and not torch.compiler.is_compiling():
+        wrong = lengths[(lengths < 0) | (lengths > time)]
+        if len(wrong):
+            raise ValueError(f"lengths has {wrong[0].item()}, but x has {time} steps: 0..{time} was expected")
+    return torch.arange(time, device=device) < lengths.to(device)[:, None]

@@ -14,6 +14,9 @@ from ddstructs.plugins import registered
 
 __all__ = ["allowed_modules", "build", "check", "describe"]
 
+DEPTH = 100
+"""How deep plain data may nest."""
+
 
 def describe(thing: object) -> dict[str, Any]:
     """The class path and arguments that build an equal object.
@@ -35,28 +38,37 @@ def describe(thing: object) -> dict[str, Any]:
             arguments[parameter.name] = _plain(getattr(thing, parameter.name), f"{kind.__name__}.{parameter.name}")
         elif parameter.default is parameter.empty:
             raise TypeError(
-                f"{kind.__name__} takes {parameter.name}, but has no attribute of that name: store each argument "
-                "of the constructor under its own name, so that a checkpoint can say it"
+                f"{kind.__name__} takes {parameter.name}, but has no attribute of that name: store each argument of "
+                "the constructor under its own name, so that a checkpoint can say it"
             )
     return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": arguments}
 
 
-def check(spec: object) -> None:
+def check(spec: object, depth: int = DEPTH) -> None:
     """Refuse plain data that names a class outside of what may be imported. Nothing is imported here.
 
+    Args:
+        spec: The data.
+        depth: How deep it may nest.
+
     Raises:
-        InputError: If a class path is not one of ddstructs, torch.nn, or a registered plugin.
+        InputError: If a class path is not one of ddstructs, torch.nn, or a registered plugin, if arguments have no
+            names, or if the data nests deeper than any that describes a model.
     """
+    if depth < 0:
+        raise InputError(f"the data nests deeper than {DEPTH} levels, and so it describes no model")
     if isinstance(spec, dict):
         if "class_path" in spec:
-            path = spec["class_path"]
+            path, arguments = spec["class_path"], spec.get("init_args", {})
             if not (isinstance(path, str) and any(path.startswith(f"{module}.") for module in allowed_modules())):
                 raise InputError(f"the class {path!r} is refused: only ddstructs, torch.nn and plugins may be named")
+            if not (isinstance(arguments, dict) and all(isinstance(name, str) for name in arguments)):
+                raise InputError(f"the init_args of {path} are no names with values, as {{'width': 16}} is")
         for part in spec.values():
-            check(part)
+            check(part, depth - 1)
     elif isinstance(spec, list | tuple):
         for part in spec:
-            check(part)
+            check(part, depth - 1)
 
 
 def build(spec: Any) -> Any:
@@ -79,7 +91,7 @@ def build(spec: Any) -> Any:
             raise TypeError("it is not a module")
         return kind(**arguments)
     except Exception as error:
-        raise InputError(f"cannot build {path}: {error}") from error
+        raise InputError(f"cannot build {path}: {' '.join(str(error).split())}") from error
 
 
 def allowed_modules() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -19,18 +20,24 @@ def read_lines(text: str | None, file: str | None) -> list[str]:
     if text is not None and file is not None:
         raise InputError("both a text and a file were given: leave one of them out")
     if text is not None:
-        return text.splitlines() or [""]
+        return _split(text)
     assert file is not None
+    name = "standard input" if file == "-" else printable(file)
     try:
         content = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{file} is not text in UTF-8 (byte {error.start})") from error
-    lines = content.splitlines()
-    if not lines:
-        raise InputError(f"{'standard input' if file == '-' else file} is empty, but one line or more was expected")
-    return lines
+        raise InputError(f"{name} is not text in UTF-8 (byte {error.start})") from error
+    except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
+        raise InputError(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from error
+    if not content:
+        raise InputError(f"{name} is empty, but one line or more was expected")
+    return _split(content)
+
+
+def _split(text: str) -> list[str]:
+    """The lines of a text. Other than with `splitlines`, a form feed and its like are symbols as any other."""
+    lines = re.split(r"\r\n|\r|\n", text)
+    return lines[:-1] if len(lines) > 1 and not lines[-1] else lines
 
 
 def printable(text: str) -> str:

@@ -111,6 +111,8 @@ class Task(LightningDataModule, ABC):
         for name, size in sizes.items():
             if size < 1:
                 raise InputError(f"{name} is {size}, but it must be 1 or more")
+        if seed is not None and seed < 0:
+            raise InputError(f"seed is {seed}, but it must be 0 or more")
         self.train_lengths = train_lengths
         self.val_lengths = val_lengths
         self.test_lengths = test_lengths
