@@ -38,6 +38,12 @@ def network(memory: str = "stack", cell: str | nn.Module = "rnn", seed: int = 0,
     return rnn
 
 
+def signals(rnn: MemoryRNN) -> nn.Linear:
+    """The layer that gives push, pop and value."""
+    assert rnn.act is not None
+    return rnn.act
+
+
 def noise(*shape: int, seed: int = 1) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
@@ -84,8 +90,8 @@ def paper(rnn: MemoryRNN, x: Tensor) -> tuple[Tensor, Tensor]:
     """Outputs `(time, hidden)` and the reads `(time, width)` of one row `(time, input)`."""
     assert rnn.initial is not None
     hidden = [part[None] for part in rnn.initial]
-    w_d, w_u, w_v = torch.split(rnn.act.weight, [1, 1, WIDTH])
-    b_d, b_u, b_v = torch.split(rnn.act.bias, [1, 1, WIDTH])
+    w_d, w_u, w_v = torch.split(signals(rnn).weight, [1, 1, WIDTH])
+    b_d, b_u, b_v = torch.split(signals(rnn).bias, [1, 1, WIDTH])
     r = x.new_zeros(WIDTH)
     values: list[Tensor] = []
     strengths: list[Tensor] = []
@@ -327,10 +333,10 @@ def test_a_first_state_lies_with_the_parameters() -> None:
 
 def test_a_bias_is_for_every_head_or_one_a_head() -> None:
     alike = network("deque", push_bias=2, pop_bias=-3.0)
-    assert alike.act.bias[:4].tolist() == [2, 2, -3, -3]
+    assert signals(alike).bias[:4].tolist() == [2, 2, -3, -3]
     apart = network("bank", push_bias=[0.1, 0.2, 0.3], pop_bias=(-1, -2, -3))
-    assert apart.act.bias[:6].tolist() == [0.1, 0.2, 0.3, -1, -2, -3]
-    assert MemoryRNN(INPUT, HIDDEN, Deque(4)).act.bias[:4].tolist() == [0, 0, -1, -1]
+    assert signals(apart).bias[:6].tolist() == [0.1, 0.2, 0.3, -1, -2, -3]
+    assert signals(MemoryRNN(INPUT, HIDDEN, Deque(4))).bias[:4].tolist() == [0, 0, -1, -1]
 
 
 def test_biases_are_those_of_push_and_pop() -> None:
@@ -347,8 +353,9 @@ def test_hard_signals_are_zero_or_one_and_still_learn() -> None:
         assert set(signal.flatten().tolist()) == {0.0, 1.0}
     assert torch.equal(actions.push[:, 0], soft.unroll(x).actions.push[:, 0].round())
     backward(actions.push.sum() + 2 * actions.pop.sum())
-    assert hard.act.weight.grad is not None
-    assert (hard.act.weight.grad[:4] != 0).all()
+    grad = signals(hard).weight.grad
+    assert grad is not None
+    assert (grad[:4] != 0).all()
 
 
 class Residual(nn.Module):
