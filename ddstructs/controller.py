@@ -244,7 +244,11 @@ class Controller(LightningModule):
             InputError: If the file is missing, damaged, not a checkpoint of a controller, or names another class.
         """
         checkpoint = read(checkpoint_path)
-        model = cls(**{name: build(value) for name, value in (checkpoint["hyper_parameters"] | settings).items()})
+        arguments = {name: build(value) for name, value in (checkpoint["hyper_parameters"] | settings).items()}
+        try:
+            model = cls(**arguments)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"the settings in {checkpoint_path} do not build a {cls.__name__}: {error}") from error
         load_weights(model, checkpoint, checkpoint_path)
         return model.to(map_location or "cpu")
 

@@ -251,3 +251,15 @@ def test_no_memory_learns_to_add(tmp_path: Path) -> None:
     model = controller(task, NoMemory(), hidden_size=32)
     trainer(tmp_path, max_epochs=8, limit_val_batches=0).fit(model, task)
     assert trainer(tmp_path).test(model, task, verbose=False)[0]["test_coarse"] == 1
+
+
+def test_a_checkpoint_with_settings_of_its_own_is_refused(tmp_path: Path) -> None:
+    task = reversal()
+    fitted = trainer(tmp_path, max_steps=1)
+    fitted.fit(controller(task, Stack(4)), task)
+    fitted.save_checkpoint(tmp_path / "a.ckpt")
+    content = torch.load(tmp_path / "a.ckpt", weights_only=True)
+    content["hyper_parameters"]["wings"] = 2
+    torch.save(content, tmp_path / "b.ckpt")
+    with pytest.raises(InputError, match="do not build a Controller: .*wings"):
+        Controller.load_from_checkpoint(tmp_path / "b.ckpt")
