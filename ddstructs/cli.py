@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from jsonargparse import set_parsing_settings
 from lightning_fabric.utilities.exceptions import MisconfigurationException
@@ -87,7 +87,7 @@ class CLI(LightningCLI):
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
             trainer_defaults={"callbacks": [PrintText()]} if command == "predict" else None,
-            parser_kwargs={"prog": "ddstructs", command: {"prog": f"ddstructs {command}"}},
+            parser_kwargs={"prog": "ddstructs", command: {"prog": f"ddstructs {command}", "usage": USAGE[command]}},
         )
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # static in Lightning, where all are built
@@ -97,7 +97,9 @@ class CLI(LightningCLI):
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The task and the model first, for they are what a newcomer looks for."""
         parser.add_lightning_class_args(Task, "data", subclass_mode=True)
-        parser.add_lightning_class_args(Controller, "model")
+        parser.add_class_arguments(Controller, "model", fail_untyped=False, sub_configs=True, skip={"cell"})
+        cells = Literal["rnn", "lstm", "gru"]  # without the modules it may be too, whose names would fill pages
+        parser.add_argument("--model.cell", type=cells, default="rnn", help="Cell of the recurrent network.")
         parser.add_lightning_class_args(Trainer, "trainer")
         defaults = FIT if self.command == "fit" else EVALUATE
         parser.set_defaults({f"trainer.{name}": value for name, value in defaults.items()})
@@ -139,6 +141,13 @@ class CLI(LightningCLI):
             print(f'  ddstructs predict --ckpt_path {best} --data.text "A string"')
 
 
+USAGE = {
+    "fit": "ddstructs fit --data TASK --model.memory MEMORY [options]",
+    "validate": "ddstructs validate --ckpt_path FILE [options]",
+    "test": "ddstructs test --ckpt_path FILE [options]",
+    "predict": "ddstructs predict --ckpt_path FILE --data.text TEXT [options]",
+}
+
 FIT: dict[str, Any] = {
     "default_root_dir": "runs",
     "max_epochs": 100,
@@ -167,7 +176,7 @@ def run(command: str) -> int:
         import_path_denylist=["*"],
         import_path_allowlist=["torch", "pytorch_lightning", *allowed_modules()],
     )
-    _quiet(command)
+    _quiet()
     try:
         cli = CLI(command)
     except (InputError, MisconfigurationException) as error:
@@ -182,6 +191,8 @@ def brief(message: str) -> str:
     line = re.sub(rf"\b({'|'.join(LightningCLI.subcommands())})\.(?=data|model|trainer)", "--", line)
     if refused := re.search(r"Importing '([\w.]+)' is not allowed", line):
         return f"{refused[1]} is refused: only classes of ddstructs, torch, Lightning and plugins may be named"
+    if "ddstructs.tasks.Task is abstract" in line:
+        return "--data TASK must come before the options that start with --data."
     if ours := re.search(r"Errors: - (.*?) - Expected a <class 'NoneType'>", line):
         return brief(ours[1]) if "import path string" not in ours[1] else _unknown("data", line)
     *keys, reason = re.split(r'Parser key "([\w.]+)": ', line)
@@ -189,14 +200,18 @@ def brief(message: str) -> str:
     if not keys:
         return line
     option = ".".join(keys)
-    if "import path string" in line and option in NAMED:
+    if option in NAMED and UNKNOWN.search(line):
         return _unknown(option, line)
     return f"--{option}: {reason}"
 
 
+UNKNOWN = re.compile(r"(?:import path string|Got value): (\S+)")
+"""Where the parser's messages have a name that nothing has."""
+
+
 def _unknown(option: str, line: str) -> str:
     """What to say of a name that nothing has."""
-    came = re.findall(r"import path string: (\S+)", line)[0]
+    came = UNKNOWN.findall(line)[0]
     close = get_close_matches(came, NAMED[option](), 1)
     hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(NAMED[option]())}"
     return f"--{option} {came}: there is no such name; {hint}"
@@ -212,7 +227,7 @@ def _read_checkpoint(arguments: Sequence[str]) -> dict[str, Any] | None:
     return None
 
 
-def _quiet(command: str) -> None:
+def _quiet() -> None:
     """Leave out what Lightning tells of itself, which is no news to the user."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)

@@ -40,7 +40,8 @@ class Controller(LightningModule):
         input_symbols: Number of input symbols, `task.input_symbols`.
         output_symbols: Number of output symbols, `task.output_symbols`. The last is the end; the others, when fed back,
             are the last of the input symbols.
-        cell: Cell of the recurrent network, by name, or any module that `MemoryRNN` takes.
+        cell: Cell of the recurrent network, by name, or any module that `MemoryRNN` takes, or what `describe` says of
+            one.
         hidden_size: Size of the hidden state.
         embedding_size: Size of an embedded symbol.
         push_bias: Bias of push at the start; one number, or one a head.
@@ -69,7 +70,7 @@ class Controller(LightningModule):
         memory: Memory,
         input_symbols: int,
         output_symbols: int,
-        cell: Literal["rnn", "lstm", "gru"] | nn.Module = "rnn",
+        cell: Literal["rnn", "lstm", "gru"] | nn.Module | dict[str, Any] = "rnn",
         hidden_size: int = 64,
         embedding_size: int = 64,
         push_bias: float | Sequence[float] = 0.0,
@@ -84,6 +85,8 @@ class Controller(LightningModule):
         clip: float = 1.0,
     ) -> None:
         super().__init__()
+        if isinstance(cell, dict):
+            cell = cast("nn.Module", build(cell))
         settings: dict[str, Any] = {
             "memory": describe(memory),
             "input_symbols": input_symbols,

@@ -194,6 +194,7 @@ def test_a_damaged_checkpoint_is_refused(
         (["fit", "--data=Reversal", "--model.memory=Stack", "--model.push_bias=[0,1]"], "push_bias has 2 numbers"),
         (["fit", "--data=Reversal", "--model.memory=os.system"], "os.system is refused"),
         (["fit", "--model.memory=Stack"], "--data"),
+        (["fit", "--data.text=x", "--data=Reversal", "--model.memory=Stack"], "--data TASK must come before"),
         (["fit", "--config=nowhere.yaml"], "nowhere.yaml"),
     ],
 )

@@ -261,5 +261,5 @@ def test_a_checkpoint_with_settings_of_its_own_is_refused(tmp_path: Path) -> Non
     content = torch.load(tmp_path / "a.ckpt", weights_only=True)
     content["hyper_parameters"]["wings"] = 2
     torch.save(content, tmp_path / "b.ckpt")
-    with pytest.raises(InputError, match="do not build a Controller: .*wings"):
+    with pytest.raises(InputError, match=r"do not build a Controller: .*wings"):
         Controller.load_from_checkpoint(tmp_path / "b.ckpt")
