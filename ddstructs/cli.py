@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import warnings
@@ -134,11 +135,13 @@ class CLI(LightningCLI):
         return kwargs | {"weights_only": True}
 
     def after_fit(self) -> None:
-        best = getattr(self.trainer.checkpoint_callback, "best_model_path", "")
-        if best and self.trainer.is_global_zero:
-            print(f"\nThe best checkpoint is {best}. Next:")
-            print(f"  ddstructs test --ckpt_path {best}")
-            print(f'  ddstructs predict --ckpt_path {best} --data.text "A string"')
+        saved = self.trainer.checkpoint_callback
+        path = getattr(saved, "best_model_path", "") or getattr(saved, "last_model_path", "")
+        if path and self.trainer.is_global_zero:
+            path = os.path.relpath(path)
+            print(f"\nThe best checkpoint is {path}. Next:")
+            print(f"  ddstructs test --ckpt_path {path}")
+            print(f'  ddstructs predict --ckpt_path {path} --data.text "A string"')
 
 
 USAGE = {
@@ -152,6 +155,7 @@ FIT: dict[str, Any] = {
     "default_root_dir": "runs",
     "max_epochs": 100,
     "log_every_n_steps": 10,
+    "enable_model_summary": False,
     "logger": {"class_path": "pytorch_lightning.loggers.CSVLogger", "init_args": {"save_dir": "runs", "name": ""}},
     "callbacks": [
         {
@@ -160,7 +164,13 @@ FIT: dict[str, Any] = {
         },
         {
             "class_path": "pytorch_lightning.callbacks.EarlyStopping",
-            "init_args": {"monitor": "val_coarse", "mode": "max", "stopping_threshold": 0.9999, "patience": 1000},
+            "init_args": {
+                "monitor": "val_coarse",
+                "mode": "max",
+                "stopping_threshold": 0.9999,
+                "patience": 1000,
+                "strict": False,  # a run shorter than an epoch has no validation
+            },
         },
     ],
 }

@@ -36,7 +36,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = call("fit", "--data=Reversal", "--model.memory=Stack", "--model.memory.width=8", *QUICK, cwd=folder)
     assert done.returncode == 0, done.stderr
     saved = folder / "runs" / "version_0" / "checkpoints" / "best.ckpt"
-    assert f"ddstructs test --ckpt_path {saved.relative_to(folder)}" in done.stdout or str(saved) in done.stdout
+    assert f"ddstructs test --ckpt_path {saved.relative_to(folder)}\n" in done.stdout
     return saved
 
 
