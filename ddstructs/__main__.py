@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from ddstructs import __version__
 
-__all__ = ["main"]
+__all__ = ["command_line", "main"]
 
 COMMANDS = ("fit", "validate", "test", "predict")
 
@@ -58,5 +59,18 @@ def main() -> int:
     return 0
 
 
+def command_line() -> int:
+    """Run `main` and answer the two ways in which a shell ends a command: control-C, and a pipe that is closed."""
+    try:
+        code = main()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return code
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command_line())

@@ -49,6 +49,9 @@ class Bank(Memory[BankState]):
             raise ValueError(
                 "a bank has one memory or more, but none was given: NoMemory() is the memory without heads"
             )
+        for memory in memories:
+            if not isinstance(memory, Memory):
+                raise TypeError(f"a bank is of memories, but {memory!r} is none")
         widths = [memory.width for memory in memories]
         if len(set(widths)) > 1:
             raise ValueError(f"the memories of a bank have one width, but these have {widths}")

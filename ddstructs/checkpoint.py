@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, cast
@@ -10,6 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from ddstructs.catalog import CELLS
 from ddstructs.errors import InputError
 from ddstructs.spec import check
 
@@ -19,8 +21,13 @@ TASK = "ddstructs_task"
 """Where a checkpoint says for which task its controller was trained, as a class path with arguments."""
 
 
-def read(path: str | Path) -> dict[str, Any]:
+def read(path: str | Path, replaced: Collection[str] = (), task: bool = True) -> dict[str, Any]:
     """Read a checkpoint of a controller, onto the CPU. Nothing in it is executed, and no class it names is imported.
+
+    Args:
+        path: The file.
+        replaced: Settings of the controller that will not be taken from it, and so may be anything.
+        task: Whether the task will be taken from it too.
 
     Raises:
         InputError: If the file is missing, damaged, not a checkpoint of a controller, holds more than weights and
@@ -41,22 +48,34 @@ def read(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path} is damaged or cut short: it cannot be read as a checkpoint") from error
     if not _is_controller(content):
         raise InputError(f"{path} is not a checkpoint of a ddstructs controller")
-    check(content["hyper_parameters"])
-    check(content[TASK])
+    for name, value in content["hyper_parameters"].items():
+        if name in replaced:
+            continue
+        check(value)
+        if name == "memory" and not (isinstance(value, dict) and "class_path" in value):
+            raise InputError(
+                f"the memory in {path} is {str(value)[:50]!r}, but a class path with arguments was expected"
+            )
+        if name == "cell" and not (value in CELLS if isinstance(value, str) else isinstance(value, dict)):
+            raise InputError(f"the cell in {path} is {str(value)[:50]!r}, but one of {', '.join(CELLS)} was expected")
+    if task:
+        if not _is_task(content.get(TASK)):
+            raise InputError(f"{path} does not say for which task its controller was trained")
+        check(content[TASK])
     return cast("dict[str, Any]", content)
 
 
 def _is_controller(content: object) -> bool:
-    if not (isinstance(content, dict) and {"state_dict", "hyper_parameters", TASK} <= content.keys()):
+    if not (isinstance(content, dict) and {"state_dict", "hyper_parameters"} <= content.keys()):
         return False
-    weights, settings, task = content["state_dict"], content["hyper_parameters"], content[TASK]
+    weights, settings = content["state_dict"], content["hyper_parameters"]
     if not all(isinstance(part, dict) and all(isinstance(name, str) for name in part) for part in (weights, settings)):
         return False
-    return (
-        all(isinstance(weight, Tensor) for weight in weights.values())
-        and isinstance(task, dict)
-        and {"class_path", "init_args"} <= task.keys()
-    )
+    return all(isinstance(weight, Tensor) for weight in weights.values()) and "memory" in settings
+
+
+def _is_task(task: object) -> bool:
+    return isinstance(task, dict) and {"class_path", "init_args"} <= task.keys()
 
 
 def load_weights(model: nn.Module, content: dict[str, Any], path: str | Path) -> None:

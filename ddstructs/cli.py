@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import itertools
 import logging
 import os
 import re
@@ -75,6 +77,7 @@ class CLI(LightningCLI):
     def __init__(self, command: str) -> None:
         self.command = command
         self.content = _read_checkpoint(sys.argv)
+        self.text = {} if command != "predict" else {name: _take_option(name) for name in ("text", "file")}
         fitting = command == "fit"
         if not fitting and self.content is None and not {"-h", "--help", "-c", "--config"} & set(sys.argv):
             raise InputError("a trained controller is needed: give --ckpt_path FILE, as fit prints it")
@@ -84,6 +87,7 @@ class CLI(LightningCLI):
             subclass_mode_data=True,
             parser_class=Parser,
             save_config_callback=SaveConfigCallback if fitting else None,
+            save_config_kwargs={"overwrite": True},
             seed_everything_default=0,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
@@ -99,7 +103,7 @@ class CLI(LightningCLI):
         """The task and the model first, for they are what a newcomer looks for."""
         parser.add_lightning_class_args(Task, "data", subclass_mode=True)
         parser.add_class_arguments(Controller, "model", fail_untyped=False, sub_configs=True, skip={"cell"})
-        cells = Literal["rnn", "lstm", "gru"]  # without the modules it may be too, whose names would fill pages
+        cells = Literal["rnn", "lstm", "gru"] | dict[str, Any]  # in a checkpoint it may be a module, put into words
         parser.add_argument("--model.cell", type=cells, default="rnn", help="Cell of the recurrent network.")
         parser.add_lightning_class_args(Trainer, "trainer")
         defaults = FIT if self.command == "fit" else EVALUATE
@@ -109,8 +113,13 @@ class CLI(LightningCLI):
         for symbols in ("input_symbols", "output_symbols"):
             parser.link_arguments(f"data.{symbols}", f"model.{symbols}", apply_on="instantiate")
             if self.content:
-                self.content["hyper_parameters"].pop(symbols)
+                self.content["hyper_parameters"].pop(symbols, None)
         if self.content:
+            unknown = self.content["hyper_parameters"].keys() - inspect.signature(Controller).parameters.keys()
+            if unknown:
+                raise InputError(
+                    f"the checkpoint has settings that a Controller does not: {', '.join(sorted(unknown))}"
+                )
             task = self.content[checkpoint.TASK]
             arguments = {name: value for name, value in task["init_args"].items() if name not in ("text", "file")}
             settings = {f"model.{name}": value for name, value in self.content["hyper_parameters"].items()}
@@ -124,6 +133,21 @@ class CLI(LightningCLI):
             super().instantiate_classes()
         except (TypeError, ValueError, MisconfigurationException) as error:  # the arguments are the user's
             raise InputError(brief(str(error))) from error
+        except RuntimeError as error:
+            raise InputError(f"the settings do not build a controller: {error}") from error
+        if self.command == "predict":
+            self.datamodule.text = self.text["text"] or self.datamodule.text
+            self.datamodule.file = self.text["file"] or self.datamodule.file
+            if self.datamodule.text is None and self.datamodule.file is None:
+                raise InputError("there is nothing to transduce: give --data.text TEXT, or --data.file FILE")
+        if self.content and self.command != "fit":
+            checkpoint.load_weights(self.model, self.content, "the checkpoint")
+
+    def _set_seed(self) -> None:
+        try:
+            super()._set_seed()
+        except ValueError as error:
+            raise InputError(f"--seed_everything: {brief(str(error))}") from error
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         kwargs = super()._prepare_subcommand_kwargs(subcommand)
@@ -136,7 +160,8 @@ class CLI(LightningCLI):
 
     def after_fit(self) -> None:
         saved = self.trainer.checkpoint_callback
-        path = getattr(saved, "best_model_path", "") or getattr(saved, "last_model_path", "")
+        last = getattr(self.trainer.checkpoint_callbacks[-1], "best_model_path", "")
+        path = getattr(saved, "best_model_path", "") or last
         if path and self.trainer.is_global_zero:
             path = os.path.relpath(path)
             print(f"\nThe best checkpoint is {path}. Next:")
@@ -160,7 +185,11 @@ FIT: dict[str, Any] = {
     "callbacks": [
         {
             "class_path": "pytorch_lightning.callbacks.ModelCheckpoint",
-            "init_args": {"monitor": "val_fine", "mode": "max", "filename": "best", "save_last": True},
+            "init_args": {"monitor": "val_fine", "mode": "max", "filename": "best"},
+        },
+        {
+            "class_path": "pytorch_lightning.callbacks.ModelCheckpoint",
+            "init_args": {"filename": "last", "enable_version_counter": False},
         },
         {
             "class_path": "pytorch_lightning.callbacks.EarlyStopping",
@@ -188,11 +217,18 @@ def run(command: str) -> int:
     )
     _quiet()
     try:
-        cli = CLI(command)
-    except (InputError, MisconfigurationException) as error:
+        CLI(command)
+    except (InputError, MisconfigurationException, OSError, UnicodeDecodeError) as error:
+        if isinstance(error, BrokenPipeError):
+            raise
         print(f"ddstructs {command}: error: {brief(str(error))}", file=sys.stderr)
         return 2
-    return 130 if cli.trainer.interrupted else 0
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):
+            print(f"ddstructs {command}: stopped; last.ckpt, if there is one, has the last epoch", file=sys.stderr)
+            return 130
+        raise
+    return 0
 
 
 def brief(message: str) -> str:
@@ -204,18 +240,20 @@ def brief(message: str) -> str:
     if "ddstructs.tasks.Task is abstract" in line:
         return "--data TASK must come before the options that start with --data."
     if ours := re.search(r"Errors: - (.*?) - Expected a <class 'NoneType'>", line):
-        return brief(ours[1]) if "import path string" not in ours[1] else _unknown("data", line)
+        if "import path string" in ours[1]:
+            return _unknown("data", line) if 'Parser key "data"' in line else line
+        return brief(ours[1])
     *keys, reason = re.split(r'Parser key "([\w.]+)": ', line)
     keys = keys[1::2]
     if not keys:
         return line
     option = ".".join(keys)
-    if option in NAMED and UNKNOWN.search(line):
+    if option in NAMED and ("import path string" in line or option == "model.cell") and UNKNOWN.search(line):
         return _unknown(option, line)
     return f"--{option}: {reason}"
 
 
-UNKNOWN = re.compile(r"(?:import path string|Got value): (\S+)")
+UNKNOWN = re.compile(r"(?:import path string|Got value|Given value): (\S+)")
 """Where the parser's messages have a name that nothing has."""
 
 
@@ -229,12 +267,23 @@ def _unknown(option: str, line: str) -> str:
 
 def _read_checkpoint(arguments: Sequence[str]) -> dict[str, Any] | None:
     """The checkpoint that `--ckpt_path` names, if it is among the arguments."""
-    for position, argument in enumerate(arguments):
-        option, equals, value = argument.partition("=")
-        if option == "--ckpt_path":
-            path = value if equals else "".join(arguments[position + 1 : position + 2])
-            return checkpoint.read(Path(path))
-    return None
+    paths = [path for argument, path in itertools.pairwise([*arguments, ""]) if argument == "--ckpt_path"]
+    paths += [argument.partition("=")[2] for argument in arguments if argument.startswith("--ckpt_path=")]
+    if len(paths) > 1:
+        raise InputError(f"--ckpt_path was given {len(paths)} times: once was expected")
+    return checkpoint.read(Path(paths[0])) if paths else None
+
+
+def _take_option(name: str) -> str | None:
+    """Take an option of the data out of the arguments: the parser would read a text as YAML."""
+    option, value = f"--data.{name}", None
+    for position in reversed(range(1, len(sys.argv))):
+        if sys.argv[position] == option and position + 1 < len(sys.argv):
+            value = sys.argv[position + 1]
+            del sys.argv[position : position + 2]
+        elif sys.argv[position].startswith(f"{option}="):
+            value = sys.argv.pop(position).partition("=")[2]
+    return value
 
 
 def _quiet() -> None:

@@ -85,6 +85,16 @@ class Controller(LightningModule):
         clip: float = 1.0,
     ) -> None:
         super().__init__()
+        for name, size in (
+            ("hidden_size", hidden_size),
+            ("embedding_size", embedding_size),
+            ("decay_steps", decay_steps),
+        ):
+            if size is not None and size < 1:
+                raise ValueError(f"{name} is {size}, but it must be 1 or more")
+        for name, amount in (("learning_rate", learning_rate), ("clip", clip)):
+            if not amount > 0:
+                raise ValueError(f"{name} is {amount}, but it must be more than 0")
         if isinstance(cell, dict):
             cell = cast("nn.Module", build(cell))
         settings: dict[str, Any] = {
@@ -172,7 +182,7 @@ class Controller(LightningModule):
 
         Args:
             batch: Sequences; of the targets only their places are used, for a task that answers while it reads.
-            limit: Most symbols after the separator; twice the longest source and one more if not given.
+            limit: Most symbols after the separator; twice as many as its source has, and four more, if not given.
 
         Returns:
             Output symbols, the end symbol included, shape `(batch, symbols)`; -100 is padding.
@@ -186,15 +196,14 @@ class Controller(LightningModule):
         early = torch.where(reading & (targets[:, :longest] != IGNORE), answers, IGNORE)
         symbol, state = answers.gather(1, prompt[:, None] - 1), run.state
         end, first = self.output_symbols - 1, self.input_symbols - (self.output_symbols - 1)
-        decoded, going = [symbol], symbol != end
-        for _ in range((2 * longest if limit is None else limit) - 1):
-            if not going.any():
-                break
+        limits = 2 * prompt[:, None] if limit is None else torch.full_like(symbol, limit)
+        decoded, going = [symbol], (symbol != end) & (limits > 1)
+        while going.any():
             fed = torch.where(going, symbol + first, 0)
             output, _, _, state = self.rnn.unroll(self.embed(fed), state)
             symbol = torch.where(going, self.classify(output).argmax(dim=-1), IGNORE)
             decoded.append(symbol)
-            going = going & (symbol != end)
+            going = going & (symbol != end) & (limits > len(decoded))
         return torch.cat([early, *decoded], dim=1)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -223,7 +232,20 @@ class Controller(LightningModule):
         if task is not None:
             checkpoint[TASK] = describe(task)
 
+    def setup(self, stage: str) -> None:
+        task = self._task()
+        if task is not None:
+            own, its = (self.input_symbols, self.output_symbols), (task.input_symbols, task.output_symbols)
+            if own != its:
+                raise ValueError(
+                    f"{type(task).__name__} has {its[0]} input and {its[1]} output symbols, but this controller is for "
+                    f"{own[0]} and {own[1]}"
+                )
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        # Where Lightning saved checkpoints before, and what it may delete: no path is ever taken from a file.
+        for name in [name for name in checkpoint.get("callbacks", {}) if name.startswith("ModelCheckpoint")]:
+            del checkpoint["callbacks"][name]
         task = self._task()
         if task is not None and TASK in checkpoint and task_name(checkpoint) != type(task).__name__:
             raise InputError(
@@ -246,12 +268,13 @@ class Controller(LightningModule):
         Raises:
             InputError: If the file is missing, damaged, not a checkpoint of a controller, or names another class.
         """
-        checkpoint = read(checkpoint_path)
+        checkpoint = read(checkpoint_path, replaced=settings, task=False)
         arguments = {name: build(value) for name, value in (checkpoint["hyper_parameters"] | settings).items()}
         try:
             model = cls(**arguments)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"the settings in {checkpoint_path} do not build a {cls.__name__}: {error}") from error
+        except Exception as error:  # the settings may be anything, and torch fails in as many ways
+            reason = " ".join(str(error).split())
+            raise InputError(f"the settings in {checkpoint_path} do not build a {cls.__name__}: {reason}") from error
         load_weights(model, checkpoint, checkpoint_path)
         return model.to(map_location or "cpu")
 
@@ -264,6 +287,10 @@ class Controller(LightningModule):
                     reset()
         for optimizer in self.trainer.optimizers:
             optimizer.state.clear()
+            for group in optimizer.param_groups:
+                group["lr"] = self.learning_rate
+        for config in self.trainer.lr_scheduler_configs:
+            config.scheduler.last_epoch = 0
 
     def _task(self) -> Task | None:
         datamodule = getattr(self._trainer, "datamodule", None)
@@ -271,9 +298,12 @@ class Controller(LightningModule):
 
     def _score(self, split: str, batch: Batch) -> tuple[Tensor, Tensor]:
         """The loss of a batch and the symbols put out where some were asked for; both are logged."""
-        self.rnn.memory.validate = self._first_batch
-        run = self.rnn.unroll(self.embed(batch.inputs))
-        self.rnn.memory.validate = self._first_batch = False
+        memory, before = self.rnn.memory, self.rnn.memory.validate
+        memory.validate = before or self._first_batch
+        try:
+            run = self.rnn.unroll(self.embed(batch.inputs))
+        finally:
+            memory.validate, self._first_batch = before, False
         logits = self.classify(run.output)
         asked = batch.targets != IGNORE
         loss = cross_entropy(logits[asked], batch.targets[asked])

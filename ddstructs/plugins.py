@@ -6,7 +6,7 @@ import warnings
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
-from ddstructs.catalog import GROUP
+from ddstructs.catalog import GROUP, MEMORIES
 from ddstructs.memory import Memory
 
 __all__ = ["load_memories", "registered"]
@@ -26,7 +26,9 @@ def load_memories() -> dict[str, type[Memory]]:
             loaded = entry.load()
             if not (isinstance(loaded, type) and issubclass(loaded, Memory)):
                 raise TypeError("it is not a subclass of ddstructs.Memory")
-        except Exception as error:  # a plugin may fail in any way, and must not take the others along
+            if loaded.__name__ in {*MEMORIES, *memories}:
+                raise ValueError(f"there is a {loaded.__name__} already")
+        except (Exception, SystemExit) as error:  # a plugin may fail in any way, and must not take the others along
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             warnings.warn(f"the plugin {entry.name!r} ({entry.value}) is left out: {reason}", stacklevel=2)
         else:

@@ -120,6 +120,10 @@ class MemoryRNN(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        if not isinstance(memory, Memory):
+            raise TypeError(f"memory is {memory!r}, but a memory such as Stack(64) was expected")
+        if hidden_size < 1 or input_size < 1:
+            raise ValueError(f"input_size is {input_size} and hidden_size {hidden_size}, but each must be 1 or more")
         heads, read_size = memory.heads, memory.heads * memory.width
         self.input_size = input_size
         self.hidden_size = hidden_size
@@ -175,6 +179,8 @@ class MemoryRNN(nn.Module):
                 that would wait for it.
             TypeError: If a dtype does not fit.
         """
+        if not isinstance(x, Tensor | PackedSequence):
+            raise TypeError(f"x is a {type(x).__name__}, but a tensor or a PackedSequence was expected")
         if isinstance(x, PackedSequence):
             if lengths is not None:
                 raise ValueError("a PackedSequence has its own lengths: leave out lengths")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
@@ -10,12 +11,16 @@ from typing import Any
 from torch import nn
 
 from ddstructs.errors import InputError
-from ddstructs.plugins import registered
+from ddstructs.plugins import load_memories, registered
 
 __all__ = ["allowed_modules", "build", "check", "describe"]
 
 DEPTH = 100
 """How deep plain data may nest."""
+
+
+DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
+"""What a class path looks like."""
 
 
 def describe(thing: object) -> dict[str, Any]:
@@ -60,7 +65,7 @@ def check(spec: object, depth: int = DEPTH) -> None:
     if isinstance(spec, dict):
         if "class_path" in spec:
             path, arguments = spec["class_path"], spec.get("init_args", {})
-            if not (isinstance(path, str) and any(path.startswith(f"{module}.") for module in allowed_modules())):
+            if not (isinstance(path, str) and DOTTED.fullmatch(path) and _is_allowed(path)):
                 raise InputError(f"the class {path!r} is refused: only ddstructs, torch.nn and plugins may be named")
             if not (isinstance(arguments, dict) and all(isinstance(name, str) for name in arguments)):
                 raise InputError(f"the init_args of {path} are no names with values, as {{'width': 16}} is")
@@ -95,8 +100,20 @@ def build(spec: Any) -> Any:
 
 
 def allowed_modules() -> list[str]:
-    """The modules whose classes plain data may name."""
-    return ["ddstructs", "torch.nn", *sorted({entry.module.partition(".")[0] for entry in registered()})]
+    """The modules whose classes plain data may name: of a plugin, the one that it registered."""
+    return ["ddstructs", "torch.nn", *sorted({entry.module for entry in registered()} | _plugin_homes())]
+
+
+def _is_allowed(path: str) -> bool:
+    if path.startswith(("ddstructs.", "torch.nn.")):
+        return True
+    module = path.rpartition(".")[0]
+    return module in {entry.module for entry in registered()} or module in _plugin_homes()
+
+
+def _plugin_homes() -> set[str]:
+    """Where the registered classes really stand, should their package only pass them on."""
+    return {kind.__module__ for kind in load_memories().values()}
 
 
 def _parameters(kind: type) -> Iterator[inspect.Parameter]:

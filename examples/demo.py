@@ -11,6 +11,7 @@ import os
 import shlex
 import time
 import warnings
+from pathlib import Path
 
 import torch
 from pytorch_lightning import Trainer, seed_everything
@@ -20,6 +21,7 @@ from rich.table import Table
 
 from ddstructs import Controller, Stack
 from ddstructs.tasks import Reversal
+from ddstructs.tasks.lines import printable, read_lines
 
 CHECKPOINT = "runs/demo/reversal.ckpt"
 
@@ -38,6 +40,7 @@ def train(seed: int, updates: int) -> Trainer:
         logger=False,
         enable_model_summary=False,
     )
+    Path(CHECKPOINT).unlink(missing_ok=True)  # of a run before this one
     trainer.fit(model, task)
     return trainer
 
@@ -62,6 +65,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--updates", type=int, default=2000, help="give up after so many")
     arguments = parser.parse_args()
+    if arguments.updates < 25:
+        parser.error(f"--updates is {arguments.updates}, but 25 or more were expected")
     if not arguments.text.isascii():
         parser.error(f"{arguments.text!r} is not ASCII: the symbols of the task are the 128 ASCII characters")
 
@@ -76,6 +81,8 @@ def main() -> None:
     trainer = train(arguments.seed, arguments.updates)
     console.print(f"\n{trainer.global_step} updates in {time.perf_counter() - start:.0f} s, seed {arguments.seed}.\n")
 
+    if trainer.callback_metrics["val_coarse"] < 1:
+        console.print("It is not perfect yet: give it more with --updates, or try another --seed.\n")
     table = Table("source length", "sequences", "coarse", "fine", title="Accuracy on sequences never seen")
     for name, task, hard in (
         ("8-64", Reversal(test_lengths=(8, 64)), False),
@@ -92,11 +99,10 @@ def main() -> None:
     task = Reversal(text=arguments.text)
     model = Controller.load_from_checkpoint(CHECKPOINT, hard=True)
     for batch in task.predict_dataloader():
-        for line, row in zip(arguments.text.splitlines() or [""], model.decode(batch).tolist(), strict=True):
-            console.print("in ", line, markup=False, highlight=False)
-            console.print(
-                "out", task.decode([s for s in row if 0 <= s < task.target_symbols]), markup=False, highlight=False
-            )
+        for line, row in zip(read_lines(arguments.text, None), model.decode(batch).tolist(), strict=True):
+            answer = task.decode([symbol for symbol in row if 0 <= symbol < task.target_symbols])
+            console.print("in ", printable(line), markup=False, highlight=False)
+            console.print("out", printable(answer), markup=False, highlight=False)
 
     console.print(f"\nThe checkpoint is {CHECKPOINT}. Try next:", highlight=False)
     for command in (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +20,9 @@ from ddstructs.tasks.lines import read_lines
 __all__ = ["Batches", "Task"]
 
 TRAIN, VAL, TEST, RESTART = range(4)
+
+PROGRESS = ("stage", "accuracy", "batches", "restarts", "finished")
+"""What changes in a curriculum as it goes on."""
 
 
 class Batches:
@@ -219,9 +222,18 @@ class Task(LightningDataModule, ABC):
         return {"seed": self.seed, "drawn": self.drawn, "stages": asdict(self.stages)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.seed = state_dict["seed"]
-        self.drawn = state_dict["drawn"]
-        self.stages = Curriculum(**state_dict["stages"])
+        """Go on where another task was. What is a setting stays as it was given to this one."""
+        try:
+            progress = {name: state_dict["stages"][name] for name in PROGRESS}
+            seed, drawn = state_dict["seed"], state_dict["drawn"]
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                f"the checkpoint does not say how far the {type(self).__name__} was: no {error}"
+            ) from error
+        self.seed = seed if self.seed is None else self.seed
+        self.drawn = drawn
+        if self.curriculum:
+            self.stages = replace(self.stages, **progress)
 
     def _draw_training(self) -> Batch:
         rank = self.trainer.global_rank if self.trainer else 0
@@ -248,11 +260,14 @@ class Task(LightningDataModule, ABC):
     def _cut(self, source: Tensor, lengths: Tensor) -> Batches:
         """Batches of these rows; in training on several processes each of them has its own share."""
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        starts = range(0, len(source), self.eval_batch_size)[rank::world]
+        if len(source) < world:
+            raise InputError(f"there are {len(source)} sequences for {world} processes: use fewer, or more sequences")
+        size = min(self.eval_batch_size, -(-len(source) // world))
+        starts = range(0, len(source), size)[rank::world]
 
         def make() -> Iterator[Batch]:
             for start in starts:
-                rows = slice(start, start + self.eval_batch_size)
+                rows = slice(start, start + size)
                 yield self.assemble(source[rows, : int(lengths[rows].max())], lengths[rows])
 
         return Batches(make, len(starts))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from pytorch_lightning import Trainer
 
 import ddstructs
 import ddstructs.tasks
@@ -114,8 +115,30 @@ def test_a_checkpoint_is_all_that_test_and_validate_need(command: str, checkpoin
     assert list(tmp_path.iterdir()) == [], "nothing is left behind"
 
 
+def test_the_last_checkpoint_is_that_of_the_last_epoch_and_a_run_goes_on_from_it(tmp_path: Path) -> None:
+    steady = ["--model.learning_rate=1e-12", "--trainer.enable_progress_bar=false"]  # so that no epoch is the best
+    fit = ["fit", "--data=Reversal", "--model.memory=Stack", *QUICK, *steady, "--trainer.max_epochs=3"]
+    assert call(*fit, cwd=tmp_path).returncode == 0
+    last = tmp_path / "runs/version_0/checkpoints/last.ckpt"
+    assert torch.load(last, weights_only=True)["global_step"] == 6
+    done = call("fit", f"--ckpt_path={last}", "--trainer.max_epochs=4", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert torch.load(tmp_path / "runs/version_1/checkpoints/last.ckpt", weights_only=True)["global_step"] == 8
+
+
+def test_a_checkpoint_with_a_module_for_a_cell_is_used(tmp_path: Path) -> None:
+    task = ddstructs.tasks.Reversal(eval_size=2)
+    cell = torch.nn.GRUCell(64 + 8, 64)
+    model = ddstructs.Controller(ddstructs.Stack(8), task.input_symbols, task.output_symbols, cell=cell)
+    fitted = Trainer(max_steps=1, logger=False, enable_progress_bar=False, default_root_dir=tmp_path, accelerator="cpu")
+    fitted.fit(model, task)
+    fitted.save_checkpoint(tmp_path / "gru.ckpt")
+    done = call("test", "--ckpt_path=gru.ckpt", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
 def test_predict_prints_a_line_of_text_for_each_line(checkpoint: Path, tmp_path: Path) -> None:
-    done = call("predict", f"--ckpt_path={checkpoint}", "--data.text=A string", cwd=tmp_path)
+    done = call("predict", f"--ckpt_path={checkpoint}", "--data.text", "Dear Sir: [a string]", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1
     done = call("predict", f"--ckpt_path={checkpoint}", "--data.file=-", cwd=tmp_path, stdin="one\ntwo\nthree\n")
@@ -196,6 +219,9 @@ def test_a_damaged_checkpoint_is_refused(
         (["fit", "--model.memory=Stack"], "--data"),
         (["fit", "--data.text=x", "--data=Reversal", "--model.memory=Stack"], "--data TASK must come before"),
         (["fit", "--config=nowhere.yaml"], "nowhere.yaml"),
+        (["fit", "--data=Reversal", "--model.memory=Stack", "--model.hidden_size=-3"], "hidden_size is -3"),
+        (["fit", "--data=Reversal", "--model.memory=Stack", "--model.memory.width=x"], "Got value: x"),
+        (["fit", "--data=Reversal", "--model.memory=Stack", "--seed_everything=-5"], "--seed_everything"),
     ],
 )
 def test_wrong_input_gets_one_line(

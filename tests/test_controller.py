@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from pytorch_lightning import Trainer, seed_everything
-from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor, nn
 
 from ddstructs import Bank, Controller, Deque, InputError, Memory, NoMemory, Queue, Stack
@@ -133,6 +134,7 @@ def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
     script.write_text("""
 import json
 import sys
+import warnings
 from pytorch_lightning import Trainer, seed_everything
 from ddstructs import Controller, Stack
 from ddstructs.tasks import BinaryAddition
@@ -199,7 +201,7 @@ def plain_decode(model: Controller, inputs: list[int], targets: list[int]) -> li
 
     output = [answers(source)[i] for i in range(len(source) - 1) if targets[i] != IGNORE]
     prefix = list(source)
-    longest = max(8, 2 * len(prefix))
+    longest = 2 * len(prefix)
     while len(prefix) < longest + len(source):
         symbol = answers(prefix)[-1]
         output.append(symbol)
@@ -263,3 +265,56 @@ def test_a_checkpoint_with_settings_of_its_own_is_refused(tmp_path: Path) -> Non
     torch.save(content, tmp_path / "b.ckpt")
     with pytest.raises(InputError, match=r"do not build a Controller: .*wings"):
         Controller.load_from_checkpoint(tmp_path / "b.ckpt")
+
+
+def test_no_path_is_taken_from_a_checkpoint(tmp_path: Path) -> None:
+    """Lightning deletes the checkpoints it knows of as it saves new ones; a file must not tell it of others."""
+    precious, folder = tmp_path / "precious", tmp_path / "checkpoints"
+    precious.mkdir()
+
+    def fit(steps: int, ckpt_path: Path | None = None) -> None:
+        task = reversal(batches_per_epoch=1)
+        saving = ModelCheckpoint(folder, monitor="val_fine", mode="max", save_last=True)
+        fitted = trainer(tmp_path, max_steps=steps, callbacks=[saving], enable_checkpointing=True)
+        fitted.fit(controller(task, Stack(4)), task, ckpt_path=ckpt_path, weights_only=True)
+
+    fit(2)
+    content = torch.load(folder / "last.ckpt", weights_only=True)
+    states = [state for name, state in content["callbacks"].items() if name.startswith("ModelCheckpoint")]
+    assert states, "there is something to attack"
+    for state in states:
+        victim = f"{folder}/../precious"
+        state |= {"last_model_path": victim, "best_model_path": victim, "kth_best_model_path": victim}
+        state |= {"best_k_models": {victim: torch.tensor(-1.0)}, "kth_value": torch.tensor(-1.0)}
+    torch.save(content, tmp_path / "attack.ckpt")
+    with warnings.catch_warnings(action="ignore"):  # that the folder is not empty
+        fit(6, tmp_path / "attack.ckpt")
+    assert precious.is_dir()
+
+
+def test_a_fresh_start_has_the_first_learning_rate(tmp_path: Path) -> None:
+    task = reversal(patience=3)
+    model = controller(task, Stack(4), decay_steps=4)
+    fitted = trainer(tmp_path, max_steps=3, limit_val_batches=0)
+    fitted.fit(model, task)
+    assert task.stages.restarts == 1
+    assert fitted.optimizers[0].param_groups[0]["lr"] >= 0.7 * model.learning_rate, "one step of the decay at most"
+
+
+def test_a_controller_of_other_symbols_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Reversal has 18 input and 9 output symbols"):
+        trainer(tmp_path).test(Controller(Stack(4), 10, 5), reversal(), verbose=False)
+
+
+def test_a_cell_of_ones_own_is_given_again_when_loading(tmp_path: Path) -> None:
+    class Cell(nn.GRUCell):
+        pass
+
+    task = reversal()
+    fitted = trainer(tmp_path, max_steps=1)
+    fitted.fit(controller(task, Stack(4), cell=Cell(8 + 4, 16)), task)
+    fitted.save_checkpoint(tmp_path / "a.ckpt")
+    with pytest.raises(InputError, match="is refused"):
+        Controller.load_from_checkpoint(tmp_path / "a.ckpt")
+    again = Controller.load_from_checkpoint(tmp_path / "a.ckpt", cell=Cell(8 + 4, 16))
+    assert isinstance(again.rnn.cell, Cell)

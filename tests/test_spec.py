@@ -110,8 +110,8 @@ def test_what_cannot_be_described_is_refused() -> None:
     [
         ({"class_path": "ddstructs.stack.Stck"}, "cannot build ddstructs.stack.Stck: module 'ddstructs.stack' has no"),
         ({"class_path": "ddstructs.nowhere.Stack"}, "cannot build ddstructs.nowhere.Stack: No module named"),
-        ({"class_path": "ddstructs."}, "cannot build ddstructs."),
-        ({"class_path": "torch.nn..os"}, "cannot build torch.nn..os"),
+        ({"class_path": "ddstructs."}, "the class 'ddstructs.' is refused"),
+        ({"class_path": "torch.nn..os"}, "the class 'torch.nn..os' is refused"),
         ({"class_path": "ddstructs.spec.import_module", "init_args": {"name": "this"}}, "it is not a module"),
         ({"class_path": "ddstructs.checkpoint.Path", "init_args": {}}, "it is not a module"),
         ({"class_path": "torch.nn.init.ones_"}, "it is not a module"),
@@ -318,5 +318,17 @@ OTHERS: list[Any] = [
 
 @pytest.mark.parametrize("content", OTHERS, ids=range(len(OTHERS)))
 def test_a_file_that_holds_something_else_is_refused(content: object, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is not a checkpoint of a ddstructs controller"):
+    with pytest.raises(
+        InputError, match=r"not a checkpoint of a ddstructs controller|for which task its controller was trained"
+    ):
+        read(saved(content, tmp_path / "model.ckpt"))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("memory", "ddstructs.stack.Stack"), ("memory", None), ("cell", "torch.nn.GRUCell"), ("cell", 3)],
+)
+def test_a_memory_or_a_cell_in_another_form_is_refused(setting: str, value: object, tmp_path: Path) -> None:
+    content = CONTENT | {"hyper_parameters": CONTENT["hyper_parameters"] | {setting: value}}
+    with pytest.raises(InputError, match=f"the {setting} in .* was expected"):
         read(saved(content, tmp_path / "model.ckpt"))
