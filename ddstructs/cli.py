@@ -136,8 +136,9 @@ class CLI(LightningCLI):
         except RuntimeError as error:
             raise InputError(f"the settings do not build a controller: {error}") from error
         if self.command == "predict":
-            self.datamodule.text = self.text["text"] or self.datamodule.text
-            self.datamodule.file = self.text["file"] or self.datamodule.file
+            for name, given in self.text.items():
+                if given is not None:
+                    setattr(self.datamodule, name, given)
             if self.datamodule.text is None and self.datamodule.file is None:
                 raise InputError("there is nothing to transduce: give --data.text TEXT, or --data.file FILE")
         if self.content and self.command != "fit":
@@ -159,11 +160,9 @@ class CLI(LightningCLI):
         return kwargs | {"weights_only": True}
 
     def after_fit(self) -> None:
-        saved = self.trainer.checkpoint_callback
-        last = getattr(self.trainer.checkpoint_callbacks[-1], "best_model_path", "")
-        path = getattr(saved, "best_model_path", "") or last
-        if path and self.trainer.is_global_zero:
-            path = os.path.relpath(path)
+        paths = [getattr(saving, "best_model_path", "") for saving in self.trainer.checkpoint_callbacks]
+        if any(paths) and self.trainer.is_global_zero:
+            path = os.path.relpath(next(filter(None, paths)))
             print(f"\nThe best checkpoint is {path}. Next:")
             print(f"  ddstructs test --ckpt_path {path}")
             print(f'  ddstructs predict --ckpt_path {path} --data.text "A string"')
