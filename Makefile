@@ -1,18 +1,23 @@
 # make demo [TEXT="A string to reverse"]   watch a network learn to use a stack
 # make test                                everything that must hold
-# Both make their own environment in .venv. All they need is python3 (3.11 or newer) with pip and venv.
+# make bench                               how fast the kernels are, beside others: a table and a plot
+# All make their own environment in .venv. All they need is python3 (3.11 or newer) with pip and venv.
 
 PYTHON ?= python3
 BIN := .venv/bin
 export TEXT
 
-.PHONY: demo test lint wheel clean
+.PHONY: demo test bench lint wheel clean
 
 demo: .venv/runtime
 	@$(BIN)/python -m examples.demo
 
 test: lint wheel
 	$(BIN)/python -m pytest -q -n 2
+
+bench: .venv/dev
+	$(BIN)/python -m pip -q install -e ".[bench]"
+	$(BIN)/python -m benchmarks.kernels
 
 lint: .venv/dev
 	$(BIN)/ruff check

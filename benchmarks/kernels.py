@@ -1,174 +1,134 @@
-"""How long a step takes: kernels beside the reference, an LSTM cell and a copy of the bytes, in one run.
+"""How long a step takes: kernels beside the reference, an LSTM cell and a copy of the bytes.
 
-Signals are uniform in (0, 1), values normal. Each time is the median of several runs, taken in turn, so that whatever
-else the machine does falls on all of them alike; a run is left out where it would not fit into memory or patience.
+Every round runs each case once (short ones more often), so whatever else the machine does falls on all of them alike.
+Times are medians over the rounds; a ratio is the median of the ratios within each round.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
-import time
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections import defaultdict
 from pathlib import Path
+from statistics import median
 
 import torch
-from torch import Tensor, nn
 
-from ddstructs import Action, Deque, Queue, Stack, ops
+from benchmarks.cases import LENGTHS, MEMORIES, cases
 
 __all__ = ["main"]
 
-MEMORIES = {"stack": Stack, "queue": Queue, "deque": Deque}
-SIGNALS = ("uniform", "tiny pushes", "push, then pop", "alternating")
-REFERENCE_FITS = 1024
-LOOP_FITS = 8192
-Clock = Callable[[], tuple[float, float]]
+Rounds = dict[tuple[str, int], list[tuple[float, float]]]
+"""Of each case and length, in each round: µs per step, forward and backward."""
 
 
-def clock(forward: Callable[[], Tensor], leaves: list[Tensor], device: str) -> tuple[float, float]:
-    """Seconds of a forward pass, and of the backward pass after it."""
-
-    def now() -> float:
-        if device == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter()
-
-    for leaf in leaves:
-        leaf.grad = None
-    start = now()
-    reads = forward()
-    above = torch.ones_like(reads)
-    middle = now()
-    reads.backward(above)
-    return middle - start, now() - middle
+def measure(rounds: int, batch: int, width: int, device: str) -> Rounds:
+    """Time every case; a first time, at the shortest lengths, only to compile and to load."""
+    seen: Rounds = defaultdict(list)
+    everything = list(cases(batch, width, device))
+    for _, steps, case in everything:
+        if steps == min(LENGTHS):
+            case()
+    for _ in range(rounds):
+        for name, steps, case in everything:
+            runs = [case() for _ in range(max(1, 1024 // steps))]
+            forward, backward = (median(part) / steps * 1e6 for part in zip(*runs, strict=True))
+            seen[name, steps].append((forward, backward))
+    return seen
 
 
-def contenders(structure: str, steps: int, arguments: argparse.Namespace, signals: str) -> Iterator[tuple[str, Clock]]:
-    """What to time at a length, each under its name."""
-    device, batch, width = arguments.device, arguments.batch, arguments.width
-    memory = MEMORIES[structure](width)
-    push, pop, value = draw(signals, batch, steps, memory.heads, width, device)
-    leaves = [push, pop, value]
-
-    def whole() -> Tensor:
-        reads: Tensor = memory(Action(push, pop, value))[0]
-        return reads
-
-    def loop() -> Tensor:
-        state, reads = memory.initial_state(batch, device=device), []
-        for action in zip(push.unbind(1), pop.unbind(1), value.unbind(1), strict=True):
-            read, state = memory.step(Action(*action), state)
-            reads.append(read)
-        return torch.stack(reads, 1)
-
-    def by_reference(form: Callable[[], Tensor]) -> Callable[[], Tensor]:
-        def run() -> Tensor:
-            with ops.using("reference"):
-                return form()
-
-        return run
-
-    yield "scan", lambda: clock(whole, leaves, device)
-    if steps <= REFERENCE_FITS:
-        yield "scan, reference", lambda: clock(by_reference(whole), leaves, device)
-    if steps <= LOOP_FITS:
-        yield "step", lambda: clock(loop, leaves, device)
-    if steps <= REFERENCE_FITS // 2:
-        yield "step, reference", lambda: clock(by_reference(loop), leaves, device)
-    if structure == "stack" and signals == "uniform":
-        yield "copy of the bytes", lambda: copy(value)
-        if steps <= 2 * REFERENCE_FITS:
-            yield "LSTMCell(128, 256)", lstm(batch, steps, device)
+def ratio(seen: Rounds, above: tuple[str, int], below: tuple[str, int]) -> tuple[float, float, float]:
+    """How many times the one takes the time of the other: the median over the rounds, the least and the most."""
+    ratios = [sum(one) / sum(other) for one, other in zip(seen[above], seen[below], strict=True)]
+    return median(ratios), min(ratios), max(ratios)
 
 
-def copy(value: Tensor) -> tuple[float, float]:
-    """Read value and write reads; then read value and the gradient of the reads, and write that of value."""
-    with torch.no_grad():
-        start = time.perf_counter()
-        reads = value.clone()
-        middle = time.perf_counter()
-        torch.add(reads, value)
-        return middle - start, time.perf_counter() - middle
+def times(seen: Rounds) -> list[str]:
+    """A table of the times."""
+    rows = [
+        "| | steps | forward, µs per step | backward, µs per step | both, least to most |",
+        "|---|---:|---:|---:|---|",
+    ]
+    for (name, steps), rounds in seen.items():
+        forward, backward = (median(part) for part in zip(*rounds, strict=True))
+        both = [sum(round) for round in rounds]
+        rows.append(f"| {name} | {steps:,} | {forward:.1f} | {backward:.1f} | {min(both):.1f} to {max(both):.1f} |")
+    return rows
 
 
-def lstm(batch: int, steps: int, device: str) -> Clock:
-    cell = nn.LSTMCell(128, 256, device=device)
-    inputs = torch.randn(batch, steps, 128, device=device)
+def targets(seen: Rounds, peaks: dict[str, list[int]]) -> list[str]:
+    """A table of what was to be reached, and whether it was."""
+    long, short, network = max(LENGTHS), 256, ("MemoryRNN", 130)
+    wanted = [
+        (f"{name}, time per step at T = {long:,} over T = {short}", 1.5, (name, long), (name, short))
+        for name in MEMORIES
+    ]
+    wanted += [
+        (f"{name}, T = 1,024, over the LSTMCell loop", limit, (name, 1024), ("LSTMCell(128, 256)", 1024))
+        for name, limit in (("stack", 0.015), ("queue", 0.015), ("deque", 0.03))
+    ]
+    wanted += [
+        ("stack, T = 8,192, over the copy of its bytes", 3, ("stack", 8192), ("copy of the bytes", 8192)),
+        ("MemoryRNN over nn.LSTM, T = 130", 5, network, ("nn.LSTM", 130)),
+        ("MemoryRNN, time per step at T = 4,096 over T = 130", 1.5, ("MemoryRNN", 4096), network),
+    ]
+    rows = ["| target | at most | measured | least to most | reached |", "|---|---:|---:|---|---|"]
+    for title, limit, above, below in wanted:
+        middle, least, most = ratio(seen, above, below)
+        reached = "yes" if middle <= limit else "no"
+        rows.append(f"| {title} | {limit:g} | {middle:.3g} | {least:.3g} to {most:.3g} | {reached} |")
+    for name, (peak, inputs, more) in peaks.items():
+        for title, size in (("push, pop and value", inputs), ("these and the gradient of the reads", more)):
+            reached = "yes" if peak <= 2 * size else "no"
+            title = f"{name}, T = {long:,}, peak memory above {title}, over their size"
+            rows.append(f"| {title} | 2 | {peak / size:.2f} | | {reached} |")
+    return rows
 
-    def loop() -> Tensor:
-        state, outputs = None, []
-        for part in inputs.unbind(1):
-            state = cell(part, state)
-            outputs.append(state[0])
-        return torch.stack(outputs, 1)
 
-    return lambda: clock(loop, list(cell.parameters()), device)
+def peak_memory(name: str, batch: int, steps: int, width: int) -> list[int]:
+    """The peak above the inputs, and the size of the inputs without and with the gradient of the reads."""
+    command = sys.executable, "-m", "benchmarks.peak", name, str(batch), str(steps), str(width)
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return [int(number) for number in output.split()]
 
 
-def draw(signals: str, batch: int, steps: int, heads: int, width: int, device: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Actions: uniform ones, and three chosen to be hard."""
-    shape = batch, steps, heads
-    even = (torch.arange(steps) % 2 == 0).to(torch.float32)[None, :, None].expand(shape)
-    half = (torch.arange(steps) < steps // 2).to(torch.float32)[None, :, None].expand(shape)
-    push, pop = {
-        "uniform": (torch.rand(shape), torch.rand(shape)),
-        "tiny pushes": (torch.full(shape, 0.001), torch.zeros(shape)),
-        "push, then pop": (half, 1 - half),
-        "alternating": (even, 1 - even),
-    }[signals]
-    value = torch.randn(*shape, width)
-    return tuple(part.to(device, copy=True).requires_grad_() for part in (push, pop, value))  # type: ignore[return-value]
+def plot(seen: Rounds, path: Path) -> None:
+    """Draw µs per step, forward and backward together, against the length."""
+    import matplotlib
 
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
 
-def measure(arguments: argparse.Namespace) -> Iterator[dict[str, object]]:
-    """One record per contender and length."""
-    cases = [(structure, "uniform") for structure in MEMORIES]
-    cases += [("stack", signals) for signals in SIGNALS[1:]]
-    for structure, signals in cases:
-        if signals not in arguments.signals:
-            continue
-        for steps in arguments.steps:
-            rivals = dict(contenders(structure, steps, arguments, signals))
-            for run in rivals.values():
-                if steps <= LOOP_FITS:
-                    run()  # warm: compilation, first touch of the memory
-            repeats = arguments.repeats if steps <= LOOP_FITS else 2
-            seen: dict[str, list[tuple[float, float]]] = {name: [] for name in rivals}
-            for _ in range(repeats):
-                for name, run in rivals.items():
-                    seen[name].append(run())
-            for name, pairs in seen.items():
-                forward, backward = (statistics.median(part) / steps * 1e6 for part in zip(*pairs, strict=True))
-                yield {
-                    "structure": structure, "signals": signals, "kernel": name, "steps": steps,
-                    "forward": forward, "backward": backward,
-                }  # fmt: skip
+    figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
+    for number, kind in enumerate([*MEMORIES, "LSTMCell(128, 256)", "copy of the bytes"]):
+        for name, line in ((kind, "o-"), (f"{kind}, reference", "s--")):
+            points = [(steps, median(map(sum, seen[name, steps]))) for steps in LENGTHS if (name, steps) in seen]
+            if points:
+                axes.plot(*zip(*points, strict=True), line, color=f"C{number}", label=name)
+    axes.set(xscale="log", yscale="log", xlabel="steps", ylabel="µs per step, forward and backward")
+    axes.set_xticks(LENGTHS, [f"{steps:,}" for steps in LENGTHS])
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    figure.savefig(path, dpi=150)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--steps", type=int, nargs="+", default=[128, 512, 2048, 8192, 65536])
-    parser.add_argument("--signals", nargs="+", choices=SIGNALS, default=SIGNALS, help="which kinds of actions to time")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--json", type=Path, help="also write the numbers to this file, one record a line")
+    parser.add_argument("--plot", type=Path, default=Path(__file__).with_suffix(".png"))
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    print("| structure | signals | kernel | steps | forward, µs per step | backward, µs per step |")
-    print("|---|---|---|---:|---:|---:|")
-    records = []
-    for record in measure(arguments):
-        records.append(record)
-        cells = (f"{cell:.1f}" if isinstance(cell, float) else str(cell) for cell in record.values())
-        print("|", " | ".join(cells), "|", flush=True)
-    if arguments.json:
-        arguments.json.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    # First, for a new process counts the peak of the one that made it as its own.
+    peaks = {name: peak_memory(name, arguments.batch, max(LENGTHS), arguments.width) for name in MEMORIES}
+    seen = measure(arguments.rounds, arguments.batch, arguments.width, arguments.device)
+    print(*targets(seen, peaks), "", *times(seen), sep="\n")
+    plot(seen, arguments.plot)
 
 
 if __name__ == "__main__":

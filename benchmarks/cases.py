@@ -1,0 +1,136 @@
+"""What is timed: each case draws its inputs, runs forward and backward once, and says how long each took."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from ddstructs import Action, Deque, MemoryRNN, Queue, Stack, ops
+from ddstructs.line import LineMemory
+
+__all__ = ["LENGTHS", "MEMORIES", "Case", "actions", "cases"]
+
+LENGTHS = 64, 256, 1024, 4096, 8192, 65536
+MEMORIES: dict[str, type[LineMemory]] = {"stack": Stack, "queue": Queue, "deque": Deque}
+SIGNALS = "uniform", "tiny pushes", "push, then pop", "alternating"
+LIMITS = {"reference": 1024, "reference, deque": 256, "LSTMCell": 1024, "step": 1024, "tiny pushes": 4096}
+"""The longest sequences of what grows faster than the kernels do, or is slower than a benchmark should be."""
+
+Case = Callable[[], tuple[float, float]]
+
+
+def cases(batch: int, width: int, device: str) -> Iterator[tuple[str, int, Case]]:
+    """The name, the length and the case of everything there is to time."""
+    for steps in LENGTHS:
+        yield "copy of the bytes", steps, partial(copy, batch, steps, width, device)
+        if steps <= LIMITS["LSTMCell"]:
+            yield "LSTMCell(128, 256)", steps, partial(lstm_cell, batch, steps, device)
+        for name, kind in MEMORIES.items():
+            whole = partial(scan, kind(width), batch, steps, device)
+            yield name, steps, whole
+            if steps <= LIMITS["step"]:
+                yield f"{name}, in steps", steps, partial(loop, kind(width), batch, steps, device)
+            if steps <= LIMITS["reference, deque" if name == "deque" else "reference"]:
+                yield f"{name}, reference", steps, partial(by_reference, whole)
+        for signals in SIGNALS[1:]:
+            if steps <= LIMITS.get(signals, steps):
+                yield f"stack, {signals}", steps, partial(scan, Stack(width), batch, steps, device, signals)
+            if steps <= LIMITS["step"]:
+                yield f"stack, {signals}, in steps", steps, partial(loop, Stack(width), batch, steps, device, signals)
+    for steps in (130, 1024, 4096):
+        yield "MemoryRNN", steps, partial(network, MemoryRNN(64, 64, Stack(64), device=device), steps, device)
+        yield "nn.LSTM", steps, partial(network, nn.LSTM(64, 64, device=device), steps, device)
+
+
+def actions(memory: LineMemory, batch: int, steps: int, device: str, signals: str = "uniform") -> Action:
+    """Actions that need a gradient: uniform ones, or ones chosen to be hard."""
+    shape = batch, steps, memory.heads
+    push, pop = torch.rand(shape), torch.rand(shape)
+    time = torch.arange(steps)[None, :, None].expand(shape)
+    if signals == "tiny pushes":
+        push, pop = torch.full(shape, 0.001), torch.zeros(shape)
+    elif signals == "push, then pop":
+        push, pop = (time < steps // 2).float(), (time >= steps // 2).float()
+    elif signals == "alternating":
+        push, pop = (time % 2 == 0).float(), (time % 2 == 1).float()
+    value = torch.randn(*shape, memory.width, device=device)
+    return Action(*(part.to(device).requires_grad_() for part in (push, pop, value)))
+
+
+def scan(memory: LineMemory, batch: int, steps: int, device: str, signals: str = "uniform") -> tuple[float, float]:
+    """A whole sequence at once."""
+    given = actions(memory, batch, steps, device, signals)
+    return clock(lambda: memory(given)[0], device)
+
+
+def loop(memory: LineMemory, batch: int, steps: int, device: str, signals: str = "uniform") -> tuple[float, float]:
+    """The same sequence step by step."""
+    given = actions(memory, batch, steps, device, signals)
+
+    def run() -> Tensor:
+        state, reads = memory.initial_state(batch, device=device), []
+        for action in zip(*(part.unbind(1) for part in given), strict=True):
+            read, state = memory.step(Action(*action), state)
+            reads.append(read)
+        return torch.stack(reads, 1)
+
+    return clock(run, device)
+
+
+def by_reference(case: Case) -> tuple[float, float]:
+    """A case with the reference in place of the kernels."""
+    with ops.using("reference"):
+        return case()
+
+
+def copy(batch: int, steps: int, width: int, device: str) -> tuple[float, float]:
+    """Read value, write reads; then read the gradient of the reads and value, and write the gradient of value."""
+    value, above = torch.randn(2, batch, steps, width, device=device)
+    start = now(device)
+    _reads = value.clone()
+    middle = now(device)
+    _grad = value + above
+    return middle - start, now(device) - middle
+
+
+def lstm_cell(batch: int, steps: int, device: str) -> tuple[float, float]:
+    """An LSTM cell in a loop."""
+    cell, inputs = nn.LSTMCell(128, 256, device=device), torch.randn(batch, steps, 128, device=device)
+
+    def run() -> Tensor:
+        state, outputs = None, []
+        for part in inputs.unbind(1):
+            state = cell(part, state)
+            outputs.append(state[0])
+        return torch.stack(outputs, 1)
+
+    return clock(run, device)
+
+
+def network(module: nn.Module, steps: int, device: str) -> tuple[float, float]:
+    """A recurrent network on a batch of 16."""
+    x = torch.randn(steps, 16, 64, device=device)
+    return clock(lambda: module(x)[0], device)
+
+
+def clock(forward: Callable[[], Tensor], device: str) -> tuple[float, float]:
+    """Seconds of a forward pass, and of the backward pass after it."""
+    gc.collect()
+    start = now(device)
+    output = forward()
+    middle = now(device)
+    above = torch.ones_like(output)
+    again = now(device)
+    output.backward(above)
+    return middle - start, now(device) - again
+
+
+def now(device: str) -> float:
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()

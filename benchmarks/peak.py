@@ -1,0 +1,44 @@
+"""How much memory a stack takes above its inputs, forward and backward, in a process of its own.
+
+Inputs are push, pop and value and, for the backward pass, the gradient of the reads. What is printed is the peak above
+them, in bytes, and the size of the first three and of all four.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+
+import torch
+
+from benchmarks.cases import MEMORIES, actions
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("memory", choices=MEMORIES)
+    parser.add_argument("batch", type=int)
+    parser.add_argument("steps", type=int)
+    parser.add_argument("width", type=int)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    memory = MEMORIES[arguments.memory](arguments.width)
+    memory(actions(memory, 1, 2, "cpu"))[0].sum().backward()  # what is compiled and loaded counts for nothing
+    given = actions(memory, arguments.batch, arguments.steps, "cpu")
+    above = torch.ones_like(given.value)
+    before = peak()
+    reads, _ = memory(given)
+    reads.backward(above)
+    inputs = sum(part.nbytes for part in given)
+    print(peak() - before, inputs, inputs + above.nbytes)
+
+
+def peak() -> int:
+    """The most memory this process has held so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    main()
