@@ -29,12 +29,24 @@ from ddstructs.plugins import load_memories
 from ddstructs.queue import Queue
 from ddstructs.spec import allowed_modules
 from ddstructs.stack import Stack
-from ddstructs.tasks import IGNORE, BigramFlipping, BinaryAddition, Copying, Reversal, Task
+from ddstructs.tasks import (
+    IGNORE,
+    BigramFlipping,
+    BinaryAddition,
+    Copying,
+    GenderConjugation,
+    Reversal,
+    SVOtoSOV,
+    Task,
+)
 from ddstructs.tasks.lines import printable
 
 __all__ = ["run"]
 
-CLASSES = (Stack, Queue, Deque, Bank, NoMemory, Copying, Reversal, BigramFlipping, BinaryAddition)
+CLASSES = (
+    *(Stack, Queue, Deque, Bank, NoMemory),
+    *(Copying, Reversal, BigramFlipping, SVOtoSOV, GenderConjugation, BinaryAddition),
+)
 """What can be named by its class name: imported here, for the parser only knows what is."""
 
 NAMED: dict[str, Callable[[], list[str]]] = {
