@@ -261,6 +261,37 @@ def test_a_claim_is_exclusive_and_ends_with_its_process(tmp_path: Path) -> None:
         assert mine
 
 
+def test_a_helper_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    script, path = tmp_path / "script.py", tmp_path / "lock"
+    script.write_text("""
+import sys
+import time
+from pathlib import Path
+from ddstructs.reproduce.claims import claim
+from ddstructs.reproduce.helpers import helpers
+
+
+def work(path):
+    with claim(path):
+        time.sleep(600)
+
+
+if __name__ == "__main__":
+    with helpers(1, work, Path(sys.argv[1])):
+        time.sleep(600)
+""")
+
+    def free() -> bool:
+        with claim(path) as mine:
+            return mine
+
+    parent = subprocess.Popen([sys.executable, str(script), str(path)])
+    wait_for(lambda: path.exists() and path.read_text() and not free())
+    parent.kill()
+    parent.wait()
+    wait_for(free)
+
+
 def test_two_workers_share_a_grid_and_one_that_is_killed_loses_only_its_cell(recipe: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     options = ["--tasks=Copying,Reversal", "--memories=Stack,NoMemory", "--cells=rnn", "--seeds=2"]

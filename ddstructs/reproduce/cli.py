@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import shlex
 import sys
 import threading
@@ -18,12 +17,12 @@ from rich.table import Table
 
 from ddstructs import catalog
 from ddstructs.command import call
-from ddstructs.errors import InputError
 from ddstructs.reproduce.claims import write_atomically
-from ddstructs.reproduce.grid import choose, grid, parse_seeds
+from ddstructs.reproduce.grid import choose, choose_memories, grid, parse_seeds
+from ddstructs.reproduce.helpers import helpers
 from ddstructs.reproduce.recipe import RECIPE, read_recipe
 from ddstructs.reproduce.results import COLUMNS, line, render, summary
-from ddstructs.reproduce.work import PAUSE, Grid, Report, read, work, work_as_child
+from ddstructs.reproduce.work import PAUSE, Grid, Report, read, work
 
 __all__ = ["reproduce", "run"]
 
@@ -55,9 +54,11 @@ def reproduce(
         dry_run: Only list what would be done.
         recipe: How to train, in the form of ddstructs/reproduce/recipe.yaml, which it is by default.
     """
-    if workers < 1:
-        raise InputError(f"--workers is {workers}, but it must be 1 or more")
-    names = (choose("tasks", tasks, [*catalog.TASKS]), _memories(memories), choose("cells", cells, [*catalog.CELLS]))
+    names = (
+        choose("tasks", tasks, [*catalog.TASKS]),
+        choose_memories("memories", memories),
+        choose("cells", cells, [*catalog.CELLS]),
+    )
     asked = Grid(grid(read_recipe(recipe or RECIPE), *names, parse_seeds(seeds)), out, long)
     if dry_run:
         for cell in asked.cells:
@@ -65,17 +66,8 @@ def reproduce(
         return
     if retry:
         asked.retry()
-    start = multiprocessing.get_context("spawn").Process
-    others = [start(target=work_as_child, args=(asked,)) for _ in range(workers - 1)]
-    try:
-        for other in others:
-            other.start()
-        with progress(asked) as report:
-            work(asked, report)
-    finally:
-        for other in others:
-            other.terminate()
-            other.join()
+    with helpers(workers - 1, work, asked), progress(asked) as report:
+        work(asked, report)
     _write_results(asked)
 
 
@@ -130,16 +122,6 @@ def progress(asked: Grid) -> Iterator[Report]:
             watcher.join()
             look()
             bars.update(bar, description="")
-
-
-def _memories(text: str) -> list[str]:
-    """Names of memories, those of other packages among them; these are imported only if one is meant."""
-    known = [name for name in catalog.MEMORIES if name != "Bank"]  # of a bank one must say what is in it
-    if not {name.strip() for name in text.split(",")} <= {*known, ""}:
-        from ddstructs.plugins import load_memories
-
-        known += load_memories()
-    return choose("memories", text, known)
 
 
 def run() -> int:

@@ -10,10 +10,11 @@ from hashlib import sha256
 from itertools import product
 from typing import Any
 
+from ddstructs.catalog import MEMORIES
 from ddstructs.errors import InputError
 from ddstructs.reproduce.recipe import Settings, settings_of
 
-__all__ = ["Cell", "choose", "grid", "parse_seeds"]
+__all__ = ["Cell", "choose", "choose_memories", "grid", "parse_seeds"]
 
 
 @dataclass(frozen=True)
@@ -103,3 +104,13 @@ def choose(option: str, text: str, known: list[str]) -> list[str]:
     if not names:
         raise InputError(f"--{option} is empty, but one or more of {', '.join(known)} were expected")
     return names
+
+
+def choose_memories(option: str, text: str) -> list[str]:
+    """Names of memories, those of other packages among them; these are imported only if one is meant."""
+    known = [name for name in MEMORIES if name != "Bank"]  # of a bank one must say what is in it
+    if not {name.strip() for name in text.split(",")} <= {*known, ""}:
+        from ddstructs.plugins import load_memories
+
+        known += load_memories()
+    return choose(option, text, known)

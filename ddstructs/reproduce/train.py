@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
@@ -15,13 +15,17 @@ import ddstructs
 import ddstructs.tasks
 from ddstructs.controller import Controller
 from ddstructs.errors import InputError
+from ddstructs.memory import Memory
 from ddstructs.plugins import load_memories
 from ddstructs.reproduce.grid import Cell
 from ddstructs.reproduce.measure import by_length, measure
 from ddstructs.reproduce.work import Report
 from ddstructs.tasks.task import Task
 
-__all__ = ["run", "run_long"]
+__all__ = ["Trained", "fit", "memory_of", "run", "run_long"]
+
+PERFECT = 0.9999
+"""The coarse accuracy of every sequence right; rounding may take a little off."""
 
 
 class Curve(Callback):
@@ -60,21 +64,35 @@ class Curve(Callback):
         self.report(f"{line['updates']} updates, up to {line['longest']} long, {metrics['coarse']:.2f} right")
 
 
-def run(cell: Cell, folder: Path, report: Report = lambda words: None) -> dict[str, Any]:
-    """Train and test a cell.
+class Trained(NamedTuple):
+    """How training ended.
 
-    Training ends when every sequence of the validation set comes out right, or else at the most updates that the recipe
-    allows; the checkpoint that was best on the validation set is tested. The test set is not touched before.
+    Attributes:
+        checkpoint: The weights that were best on the validation set.
+        fine: Fine accuracy on the validation set, with these.
+        perfect: Whether every sequence of the validation set came out right at the end.
+        updates: Updates until then.
+        seconds: Seconds until then, validation included.
+        restarts: Fresh starts on the way.
+    """
+
+    checkpoint: str
+    fine: float
+    perfect: bool
+    updates: int
+    seconds: float
+    restarts: int
+
+
+def fit(cell: Cell, folder: Path, report: Report = lambda words: None) -> Trained:
+    """Train a cell: until every sequence of the validation set comes out right, or to the most updates.
 
     Args:
-        cell: What to train. One seed and config gives one result, but for the seconds.
-        folder: An empty folder for the curve, the checkpoint, and the accuracy by length.
+        cell: What to train.
+        folder: A folder for the curve and the checkpoint.
         report: Is told how far it is.
-
-    Returns:
-        The record of the cell.
     """
-    training, test = cell.settings["training"], cell.settings["test"]
+    training = cell.settings["training"]
     torch.set_num_threads(1)  # the matrices are small, and the other cores have cells of their own
     seed_everything(cell.seed, verbose=False)
     task = _task(
@@ -84,7 +102,7 @@ def run(cell: Cell, folder: Path, report: Report = lambda words: None) -> dict[s
         batches_per_epoch=training["validate_every"],
     )
     model = _controller(cell, task)
-    perfect = EarlyStopping("val_coarse", mode="max", stopping_threshold=0.9999, patience=training["max_updates"])
+    perfect = EarlyStopping("val_coarse", mode="max", stopping_threshold=PERFECT, patience=training["max_updates"])
     best = ModelCheckpoint(folder / "model", "best", monitor="val_fine", mode="max", save_weights_only=True)
     trainer = Trainer(
         accelerator="cpu",
@@ -99,23 +117,42 @@ def run(cell: Cell, folder: Path, report: Report = lambda words: None) -> dict[s
     )
     start = time.perf_counter()
     trainer.fit(model, task)
-    seconds = time.perf_counter() - start
+    assert best.best_model_score is not None
+    return Trained(
+        best.best_model_path,
+        float(best.best_model_score),
+        float(trainer.callback_metrics["val_coarse"]) >= PERFECT,
+        trainer.global_step,
+        round(time.perf_counter() - start, 1),
+        task.stages.restarts,
+    )
+
+
+def run(cell: Cell, folder: Path, report: Report = lambda words: None) -> dict[str, Any]:
+    """Train and test a cell. The test set is not touched before it is trained.
+
+    Args:
+        cell: What to train. One seed and config gives one result, but for the seconds.
+        folder: A folder for the curve, the checkpoint, and the accuracy by length.
+        report: Is told how far it is.
+
+    Returns:
+        The record of the cell.
+    """
+    trained = fit(cell, folder, report)
     report("testing")
-    model = Controller.load_from_checkpoint(best.best_model_path)
+    test = cell.settings["test"]
+    model = Controller.load_from_checkpoint(trained.checkpoint)
     scores = {
         name: measure(model, _task(cell, test_lengths=lengths, eval_size=test["size"]))
-        for name, lengths in (("train", task.train_lengths), ("test", test["lengths"]))
+        for name, lengths in (("train", _task(cell).train_lengths), ("test", test["lengths"]))
     }
     (folder / "lengths.json").write_text(json.dumps(by_length([*scores.values()])) + "\n", encoding="utf-8")
     record: dict[str, Any] = cell.key
     for name, score in scores.items():
         record |= {f"coarse_{name}": score.coarse, f"fine_{name}": score.fine}
-    record |= _hard(cell, best.best_model_path, test.get("hard", {}))
-    return record | {
-        "updates": trainer.global_step,
-        "seconds": round(seconds, 1),
-        "restarts": task.stages.restarts,
-    }
+    record |= _hard(cell, trained.checkpoint, test.get("hard", {}))
+    return record | {"updates": trained.updates, "seconds": trained.seconds, "restarts": trained.restarts}
 
 
 def run_long(cell: Cell, folder: Path) -> dict[str, Any]:
@@ -146,11 +183,24 @@ def _task(cell: Cell, **settings: Any) -> Task:
     return task
 
 
-def _controller(cell: Cell, task: Task) -> Controller:
+def memory_of(cell: Cell) -> Memory:
+    """The memory of a cell.
+
+    Raises:
+        InputError: If the recipe does not fit it.
+    """
     kind = getattr(ddstructs, cell.memory, None) or load_memories()[cell.memory]
     try:
-        memory = kind(**cell.settings["memory"])
-        settings: dict[str, Any] = {"cell": cell.cell, **cell.settings["model"]}
+        memory: Memory = kind(**cell.settings["memory"])
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the recipe does not fit {cell.memory}: {error}") from error
+    return memory
+
+
+def _controller(cell: Cell, task: Task) -> Controller:
+    settings: dict[str, Any] = {"cell": cell.cell, **cell.settings["model"]}
+    memory = memory_of(cell)
+    try:
         return Controller(memory, task.input_symbols, task.output_symbols, **settings)
     except (TypeError, ValueError) as error:
         raise InputError(f"the recipe does not fit {cell.memory} on {cell.task}: {error}") from error

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
-from multiprocessing import connection, parent_process
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,7 +17,7 @@ from ddstructs.errors import InputError
 from ddstructs.reproduce.claims import attempt, claim, write_atomically
 from ddstructs.reproduce.grid import Cell
 
-__all__ = ["PAUSE", "Grid", "Report", "commit", "read", "work", "work_as_child"]
+__all__ = ["PAUSE", "Grid", "Report", "commit", "read", "work"]
 
 Report = Callable[[str], None]
 """Takes a few words on what a worker is at."""
@@ -136,22 +132,6 @@ def _take(cell: Cell, grid: Grid, version: str, train: ModuleType, report: Repor
                 (unfinished / "record.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
     grid.collect()
     return True
-
-
-def work_as_child(grid: Grid) -> None:
-    """Work in a process that another one started, and end when that one does."""
-    parent = parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
-    try:
-        work(grid)
-    except (KeyboardInterrupt, InputError):  # the parent meets the same, and says so
-        sys.exit(1)
 
 
 def commit() -> str:
