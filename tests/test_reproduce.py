@@ -115,6 +115,7 @@ def test_the_recipe_of_the_grid_builds_every_cell() -> None:
         ("defaults: 3", "has no defaults, with the sections memory, model, data, training, test"),
         ("defaults: {memory: {}}", "have no section model"),
         ("{where: {task: Copying}, memory: {}}", "does not say because"),
+        ("{where: {task: Copying}, because: x, training: {updates: 3}}", "says updates, which there is not"),
         ("{where: {task: Copying}, because: x, modle: {}}", "has a section modle"),
         ("{where: {tusk: Copying}, because: x}", "is where tusk"),
     ],

@@ -29,7 +29,7 @@ TINY: dict[str, Any] = {
         "model": {"embedding_size": 8},
         "data": {"symbols": 4, "train_lengths": [1, 8]},
         "training": {"max_updates": 2, "validate_every": 1, "validation_size": 4, "validation_lengths": [1, 8]},
-        "test": {},
+        "test": {"size": 4, "lengths": [9, 12]},
     }
 }
 
@@ -38,7 +38,7 @@ def sweep(folder: Path, **changes: Any) -> Sweep:
     """A study of tiny runs."""
     path = folder / "tiny.yaml"
     path.write_text(yaml.safe_dump(TINY))
-    names = {"task": "Copying", "memory": "Stack", "cell": "rnn"}
+    names: dict[str, Any] = {"task": "Copying", "memory": "Stack", "cell": "rnn"}
     asked: dict[str, Any] = {"journal": folder / "studies" / "journal", "trials": 3, "seeds": 2}
     return Sweep(**names, settings=settings_of(read_recipe(path), **names), **asked | changes)
 

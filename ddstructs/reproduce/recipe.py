@@ -17,6 +17,12 @@ Settings = dict[str, dict[str, Any]]
 
 SECTIONS = ("memory", "model", "data", "training", "test")
 
+OURS = {
+    "training": {"max_updates", "validate_every", "validation_size", "validation_lengths"},
+    "test": {"size", "lengths", "hard", "long"},
+}
+"""What the sections may say that are not the arguments of a class."""
+
 
 def read_recipe(path: Path) -> dict[str, Any]:
     """Read a recipe, in the form of `recipe.yaml`.
@@ -34,7 +40,14 @@ def read_recipe(path: Path) -> dict[str, Any]:
         raise InputError(f"the recipe {path} has no defaults, with the sections {', '.join(SECTIONS)}")
     if missing := [section for section in SECTIONS if not isinstance(recipe["defaults"].get(section), dict)]:
         raise InputError(f"the defaults of the recipe {path} have no section {missing[0]}")
-    for exception in recipe.setdefault("exceptions", []):
+    for section, needed in {"training": OURS["training"], "test": {"size", "lengths"}}.items():
+        if missing := needed - recipe["defaults"][section].keys():
+            raise InputError(f"the {section} in the defaults of the recipe {path} does not say {min(missing)}")
+    for part in (recipe["defaults"], *recipe.setdefault("exceptions", [])):
+        for section, known in OURS.items():
+            if unknown := part.get(section, {}).keys() - known:
+                raise InputError(f"the {section} in the recipe {path} says {min(unknown)}, which there is not")
+    for exception in recipe["exceptions"]:
         for key in ("where", "because"):
             if not exception.get(key):
                 raise InputError(f"an exception in the recipe {path} does not say {key}: {str(exception)[:60]}")
