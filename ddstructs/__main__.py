@@ -22,6 +22,8 @@ commands:
   validate   evaluate on the validation set of a task
   test       evaluate on longer sequences:  ddstructs test --ckpt_path FILE
   predict    transduce text:                ddstructs predict --ckpt_path FILE --data.text "A string"
+  reproduce  train and test every task with every memory, seed by seed:  ddstructs reproduce --seeds 10
+  sweep      search for better settings:    ddstructs sweep --task Copying --memory Deque --study FILE
 
 options:
   --help     this text; after a command, all of its options
@@ -45,6 +47,14 @@ def main() -> int:
         from ddstructs.catalog import render
 
         print(render())
+    elif command == "reproduce":
+        from ddstructs.reproduce.cli import run as reproduce
+
+        return reproduce()
+    elif command == "sweep":
+        from ddstructs.sweep.cli import run as sweep
+
+        return sweep()
     elif command in COMMANDS:
         from ddstructs.cli import run
 
@@ -52,8 +62,10 @@ def main() -> int:
     else:
         from difflib import get_close_matches
 
-        close = get_close_matches(command, [*COMMANDS, "list"], 1)
-        hint = f"did you mean {close[0]}?" if close else f"the commands are list, {', '.join(COMMANDS)}"
+        close = get_close_matches(command, [*COMMANDS, "list", "reproduce", "sweep"], 1)
+        hint = (
+            f"did you mean {close[0]}?" if close else f"the commands are list, reproduce, sweep, {', '.join(COMMANDS)}"
+        )
         print(f"ddstructs: error: there is no command {command!r}: {hint}", file=sys.stderr)
         return 2
     return 0

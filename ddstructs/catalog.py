@@ -27,6 +27,9 @@ TASKS = {
     "Copying": "Repeat the source: `a b c d` becomes `a b c d`. What a queue is for.",
     "Reversal": "Say the source backwards: `a b c d` becomes `d c b a`. What a stack is for.",
     "BigramFlipping": "Swap the symbols of each pair: `a b c d` becomes `b a d c`. Lengths are even.",
+    "SVOtoSOV": "Move the verb of a sentence to its end: `si1 vi2 oi3` becomes `so1 oo3 vo2`.",
+    "GenderConjugation": "Choose each article by the gender of the noun that follows: `the em1 and a ef2` becomes "
+    "`der gm1 und eine gf2`.",
     "BinaryAddition": "Add two binary numbers, digit by digit from the least significant: the classic first exercise "
     "for an RNN.",
 }

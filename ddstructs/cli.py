@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import inspect
 import itertools
-import logging
 import os
 import re
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -22,6 +20,7 @@ from torch import Tensor
 
 from ddstructs import catalog, checkpoint
 from ddstructs.bank import Bank, NoMemory
+from ddstructs.command import quiet
 from ddstructs.controller import Controller
 from ddstructs.deque import Deque
 from ddstructs.errors import InputError
@@ -29,12 +28,24 @@ from ddstructs.plugins import load_memories
 from ddstructs.queue import Queue
 from ddstructs.spec import allowed_modules
 from ddstructs.stack import Stack
-from ddstructs.tasks import IGNORE, BigramFlipping, BinaryAddition, Copying, Reversal, Task
+from ddstructs.tasks import (
+    IGNORE,
+    BigramFlipping,
+    BinaryAddition,
+    Copying,
+    GenderConjugation,
+    Reversal,
+    SVOtoSOV,
+    Task,
+)
 from ddstructs.tasks.lines import printable
 
 __all__ = ["run"]
 
-CLASSES = (Stack, Queue, Deque, Bank, NoMemory, Copying, Reversal, BigramFlipping, BinaryAddition)
+CLASSES = (
+    *(Stack, Queue, Deque, Bank, NoMemory),
+    *(Copying, Reversal, BigramFlipping, SVOtoSOV, GenderConjugation, BinaryAddition),
+)
 """What can be named by its class name: imported here, for the parser only knows what is."""
 
 NAMED: dict[str, Callable[[], list[str]]] = {
@@ -214,7 +225,7 @@ def run(command: str) -> int:
         import_path_denylist=["*"],
         import_path_allowlist=["torch", "pytorch_lightning", *allowed_modules()],
     )
-    _quiet()
+    quiet()
     try:
         CLI(command)
     except (InputError, MisconfigurationException, OSError, UnicodeDecodeError) as error:
@@ -283,11 +294,3 @@ def _take_option(name: str) -> str | None:
         elif sys.argv[position].startswith(f"{option}="):
             value = sys.argv.pop(position).partition("=")[2]
     return value
-
-
-def _quiet() -> None:
-    """Leave out what Lightning tells of itself, which is no news to the user."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch.utils.data")
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")

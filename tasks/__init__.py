@@ -5,9 +5,12 @@ from ddstructs.tasks.bigram_flipping import BigramFlipping
 from ddstructs.tasks.binary_addition import BinaryAddition
 from ddstructs.tasks.copying import Copying
 from ddstructs.tasks.curriculum import Curriculum
+from ddstructs.tasks.gender_conjugation import GenderConjugation
 from ddstructs.tasks.rearrangement import Rearrangement
 from ddstructs.tasks.reversal import Reversal
+from ddstructs.tasks.svo_to_sov import SVOtoSOV
 from ddstructs.tasks.task import Task
+from ddstructs.tasks.translation import Translation
 
 __all__ = [
     "IGNORE",
@@ -16,7 +19,10 @@ __all__ = [
     "BinaryAddition",
     "Copying",
     "Curriculum",
+    "GenderConjugation",
     "Rearrangement",
     "Reversal",
+    "SVOtoSOV",
     "Task",
+    "Translation",
 ]

@@ -1,0 +1,1 @@
+"""The grid of tasks, memories and cells, trained and tested, with every seed told: `ddstructs reproduce`."""

@@ -1,0 +1,67 @@
+"""The accuracy of a controller on a test set, sequence by sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ddstructs.controller import Controller
+from ddstructs.metrics import CoarseAccuracy, FineAccuracy
+from ddstructs.tasks.batch import IGNORE, SEPARATOR
+from ddstructs.tasks.task import Task
+
+__all__ = ["Scores", "by_length", "measure"]
+
+
+class Scores(NamedTuple):
+    """How each sequence came out.
+
+    Attributes:
+        lengths: Length of each source, shape `(sequences,)`.
+        right: Whether each is right as a whole, 0 or 1, shape `(sequences,)`.
+        prefix: The share of each that is right before the first error, shape `(sequences,)`.
+    """
+
+    lengths: Tensor
+    right: Tensor
+    prefix: Tensor
+
+    @property
+    def coarse(self) -> float:
+        """Coarse accuracy."""
+        return round(float(self.right.double().mean()), 4)
+
+    @property
+    def fine(self) -> float:
+        """Fine accuracy."""
+        return round(float(self.prefix.double().mean()), 4)
+
+
+@torch.no_grad()
+def measure(model: Controller, task: Task) -> Scores:
+    """Test a controller on the test set of a task."""
+    model.eval()
+    coarse, fine = CoarseAccuracy(), FineAccuracy()
+    rows = []
+    for inputs, targets, _ in task.test_dataloader():
+        output = torch.where(targets != IGNORE, model(inputs).argmax(dim=-1), IGNORE)
+        lengths = (inputs == SEPARATOR).int().argmax(dim=1) - 1
+        rows.append(Scores(lengths, coarse.score(output, targets), fine.score(output, targets)))
+    return Scores(*(torch.cat(part) for part in zip(*rows, strict=True)))
+
+
+def by_length(scores: Sequence[Scores]) -> list[dict[str, float]]:
+    """How many sequences there are of each length, and both accuracies among them."""
+    lengths, right, prefix = (torch.cat(part) for part in zip(*scores, strict=True))
+    return [
+        {
+            "length": length,
+            "sequences": int((lengths == length).sum()),
+            "coarse": round(float(right[lengths == length].mean()), 4),
+            "fine": round(float(prefix[lengths == length].mean()), 4),
+        }
+        for length in lengths.unique().tolist()
+    ]

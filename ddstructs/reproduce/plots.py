@@ -1,0 +1,127 @@
+"""The results in pictures. Needs matplotlib, which `pip install ddstructs[plots]` brings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ddstructs.reproduce.results import SUCCESS
+
+__all__ = ["plot"]
+
+Record = dict[str, Any]
+Panel = Callable[[Axes, list[Record]], None]
+
+BIN = 8
+"""Lengths in one point of the accuracy against length."""
+
+
+def plot(records: Sequence[Record], out: Path) -> list[Path]:
+    """Draw `learning_curves.svg`, `success.svg` and `lengths.svg`, and return their paths.
+
+    Args:
+        records: One of each run.
+        out: The folder of the results, in which the runs are.
+    """
+    good = [record for record in records if "error" not in record]
+    if not good:
+        return []
+    mpl.use("Agg")
+
+    def curves(axes: Axes, runs: list[Record]) -> None:
+        for run in runs:
+            lines = _read(out, run, "curve.jsonl")
+            axes.plot([at["updates"] for at in lines], [at["val_fine"] for at in lines], lw=0.8, color=_color(run))
+
+    def lengths(axes: Axes, runs: list[Record]) -> None:
+        for run in runs:
+            lines = json.loads(_file(out, run, "lengths.json").read_text(encoding="utf-8"))
+            axes.plot(*_binned(lines), lw=0.8, color=_color(run))
+        axes.axvline(64.5, color="black", lw=0.5, ls=":")
+
+    drawn = {
+        "learning_curves.svg": _panels(good, curves, "updates", "fine accuracy in validation"),
+        "success.svg": _success(records),
+        "lengths.svg": _panels(good, lengths, "length of the source", "coarse accuracy"),
+    }
+    paths = []
+    for name, figure in drawn.items():
+        with mpl.rc_context({"svg.hashsalt": "ddstructs"}):  # the same file for the same results
+            figure.savefig(out / name, metadata={"Date": None})
+        paths.append(out / name)
+    return paths
+
+
+def _panels(records: Iterable[Record], panel: Panel, across: str, up: str) -> Figure:
+    """A panel for each task and memory; runs with a plain cell are blue, with an LSTM orange."""
+    records = list(records)
+    tasks, memories = _names(records, "task"), _names(records, "memory")
+    figure = Figure((2.4 * len(memories) + 1, 1.8 * len(tasks) + 1), layout="constrained")
+    grid = figure.subplots(len(tasks), len(memories), sharex=True, sharey=True, squeeze=False)
+    for i, task in enumerate(tasks):
+        for j, memory in enumerate(memories):
+            axes = grid[i, j]
+            panel(axes, [record for record in records if (record["task"], record["memory"]) == (task, memory)])
+            axes.set_ylim(-0.05, 1.05)
+            axes.set_title(f"{task}, {memory}", fontsize=8)
+            axes.tick_params(labelsize=7)
+    for cell in _names(records, "cell"):
+        grid[0, 0].plot([], [], color=_color({"cell": cell}), label=cell)
+    grid[0, 0].legend(fontsize=7)
+    figure.supxlabel(across, fontsize=9)
+    figure.supylabel(up, fontsize=9)
+    return figure
+
+
+def _success(records: Sequence[Record]) -> Figure:
+    """The share of seeds that succeed, a group of bars for each task; a run that failed with an error counts."""
+    tasks = _names(records, "task")
+    kinds = list(dict.fromkeys((record["memory"], record["cell"]) for record in records))
+    figure = Figure((2 * len(tasks) + 2, 3), layout="constrained")
+    axes, width = figure.subplots(), 1 / (len(kinds) + 1)
+    for k, (memory, cell) in enumerate(kinds):
+        for i, task in enumerate(tasks):
+            key = (task, memory, cell)
+            runs = [record for record in records if (record["task"], record["memory"], record["cell"]) == key]
+            if runs:
+                successes = sum(run.get("coarse_test", 0) >= SUCCESS for run in runs)
+                bars = axes.bar(i + k * width, successes / len(runs), 0.9 * width, color=f"C{k}")
+                axes.bar_label(bars, [f"{successes}/{len(runs)}"], fontsize=6)
+        axes.bar(0, 0, color=f"C{k}", label=f"{memory}, {cell}")
+    axes.set_xticks(np.arange(len(tasks)) + (len(kinds) - 1) / 2 * width, tasks)
+    axes.set_ylim(0, 1.1)
+    axes.set_ylabel(f"seeds at {SUCCESS} coarse or more, 65..128", fontsize=8)
+    axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def _binned(lines: Sequence[dict[str, float]]) -> tuple[list[float], list[float]]:
+    """The middle of each bin of lengths, and the coarse accuracy in it."""
+    bins: dict[int, list[tuple[float, float]]] = {}
+    for at in lines:
+        bins.setdefault(int(at["length"] - 1) // BIN, []).append((at["sequences"], at["coarse"]))
+    middle = [(number + 0.5) * BIN + 0.5 for number in bins]
+    return middle, [sum(n * share for n, share in part) / sum(n for n, _ in part) for part in bins.values()]
+
+
+def _color(record: Record) -> str:
+    return {"rnn": "C0", "lstm": "C1"}.get(record["cell"], "C2")
+
+
+def _names(records: Iterable[Record], field: str) -> list[str]:
+    return list(dict.fromkeys(record[field] for record in records))
+
+
+def _file(out: Path, record: Record, name: str) -> Path:
+    return out / "cells" / "{task}-{memory}-{cell}-{seed}-{config}".format(**record) / name
+
+
+def _read(out: Path, record: Record, name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in _file(out, record, name).read_text(encoding="utf-8").splitlines()]

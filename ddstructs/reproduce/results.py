@@ -1,0 +1,138 @@
+"""The results in words: a table of all, and every seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+__all__ = ["COLUMNS", "PAPER", "SUCCESS", "line", "render", "summary"]
+
+Record = dict[str, Any]
+
+SUCCESS = 0.99
+"""The coarse accuracy on the test set from which on a seed counts as a success."""
+
+PAPER = {
+    "Copying": {"NoMemory": (0.01, 0.50), "Stack": (0.00, 0.22), "Queue": (1, 1), "Deque": (1, 1)},
+    "Reversal": {"NoMemory": (0.04, 0.13), "Stack": (1, 1), "Queue": (0.00, 0.01), "Deque": (1, 1)},
+    "BigramFlipping": {"NoMemory": (0.02, 0.52), "Stack": (0.00, 0.48), "Queue": (0.55, 0.98), "Deque": (0.53, 0.98)},
+    "SVOtoSOV": {"NoMemory": (0.98, 0.99), "Stack": (1, 1), "Queue": (1, 1), "Deque": (1, 1)},
+    "GenderConjugation": {"NoMemory": (0.99, 0.99), "Stack": (0.93, 0.97), "Queue": (1, 1), "Deque": (1, 1)},
+}
+"""What the paper reports on the test set, coarse and fine: its best run, with an LSTM of several layers."""
+
+SCORES = ("coarse_test", "fine_test", "coarse_train", "fine_train", "coarse_hard_1000")
+
+COLUMNS = (
+    *("task", "memory", "cell", "success", "coarse", "fine", "train coarse", "train fine", "hard"),
+    *("updates", "seconds", "paper", "config"),
+)
+"""What the table of all has of each group."""
+
+HEAD = """\
+# Results
+
+{count} of {asked} runs, {failed} of them ended by an error. Written by
+
+```sh
+{command}
+```
+
+Coarse accuracy is the share of sequences that are right as a whole, fine accuracy the share of a target before the
+first error. Each run is trained on sources of 8 to 64 symbols, and tested on 1,000 of that range and 1,000 of 65 to
+128, neither of which it has seen before, unless its recipe says otherwise. Training ends when a validation set of other
+sequences, of both ranges, comes out right as a whole, or else at the most updates that the recipe allows; then the
+weights count that were best on that set. *Success* is the share of seeds with {success} coarse or more on 65 to 128.
+*Hard* is the coarse accuracy at length 1,000, with push and pop rounded to 0 or 1. *Paper* is the best run of
+Grefenstette et al. 2015, coarse and fine on 65 to 128, with their LSTM. Elsewhere there are two figures, the median of
+the seeds and the worst; updates and seconds are those of the seeds that succeeded. A `+` behind a commit says that the
+code was changed since.
+"""
+
+
+def line(record: Record) -> str:
+    """A run in one line."""
+    name = f"{record['task']}, {record['memory']}, {record['cell']}, seed {record['seed']}"
+    if "error" in record:
+        return f"{name}: FAILED: {record['error']}"
+    return (
+        f"{name}: test coarse {record['coarse_test']:.3f}, fine {record['fine_test']:.3f}, "
+        f"{record['updates']} updates, {record['seconds']:.0f} s"
+    )
+
+
+def summary(records: Sequence[Record], asked: Sequence[tuple[str, str, str]]) -> list[list[str]]:
+    """The table of all: `COLUMNS`, then a row for each group of runs that differ only in the seed.
+
+    Args:
+        records: One of each run, in order.
+        asked: Task, memory and cell of every group that should be there.
+    """
+    groups = {key: list(group) for key, group in groupby(records, _group)}
+    rows = [list(COLUMNS)]
+    for (task, memory, cell, config), runs in groups.items():
+        good = [run for run in runs if "error" not in run]
+        best = [run for run in good if run["coarse_test"] >= SUCCESS]
+        scores = [_spread([run[name] for run in good if name in run], min) for name in SCORES]
+        costs = [_spread([run[name] for run in best], max) for name in ("updates", "seconds")]
+        paper = " / ".join(f"{score:.2f}" for score in PAPER.get(task, {}).get(memory, ()))
+        rows.append([task, memory, cell, f"{len(best)}/{len(runs)}", *scores, *costs, paper, config])
+    missing = [key for key in asked if key not in {group[:3] for group in groups}]
+    return rows + [[*key, "not run", *[""] * (len(COLUMNS) - 4)] for key in missing]
+
+
+def render(
+    records: Sequence[Record], asked: Sequence[tuple[str, str, str]], count: int, command: str, plots: Sequence[Path]
+) -> str:
+    """All of RESULTS.md.
+
+    Args:
+        records: One of each run, in order.
+        asked: Task, memory and cell of every group that should be there.
+        count: How many runs were asked for.
+        command: What was called.
+        plots: Pictures to show.
+    """
+    errors = [f"- {line(record)}\n" for record in records if "error" in record]
+    head = HEAD.format(
+        count=len(records), asked=max(count, len(records)), failed=len(errors), command=command, success=SUCCESS
+    )
+    hard = sorted({name for record in records for name in record if name.startswith("coarse_hard")}, key=_by_number)
+    scores = ("coarse_train", "fine_train", "coarse_test", "fine_test", *hard)
+    columns = ("task", "memory", "cell", "seed", *scores, "updates", "restarts", "seconds", "config", "commit")
+    seeds = [[_figure(record.get(name)) for name in columns] for record in sorted(records, key=_failures_first)]
+    parts = [head, _table(summary(records, asked))]
+    parts += [f"![{plot.stem.replace('_', ' ')}]({plot.name})\n" for plot in plots]
+    parts += ["## Every seed\n\nFailures first.\n", _table([columns, *seeds])]
+    parts += ["## Errors\n", "".join(errors)] if errors else []
+    return "\n".join(parts)
+
+
+def _group(record: Record) -> tuple[str, str, str, str]:
+    return record["task"], record["memory"], record["cell"], record["config"]
+
+
+def _failures_first(record: Record) -> tuple[Any, ...]:
+    return "error" not in record, record.get("coarse_test", 0) >= SUCCESS, record.get("coarse_test", 0)
+
+
+def _by_number(name: str) -> int:
+    return int(name.rpartition("_")[2])
+
+
+def _spread(values: Sequence[float], worst: Callable[[Sequence[float]], float]) -> str:
+    return f"{_figure(median(values))} / {_figure(worst(values))}" if values else ""
+
+
+def _figure(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.0f}" if value >= 10 else f"{value:.3f}"
+    return "" if value is None else str(value)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    ruled = ["---" if name in ("task", "memory", "cell", "config", "commit") else "---:" for name in rows[0]]
+    return "".join(f"| {' | '.join(row)} |\n" for row in [rows[0], ruled, *rows[1:]])

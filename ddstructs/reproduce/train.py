@@ -1,0 +1,206 @@
+"""One cell of the grid: train it, test it, and write down how it went."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+
+import ddstructs
+import ddstructs.tasks
+from ddstructs.controller import Controller
+from ddstructs.errors import InputError
+from ddstructs.memory import Memory
+from ddstructs.plugins import load_memories
+from ddstructs.reproduce.grid import Cell
+from ddstructs.reproduce.measure import by_length, measure
+from ddstructs.reproduce.work import Report
+from ddstructs.tasks.task import Task
+
+__all__ = ["Trained", "fit", "memory_of", "run", "run_long"]
+
+PERFECT = 0.9999
+"""The coarse accuracy of every sequence right; rounding may take a little off."""
+
+
+class Curve(Callback):
+    """Writes a line after each validation.
+
+    Args:
+        path: Where to.
+        report: Who is told as well.
+    """
+
+    def __init__(self, path: Path, report: Report) -> None:
+        self.path = path
+        self.report = report
+        self.start = time.perf_counter()
+        self.losses: list[float] = []
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.losses.append(float(outputs["loss"]))
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        task: Task = trainer.datamodule  # type: ignore[attr-defined]
+        metrics = {name: float(trainer.callback_metrics[f"val_{name}"]) for name in ("loss", "coarse", "fine")}
+        line = {
+            "updates": trainer.global_step,
+            "seconds": round(time.perf_counter() - self.start, 2),
+            "longest": int(task.stages.stage),
+            "restarts": task.stages.restarts,
+            "train_loss": sum(self.losses) / max(1, len(self.losses)),
+            **{f"val_{name}": value for name, value in metrics.items()},
+        }
+        self.losses.clear()
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        self.report(f"{line['updates']} updates, up to {line['longest']} long, {metrics['coarse']:.2f} right")
+
+
+class Trained(NamedTuple):
+    """How training ended.
+
+    Attributes:
+        checkpoint: The weights that were best on the validation set.
+        fine: Fine accuracy on the validation set, with these.
+        perfect: Whether every sequence of the validation set came out right at the end.
+        updates: Updates until then.
+        seconds: Seconds until then, validation included.
+        restarts: Fresh starts on the way.
+    """
+
+    checkpoint: str
+    fine: float
+    perfect: bool
+    updates: int
+    seconds: float
+    restarts: int
+
+
+def fit(cell: Cell, folder: Path, report: Report = lambda words: None) -> Trained:
+    """Train a cell: until every sequence of the validation set comes out right, or to the most updates.
+
+    Args:
+        cell: What to train.
+        folder: A folder for the curve and the checkpoint.
+        report: Is told how far it is.
+    """
+    training = cell.settings["training"]
+    torch.set_num_threads(1)  # the matrices are small, and the other cores have cells of their own
+    seed_everything(cell.seed, verbose=False)
+    task = _task(
+        cell,
+        val_lengths=training["validation_lengths"],
+        eval_size=training["validation_size"],
+        batches_per_epoch=training["validate_every"],
+    )
+    model = _controller(cell, task)
+    perfect = EarlyStopping("val_coarse", mode="max", stopping_threshold=PERFECT, patience=training["max_updates"])
+    best = ModelCheckpoint(folder / "model", "best", monitor="val_fine", mode="max", save_weights_only=True)
+    trainer = Trainer(
+        accelerator="cpu",
+        devices=1,
+        max_epochs=-(-training["max_updates"] // training["validate_every"]),
+        num_sanity_val_steps=0,
+        callbacks=[Curve(folder / "curve.jsonl", report), best, perfect],
+        default_root_dir=folder,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    start = time.perf_counter()
+    trainer.fit(model, task)
+    assert best.best_model_score is not None
+    return Trained(
+        best.best_model_path,
+        float(best.best_model_score),
+        float(trainer.callback_metrics["val_coarse"]) >= PERFECT,
+        trainer.global_step,
+        round(time.perf_counter() - start, 1),
+        task.stages.restarts,
+    )
+
+
+def run(cell: Cell, folder: Path, report: Report = lambda words: None) -> dict[str, Any]:
+    """Train and test a cell. The test set is not touched before it is trained.
+
+    Args:
+        cell: What to train. One seed and config gives one result, but for the seconds.
+        folder: A folder for the curve, the checkpoint, and the accuracy by length.
+        report: Is told how far it is.
+
+    Returns:
+        The record of the cell.
+    """
+    trained = fit(cell, folder, report)
+    report("testing")
+    test = cell.settings["test"]
+    model = Controller.load_from_checkpoint(trained.checkpoint)
+    scores = {
+        name: measure(model, _task(cell, test_lengths=lengths, eval_size=test["size"]))
+        for name, lengths in (("train", _task(cell).train_lengths), ("test", test["lengths"]))
+    }
+    (folder / "lengths.json").write_text(json.dumps(by_length([*scores.values()])) + "\n", encoding="utf-8")
+    record: dict[str, Any] = cell.key
+    for name, score in scores.items():
+        record |= {f"coarse_{name}": score.coarse, f"fine_{name}": score.fine}
+    record |= _hard(cell, trained.checkpoint, test.get("hard", {}))
+    return record | {"updates": trained.updates, "seconds": trained.seconds, "restarts": trained.restarts}
+
+
+def run_long(cell: Cell, folder: Path) -> dict[str, Any]:
+    """Test a trained cell at the lengths that the recipe keeps for `--long`."""
+    torch.set_num_threads(1)
+    return _hard(cell, str(folder / "model" / "best.ckpt"), cell.settings["test"].get("long", {}))
+
+
+def _hard(cell: Cell, checkpoint: str, sizes: dict[int, int]) -> dict[str, float]:
+    """The coarse accuracy at given lengths, with so many sequences, when push and pop are rounded."""
+    if not sizes:
+        return {}
+    model = Controller.load_from_checkpoint(checkpoint, hard=True)
+    return {
+        f"coarse_hard_{length}": measure(model, _task(cell, test_lengths=(length, length), eval_size=size)).coarse
+        for length, size in sizes.items()
+    }
+
+
+def _task(cell: Cell, **settings: Any) -> Task:
+    """The task of a cell; from a recipe, pairs come as lists."""
+    arguments = cell.settings["data"] | settings
+    kind = getattr(ddstructs.tasks, cell.task)
+    try:
+        task: Task = kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in arguments.items()})
+    except TypeError as error:
+        raise InputError(f"the data of the recipe do not fit {cell.task}: {error}") from error
+    return task
+
+
+def memory_of(cell: Cell) -> Memory:
+    """The memory of a cell.
+
+    Raises:
+        InputError: If the recipe does not fit it.
+    """
+    kind = getattr(ddstructs, cell.memory, None) or load_memories()[cell.memory]
+    try:
+        memory: Memory = kind(**cell.settings["memory"])
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the recipe does not fit {cell.memory}: {error}") from error
+    return memory
+
+
+def _controller(cell: Cell, task: Task) -> Controller:
+    settings: dict[str, Any] = {"cell": cell.cell, **cell.settings["model"]}
+    memory = memory_of(cell)
+    try:
+        return Controller(memory, task.input_symbols, task.output_symbols, **settings)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the recipe does not fit {cell.memory} on {cell.task}: {error}") from error

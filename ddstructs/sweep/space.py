@@ -1,0 +1,35 @@
+"""The space that is searched: each setting, with its range."""
+
+from __future__ import annotations
+
+from optuna.trial import BaseTrial
+
+from ddstructs.reproduce.recipe import Settings
+
+__all__ = ["suggest"]
+
+
+def suggest(trial: BaseTrial, heads: int) -> Settings:
+    """Settings to try, in the sections of a recipe; what is not here stays as the recipe says.
+
+    Args:
+        trial: Who suggests.
+        heads: Number of the memory's heads. Each has biases of its own.
+    """
+    model = {
+        "learning_rate": trial.suggest_float("learning_rate", 1e-3, 2e-2, log=True),
+        "hidden_size": trial.suggest_categorical("hidden_size", [32, 64, 128]),
+        "decay_steps": trial.suggest_categorical("decay_steps", [None, 1000, 4000]),
+    }
+    data = {
+        "start_length": trial.suggest_categorical("start_length", [4, 8, 16]),
+        "batch_size": trial.suggest_categorical("batch_size", [8, 16, 32]),
+    }
+    if not heads:
+        return {"model": model, "data": data}
+    biases = {
+        f"{signal}_bias": [trial.suggest_float(f"{signal}_bias_{head}", -3.0, 1.0) for head in range(heads)]
+        for signal in ("push", "pop")
+    }
+    width = trial.suggest_categorical("width", [32, 64, 128])
+    return {"model": model | biases, "data": data, "memory": {"width": width}}

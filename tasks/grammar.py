@@ -1,0 +1,179 @@
+"""Probabilistic context-free grammars, from which sentences are drawn by their length."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import NamedTuple, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+__all__ = ["Grammar"]
+
+Productions = Mapping[str, Sequence[tuple[float, str]]]
+
+
+class Choices(NamedTuple):
+    """Every way to expand a symbol to a length: a cell is a symbol and a length, and has its choices in a row.
+
+    Attributes:
+        edges: Where each choice ends, in [0, 1] within its cell, plus the number of the cell; so they only grow.
+        last: The last choice of each cell.
+        first_part, second_part: The symbols that a choice puts in place of its own; the second is -1 if it is one.
+        split: Length of the first part.
+    """
+
+    edges: NDArray[np.float64]
+    last: NDArray[np.int64]
+    first_part: NDArray[np.int64]
+    second_part: NDArray[np.int64]
+    split: NDArray[np.int64]
+
+
+@final
+class Grammar:
+    r"""A probabilistic context-free grammar.
+
+    A sentence is drawn given its length, from the distribution that the productions have among sentences of that
+    length. No draw is thrown away: where $p_X(n)$ is the probability that $X$ comes to $n$ words,
+
+    $$ p_X(n) = \sum_{X \to Y Z} p(X \to Y Z) \sum_{k} p_Y(k) \, p_Z(n - k) $$
+
+    and its terms are the probabilities of each production and split. A grammar in which most derivations never end,
+    or few are long, is as good as any other.
+
+    Args:
+        kinds: The terminals: kinds of words.
+        productions: For each nonterminal, its alternatives: a probability, and the symbols that take its place. Where
+            it is one symbol, that is a kind of word.
+        start: The nonterminal of a sentence.
+
+    Example:
+        >>> import torch
+        >>> from ddstructs.tasks.grammar import Grammar
+        >>> brackets = Grammar("()", {"B": [(0.5, "( )"), (0.25, "( B )"), (0.25, "B B")]}, "B")
+        >>> brackets.draw(torch.tensor([2, 2]), torch.Generator().manual_seed(0)).tolist()
+        [[0, 1], [0, 1]]
+        >>> brackets.accepts([0, 0, 1, 1, 0, 1]), brackets.accepts([0, 1, 1, 0])
+        (True, False)
+    """
+
+    def __init__(self, kinds: Sequence[str], productions: Productions, start: str) -> None:
+        rules: dict[str, list[tuple[float, list[str]]]] = {}
+
+        def add(symbol: str, probability: float, parts: list[str]) -> None:
+            if len(parts) > 2:
+                rest = " ".join(parts[1:])  # a symbol of its own, so that no production is longer than two
+                if rest not in rules:
+                    add(rest, 1.0, parts[1:])
+                parts = [parts[0], rest]
+            rules.setdefault(symbol, []).append((probability, parts))
+
+        for symbol, alternatives in productions.items():
+            for probability, parts in alternatives:
+                add(symbol, probability, parts.split())
+        self.kinds = len(kinds)
+        number = {symbol: i for i, symbol in enumerate([*kinds, *rules])}
+        self.start = number[start]
+        self.rules = [
+            (number[symbol], probability, [number[part] for part in parts])
+            for symbol, alternatives in rules.items()
+            for probability, parts in alternatives
+        ]
+        self.symbols = len(number)
+        self._table = cache(self._tabulate)
+
+    def draw(self, lengths: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw a sentence of each of these lengths.
+
+        Args:
+            lengths: Shape `(batch,)`, int64; each one that some sentence has.
+            generator: Where the random numbers come from.
+
+        Returns:
+            The kind of each word, shape `(batch, longest)`, int64, and 0 where a sentence is shorter.
+        """
+        longest = int(lengths.max())
+        size = 1 << (longest - 1).bit_length()  # few tables, and which one serves depends on this call alone
+        edges, last, first_part, second_part, split = self._table(size)
+        words = np.zeros((len(lengths), longest), np.int64)
+        length = lengths.numpy()
+        row, begin = np.arange(len(length)), np.zeros(len(length), np.int64)
+        symbol = np.full(len(length), self.start)
+        while len(row):
+            cell = symbol * (size + 1) + length
+            point = cell + torch.rand(len(cell), generator=generator, dtype=torch.float64).numpy()
+            choice = np.minimum(np.searchsorted(edges, point, side="right"), last[cell])
+            one, two, k = first_part[choice], second_part[choice], split[choice]
+            double = two >= 0
+            row = np.concatenate([row, row[double]])
+            begin = np.concatenate([begin, (begin + k)[double]])
+            length = np.concatenate([k, (length - k)[double]])
+            symbol = np.concatenate([one, two[double]])
+            word = symbol < self.kinds
+            words[row[word], begin[word]] = symbol[word]
+            row, begin, length, symbol = (part[~word] for part in (row, begin, length, symbol))
+        return torch.from_numpy(words)
+
+    def accepts(self, kinds: Sequence[int]) -> bool:
+        """Whether words of these kinds, in this order, are a sentence (Cocke, Younger and Kasami)."""
+        starts: list[list[int]] = []  # of each end and symbol, the places where it may begin, as the bits of a number
+        pairs = [(symbol, *parts) for symbol, _, parts in self.rules if len(parts) == 2]
+        single = [(symbol, parts[0]) for symbol, _, parts in self.rules if len(parts) == 1]
+        ends = [[0] * self.symbols for _ in range(len(kinds) + 1)]  # of each begin, the same for where it may end
+        for end in range(1, len(kinds) + 1):
+            starts.append([0] * self.symbols)
+            for begin in reversed(range(end)):
+                found = {kinds[begin]} if begin == end - 1 else set()
+                found |= {symbol for symbol, part in single if part in found}
+                found |= {symbol for symbol, one, two in pairs if ends[begin][one] & starts[-1][two]}
+                for symbol in found:
+                    starts[-1][symbol] |= 1 << begin
+                    ends[begin][symbol] |= 1 << end
+        return bool(starts and starts[-1][self.start] & 1)
+
+    def _inside(self, longest: int) -> NDArray[np.float64]:
+        """The probability that a symbol comes to a length, shape `(symbols, longest + 1)`."""
+        inside = np.zeros((self.symbols, longest + 1))
+        if longest:
+            inside[: self.kinds, 1] = 1
+        for n in range(1, longest + 1):
+            for symbol, probability, parts in self.rules:
+                inside[symbol, n] += _terms(inside, probability, parts, n).sum()
+        return inside
+
+    def _tabulate(self, longest: int) -> Choices:
+        inside = self._inside(longest)
+        cells: list[list[tuple[NDArray[np.float64], list[int]]]] = [[] for _ in range(inside.size)]
+        for symbol, probability, parts in self.rules:
+            for n in range(1, longest + 1):
+                cells[symbol * (longest + 1) + n].append((_terms(inside, probability, parts, n), parts))
+        columns: list[list[NDArray[np.int64]]] = [[], [], []]
+        edges: list[NDArray[np.float64]] = []
+        last = np.empty(len(cells), np.int64)
+        count = 0
+        for cell, rules in enumerate(cells):
+            weights = []
+            for terms, parts in rules:
+                possible = np.flatnonzero(terms)  # what has no chance is left out, so the last choice of a cell has one
+                weights.append(terms[possible])
+                for column, value in zip(columns, (parts[0], parts[1] if len(parts) > 1 else -1), strict=False):
+                    column.append(np.full(len(possible), value))
+                columns[2].append(possible + 1)
+            grown = np.concatenate([np.zeros(0), *weights]).cumsum()
+            edges.append(cell + grown / grown[-1] if len(grown) else grown)
+            count += len(grown)
+            last[cell] = count - 1
+        return Choices(np.concatenate(edges), last, *map(np.concatenate, columns))
+
+
+def _terms(inside: NDArray[np.float64], probability: float, parts: list[int], n: int) -> NDArray[np.float64]:
+    """The probability of a production, split after 1, 2, ... words, within `n` words."""
+    if len(parts) == 1:
+        return np.full(1 if n == 1 else 0, probability)
+    one, two = inside[parts]
+    terms: NDArray[np.float64] = probability * one[1:n] * two[n - 1 : 0 : -1]
+    return terms

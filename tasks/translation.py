@@ -1,0 +1,94 @@
+"""Tasks in which the sentences of a grammar are translated."""
+
+from __future__ import annotations
+
+from abc import ABC
+from itertools import chain
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ddstructs.errors import InputError
+from ddstructs.tasks.grammar import Grammar
+from ddstructs.tasks.task import Task
+
+__all__ = ["Translation", "numbered"]
+
+
+def numbered(name: str, count: int) -> list[str]:
+    """Words of a kind: `si1`, `si2` and so on."""
+    return [f"{name}{i}" for i in range(1, count + 1)]
+
+
+class Translation(Task, ABC):
+    """A task that translates the sentences of a grammar.
+
+    The length of a source is drawn uniformly from those lengths in the range asked for that a sentence can have, then
+    the kinds of its words as the grammar has them among sentences of that length, then each word uniformly from its
+    kind. Where the range lies below the shortest sentence, as the first stages of a curriculum may, that is the length.
+
+    Text is words with blanks in between.
+
+    Args:
+        settings: The settings of every task, see `Task`.
+
+    Raises:
+        InputError: If no sentence has a length in one of the ranges.
+    """
+
+    grammar: ClassVar[Grammar]
+    """What the kinds of words in a source are drawn from."""
+
+    source_words: ClassVar[tuple[list[str], ...]]
+    """The words of each kind, in the order in which the grammar has the kinds."""
+
+    target_words: ClassVar[tuple[str, ...]]
+    """The words of the target, in the order of its symbols."""
+
+    shortest: ClassVar[int]
+    """Length of the shortest sentence; there are sentences of every length from it upward."""
+
+    example: ClassVar[str]
+    """A sentence, for messages."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.source_symbols, self.target_symbols = sum(map(len, self.source_words)), len(self.target_words)
+        sizes = torch.tensor([len(words) for words in self.source_words])
+        self._sizes, self._firsts = sizes, sizes.cumsum(0) - sizes
+        self._symbols = {word: i for i, word in enumerate(chain(*self.source_words))}
+
+    def encode(self, text: str) -> list[int]:
+        name = type(self).__name__
+        symbols = []
+        for word in text.split():
+            if word not in self._symbols:
+                known = [kind[0] if len(kind) == 1 else f"{kind[0]}..{kind[-1]}" for kind in self.source_words]
+                raise InputError(f"{word!r} is no word of {name}, which has {', '.join(known)}")
+            symbols.append(self._symbols[word])
+        if not self.grammar.accepts(self.kinds(torch.tensor(symbols, dtype=torch.int64)).tolist()):
+            raise InputError(f"{text!r} is no sentence of {name}, as {self.example!r} is")
+        return symbols
+
+    def decode(self, symbols: list[int]) -> str:
+        return " ".join(self.target_words[symbol] for symbol in symbols)
+
+    def kinds(self, source: Tensor) -> Tensor:
+        """The kind of each word, in the same shape."""
+        return torch.bucketize(source.contiguous(), self._firsts, right=True) - 1
+
+    def _draw(self, rows: int, lengths: tuple[int, int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        low, high = (max(self.shortest, length) for length in lengths)
+        n = torch.randint(low, high + 1, (rows,), generator=generator)
+        kinds = self.grammar.draw(n, generator)
+        chance = torch.rand(kinds.shape, generator=generator, dtype=torch.float64)
+        return self._firsts[kinds] + (chance * self._sizes[kinds]).long(), n
+
+    def _check_lengths(self, name: str, lengths: tuple[int, int]) -> None:
+        super()._check_lengths(name, lengths)
+        if lengths[1] < self.shortest:
+            raise InputError(
+                f"{name} is {lengths[0]}..{lengths[1]}, "
+                f"but the shortest sentence of {type(self).__name__} has {self.shortest} words"
+            )
