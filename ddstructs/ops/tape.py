@@ -54,7 +54,7 @@ class Tape:
         self.values: Tensor
         self.array: engine.Array
         self.places: tuple[engine.Array, ...]
-        self._make_room(max(16, self.slots))
+        self._make_room(max(32, self.slots))
         self.values[:, : self.slots] = start.values
         engine.begin(self.line, start.strengths.numpy(), self.sides, self.room)
 
@@ -302,7 +302,7 @@ class Step(Function):
     def forward(
         ctx: Any, tape: Tape, token: Tensor | None, push: Tensor, pop: Tensor, value: Tensor
     ) -> tuple[Tensor, Tensor]:
-        ctx.tape, ctx.time, ctx.first = tape, tape.time, token is None
+        ctx.step = tape, tape.time, token is None
         ctx.set_materialize_grads(False)
         read = tape.append(push.detach(), pop.detach(), value.detach())
         return read, tape.zero.expand(tape.batch, tape.tiles(tape.time), tape.width + 1)
@@ -313,7 +313,7 @@ class Step(Function):
             with torch.no_grad():
                 none, *grads = Step.backward(ctx, above, grad)
             return none, *once(*grads)
-        tape, time = ctx.tape, ctx.time
+        tape, time, first = ctx.step
         # Whoever hands on a token's gradient gives it away, so it may be changed in place.
         if grad is None:
             grad = torch.zeros(tape.batch, tape.tiles(time + 1), tape.width + 1, dtype=tape.dtype)
@@ -323,7 +323,7 @@ class Step(Function):
             grad = grad.contiguous()
         with tape.lock:
             push, pop, value = tape.unwind(time, above.contiguous(), grad)
-        return None, None if ctx.first else grad.narrow(1, 0, tape.tiles(time)), push, pop, value
+        return None, None if first else grad.narrow(1, 0, tape.tiles(time)), push, pop, value
 
 
 class Once(Function):
