@@ -66,8 +66,10 @@ class LineMemory(Memory[LineState], ABC):
         if not isinstance(state, LineState):
             raise TypeError(f"state is a {type(state).__name__}, but a {kind} steps from its own initial_state")
         origin = state.origin
-        if len(value) != len(origin):
-            raise ValueError(f"value has batch {len(value)}, but the state of this {kind} has batch {len(origin)}")
+        if value.shape[0] != origin.shape[0]:
+            raise ValueError(
+                f"value has batch {value.shape[0]}, but the state of this {kind} has batch {origin.shape[0]}"
+            )
         if origin.shape[-1] != self.width:
             raise ValueError(f"state holds width {origin.shape[-1]}, but this {kind} stores width {self.width}")
         if value.device != origin.device:

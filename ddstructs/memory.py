@@ -154,13 +154,12 @@ class Memory(nn.Module, ABC, Generic[S]):
             TypeError: If a dtype does not fit.
         """
         self.check(actions, time=True)
-        batch, time = actions.push.shape[:2]
         value = actions.value
         if state is None:
-            state = self.initial_state(batch, device=value.device, dtype=value.dtype)
+            state = self.initial_state(value.shape[0], device=value.device, dtype=value.dtype)
         reads = []
-        for t in range(time):
-            read, state = self.step(Action(*(part[:, t] for part in actions)), state)
+        for action in zip(*(part.unbind(1) for part in actions), strict=True):  # a slice a step would cost T^2 backward
+            read, state = self.step(Action(*action), state)
             reads.append(read)
         return torch.stack(reads, dim=1) if reads else value.new_zeros(value.shape), state
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from ddstructs.hoist import hoist_cell, hoist_linear
 from ddstructs.memory import Action, Memory, State, harden
 
 __all__ = ["CELLS", "MemoryRNN", "RNNState", "Unrolled"]
@@ -235,19 +237,19 @@ class MemoryRNN(nn.Module):
         real = None if lengths is None else _mask(lengths, batch, time, x.device)
         if real is not None:
             x = torch.where(real[..., None], x, 0)
-        skips = None if self.value_skip is None else self.value_skip(x)
+        cell, feeds = hoist_cell(self.cell, self.num_states, x)
+        act, skips = self._hoist_act(x)
+        keeps = (None,) * time if real is None else real[..., None].unbind(1)
+        hidden, read, memory = state.hidden, state.read, state.memory
         hiddens, actions, reads = [], [], []
-        for t in range(time):
-            keep = None if real is None else real[:, t, None]
-            hidden = self._run_cell(torch.cat([x[:, t], state.read.flatten(1)], dim=-1), state.hidden)
-            action = self._act(hidden[0], None if skips is None else skips[:, t])
+        for feed, skip, keep in zip(feeds.unbind(1), skips.unbind(1), keeps, strict=True):
+            after = cell(feed, read.flatten(1), hidden)
+            action = act(after[0], skip)
             if keep is not None:
-                hidden = tuple(torch.where(keep, new, old) for new, old in zip(hidden, state.hidden, strict=True))
+                after = tuple(torch.where(keep, new, old) for new, old in zip(after, hidden, strict=True))
                 action = Action(torch.where(keep, action.push, 0), torch.where(keep, action.pop, 0), action.value)
-            read, memory = self.memory.step(action, state.memory)
-            if keep is not None:
-                read = torch.where(keep[..., None], read, state.read)
-            state = RNNState(hidden, read, memory)
+            answer, memory = self.memory.step(action, memory)
+            hidden, read = after, answer if keep is None else torch.where(keep[..., None], answer, read)
             hiddens.append(hidden[0])
             actions.append(action)
             reads.append(read)
@@ -260,7 +262,10 @@ class MemoryRNN(nn.Module):
         if real is not None:
             output = torch.where(real[..., None], output, 0)
         return Unrolled(
-            output, Action(*(torch.stack(part, dim=1) for part in zip(*actions, strict=True))), all_reads, state
+            output,
+            Action(*(torch.stack(part, dim=1) for part in zip(*actions, strict=True))),
+            all_reads,
+            RNNState(hidden, read, memory),
         )
 
     def initial_state(
@@ -309,19 +314,21 @@ class MemoryRNN(nn.Module):
                 f"and {expected[1]}: it belongs to another"
             )
 
-    def _run_cell(self, x: Tensor, hidden: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        after = self.cell(x, hidden if self.num_states > 1 else hidden[0])
-        return tuple(after) if self.num_states > 1 else (after,)
-
-    def _act(self, hidden: Tensor, skip: Tensor | None) -> Action:
+    def _hoist_act(self, x: Tensor) -> tuple[Callable[[Tensor, Tensor], Action], Tensor]:
+        """From the cell's output and what each step is given to its action; and that, shape `(batch, time, ...)`."""
         heads, width = self.memory.heads, self.memory.width
         if self.act is None:
-            return Action(hidden[:, :0], hidden[:, :0], hidden[:, :0, None].expand(-1, 0, width))
-        signals, value = self.act(hidden).tensor_split([2 * heads], dim=-1)
-        push, pop = signals.sigmoid().tensor_split([heads], dim=-1)
-        value = value if skip is None else value + skip
-        action = Action(push, pop, value.tanh().unflatten(-1, (heads, width)))
-        return harden(action) if self.hard else action
+            return lambda hidden, _: Action(hidden[:, :0], hidden[:, :0], hidden[:, :0, None].expand(-1, 0, width)), x
+        sizes = heads, heads, heads * width
+        skip = x.new_zeros(sum(sizes)) if self.value_skip is None else pad(self.value_skip(x), (2 * heads, 0))
+        layer, skips = hoist_linear(self.act, skip.expand(*x.shape[:2], -1))
+
+        def act(hidden: Tensor, skip: Tensor) -> Action:
+            push, pop, value = torch.split_with_sizes(layer(hidden, skip), sizes, dim=1)
+            action = Action(push.sigmoid(), pop.sigmoid(), value.tanh().view(-1, heads, width))
+            return harden(action) if self.hard else action
+
+        return act, skips
 
 
 def _build_cell(

@@ -39,6 +39,7 @@ def train(seed: int, updates: int) -> Trainer:
         callbacks=[best, perfect, RichProgressBar()],
         logger=False,
         enable_model_summary=False,
+        num_sanity_val_steps=0,
     )
     Path(CHECKPOINT).unlink(missing_ok=True)  # of a run before this one
     trainer.fit(model, task)

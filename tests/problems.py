@@ -1,4 +1,4 @@
-"""Inputs for the kernels, their results by any of them, and the one table of how close those must be."""
+"""Inputs for the kernels, and their results by any of them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from torch.testing import assert_close
 
 from ddstructs import Action, Contents, Deque, Queue, Stack
 from ddstructs.ops import End, Head, Layout, LineState, Slots, compact
+from ddstructs.testing import TOLERANCE
 
-__all__ = ["LAYOUTS", "TOLERANCE", "Problem", "assert_equal_results", "assert_near", "problems", "solve", "steps"]
+__all__ = ["LAYOUTS", "Problem", "assert_equal_results", "assert_near", "problems", "solve", "steps"]
 
 Results = dict[str, Tensor]
 Scan = Callable[[Layout, Action, LineState], tuple[Tensor, LineState]]
-
-TOLERANCE = {torch.float64: 1e-11, torch.float32: 2e-5, torch.bfloat16: 5e-2}
-"""How far apart, relatively or absolutely, two kernels may be in each dtype."""
 
 LAYOUTS: dict[str, Layout] = {
     "stack": Stack.layout,

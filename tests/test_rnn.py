@@ -414,6 +414,36 @@ def test_a_cell_of_torch_as_an_object_is_the_one_of_its_name() -> None:
 # Saving, copying, numbers of other kinds.
 
 
+def test_a_layer_that_is_hooked_runs_in_every_step_and_gives_the_same() -> None:
+    calls: list[str] = []
+    found = []
+    for hooked in (False, True):
+        rnn = network()
+        if hooked:
+            rnn.cell.register_forward_hook(lambda *_: calls.append("cell"))
+            signals(rnn).register_forward_pre_hook(lambda *_: calls.append("act"))
+        output, state = run(rnn, noise(2, 7, INPUT))
+        loss(output, state).backward()
+        found.append((output, gradients(rnn)))
+    assert calls == ["cell", "act"] * 7
+    same(*found)
+
+
+@pytest.mark.parametrize("options", [{"bias": False}, {"nonlinearity": "relu"}])
+def test_a_cell_of_torch_keeps_its_options(options: dict[str, Any]) -> None:
+    class Kind(nn.RNNCell):
+        """The same, but not that very class."""
+
+    found = []
+    for kind in (nn.RNNCell, Kind):
+        torch.manual_seed(0)
+        rnn = network(cell=kind(INPUT + WIDTH, HIDDEN, dtype=torch.float64, **options))
+        output, state = run(rnn, noise(2, 7, INPUT))
+        loss(output, state).backward()
+        found.append((output, gradients(rnn)))
+    same(*found)
+
+
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("memory", MEMORIES)
 def test_saved_weights_give_the_same_bits(memory: str, cell: str) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import Function
@@ -46,7 +47,6 @@ class Tape:
         self.heads, self.sides = len(layout), [int(head.push) for head in layout]
         self.pushes, self.takes = engine.ends(self.sides), engine.ends([int(head.take) for head in layout])
         self.batch, self.slots, self.width = start.values.shape
-        self.apart = engine.steps(self.width + 1, self.batch * (self.width + 1))
         self.time, self.lock, self.zero = 0, Lock(), torch.zeros((), dtype=self.dtype)
         self.cursor: tuple[int, engine.Line] | None = None
         self.room: int
@@ -54,22 +54,22 @@ class Tape:
         self.values: Tensor
         self.array: engine.Array
         self.places: tuple[engine.Array, ...]
-        self._make_room(max(16, self.slots))
-        self.values[: self.slots] = start.values.transpose(0, 1)
+        self._make_room(max(32, self.slots))
+        self.values[:, : self.slots] = start.values
         engine.begin(self.line, start.strengths.numpy(), self.sides, self.room)
 
     def append(self, push: Tensor, pop: Tensor, value: Tensor) -> Tensor:
         """Take a step at the end; the read `(batch, heads, width)`."""
         time, tiles = self.time, self.tiles(self.time)
-        read = torch.empty(self.batch, self.heads, self.width, dtype=self.dtype)
-        self.array[tiles : tiles + self.heads] = value.numpy().swapaxes(0, 1)
+        read = np.empty((self.batch, self.heads, self.width), self.array.dtype)
+        self.array[:, tiles : tiles + self.heads] = value.numpy()
         engine.forward(
             time, time + 1, self.slots, self.width, self.pushes, self.takes,
             push.contiguous().numpy()[:, None], pop.contiguous().numpy()[:, None],
-            *self.places, *self.line, read.numpy()[:, None],
+            *self.places, *self.line, read[:, None],
         )  # fmt: skip
         self.time = time + 1
-        return read
+        return torch.from_numpy(read)
 
     def unwind(self, time: int, above: Tensor, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Carry gradients back through one step.
@@ -77,25 +77,24 @@ class Tape:
         Args:
             time: The time before the step.
             above: The gradient of its read, contiguous, shape `(batch, heads, width)`.
-            grad: The gradient of each tile's value and, last, of its strength, contiguous, shape
-                `(tiles, batch, width + 1)`; changed in place from that after the step to that before it.
+            grad: The gradient of each tile's value and, last, of its strength, shape `(batch, tiles, width + 1)`, those
+                of a tile side by side; changed in place from that after the step to that before it.
 
         Returns:
             The gradients of push and pop, shape `(batch, heads)`, and of value, shape `(batch, heads, width)`.
         """
         line = self.at(time + 1, private=True)
-        push, pop = (torch.empty(self.batch, self.heads, dtype=self.dtype) for _ in range(2))
-        value = torch.empty(self.batch, self.heads, self.width, dtype=self.dtype)
-        flat = grad.numpy().reshape(-1)
+        push, pop = np.empty((2, self.batch, 1, self.heads), self.array.dtype)
+        row, tile, _ = grad.stride()
+        flat, apart = grad.as_strided((grad.shape[0] * row,), (1,)).numpy(), engine.steps(row, tile)
         self.cursor = None
         engine.rewind(
             time, time + 1, self.slots, self.width, self.pushes, self.takes, *self.places, *line,
-            True, above.numpy().reshape(-1), flat, self.apart, flat[self.width :], self.apart,
-            push.numpy()[:, None], pop.numpy()[:, None],
+            True, above.numpy().reshape(-1), flat, apart, flat[self.width :], apart, push, pop,
         )  # fmt: skip
         self.cursor = time, line
-        value.numpy()[:] = grad.numpy()[-self.heads :, :, :-1].swapaxes(0, 1)
-        return push, pop, value
+        value = grad.numpy()[:, -self.heads :, :-1].copy()
+        return torch.from_numpy(push[:, 0]), torch.from_numpy(pop[:, 0]), torch.from_numpy(value)
 
     def at(self, time: int, *, private: bool = False) -> engine.Line:
         """The line as it was at a time; a private one may be rewound further.
@@ -141,7 +140,7 @@ class Tape:
     def look(self, time: int, tiles: Tensor) -> tuple[Tensor, Tensor]:
         """The values and strengths of tiles at a time, zero where the tile is -1."""
         real, rows = tiles >= 0, torch.arange(self.batch)[:, None]
-        values, strengths = self.values[tiles, rows], torch.from_numpy(self.at(time).strengths)[rows, tiles]
+        values, strengths = self.values[rows, tiles], torch.from_numpy(self.at(time).strengths)[rows, tiles]
         return torch.where(real[..., None], values, 0), torch.where(real, strengths, 0)
 
     def fork(self, time: int) -> Tape:
@@ -161,10 +160,10 @@ class Tape:
         shapes = size, size, (self.batch, 3), size, size, logs, logs
         kinds = self.dtype, torch.int32, torch.int32, torch.int32, self.dtype, torch.int32, self.dtype
         self.line = engine.Line(*(torch.empty(s, dtype=k).numpy() for s, k in zip(shapes, kinds, strict=True)))
-        values = torch.empty(size[1], self.batch, self.width, dtype=self.dtype)
+        values = torch.empty(*size, self.width, dtype=self.dtype)
         if line is not None:
             time, tiles, below = self.time, self.tiles(self.time), self.heads - sum(self.sides)
-            values[:tiles] = self.values[:tiles]
+            values[:, :tiles] = self.values[:, :tiles]
             for new, old in zip(self.line[3:], line[3:], strict=True):
                 count = tiles if new.ndim == 2 else time
                 new[:, :count] = old[:, :count]
@@ -177,8 +176,8 @@ class Tape:
             self.line.ends[:, :2] += shift
         self.room, self.values = room, values
         self.array, flat = values.numpy(), values.numpy().reshape(-1)
-        apart = engine.steps(self.width, self.batch * self.width)
-        self.places = flat, apart, flat[self.slots * self.batch * self.width :], apart  # as the engine asks for them
+        apart = engine.steps(size[1] * self.width, self.width)
+        self.places = flat, apart, flat[self.slots * self.width :], apart  # as the engine asks for them
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +187,7 @@ class TapeState(LineState):
     Attributes:
         tape: Shared with the states before and after.
         time: How many steps of it have been taken.
-        token: Where the gradient of the tiles arrives, shape `(tiles, batch, width + 1)`; none if no tile needs one.
+        token: Where the gradient of the tiles arrives, shape `(batch, tiles, width + 1)`; none if no tile needs one.
     """
 
     tape: Tape
@@ -267,11 +266,10 @@ class Import(Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, strengths: Tensor) -> Tensor:
-        return values.new_zeros(()).expand(values.shape[1], values.shape[0], values.shape[2] + 1)
+        return values.new_zeros(()).expand(*values.shape[:2], values.shape[2] + 1)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        grad = grad.transpose(0, 1)
         return once(grad[..., :-1].clone(), grad[..., -1].clone())
 
 
@@ -292,8 +290,8 @@ class Export(Function):
     def backward(ctx: Any, values: Tensor, strengths: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         with torch.no_grad():
             parts = torch.cat([values, strengths[..., None]], dim=-1) * (ctx.tiles >= 0)[..., None]
-            grad = parts.new_zeros(ctx.count, len(parts), parts.shape[-1])
-            grad.index_put_((ctx.tiles, torch.arange(len(parts))[:, None]), parts, accumulate=True)
+            grad = parts.new_zeros(len(parts), ctx.count, parts.shape[-1])
+            grad.index_put_((torch.arange(len(parts))[:, None], ctx.tiles), parts, accumulate=True)
         return None, None, None, *once(grad)
 
 
@@ -304,10 +302,10 @@ class Step(Function):
     def forward(
         ctx: Any, tape: Tape, token: Tensor | None, push: Tensor, pop: Tensor, value: Tensor
     ) -> tuple[Tensor, Tensor]:
-        ctx.tape, ctx.time, ctx.first = tape, tape.time, token is None
+        ctx.step = tape, tape.time, token is None
         ctx.set_materialize_grads(False)
         read = tape.append(push.detach(), pop.detach(), value.detach())
-        return read, tape.zero.expand(tape.tiles(tape.time), tape.batch, tape.width + 1)
+        return read, tape.zero.expand(tape.batch, tape.tiles(tape.time), tape.width + 1)
 
     @staticmethod
     def backward(ctx: Any, above: Tensor | None, grad: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -315,16 +313,17 @@ class Step(Function):
             with torch.no_grad():
                 none, *grads = Step.backward(ctx, above, grad)
             return none, *once(*grads)
-        tape, time = ctx.tape, ctx.time
+        tape, time, first = ctx.step
         # Whoever hands on a token's gradient gives it away, so it may be changed in place.
         if grad is None:
-            grad = torch.zeros(tape.tiles(time + 1), tape.batch, tape.width + 1, dtype=tape.dtype)
+            grad = torch.zeros(tape.batch, tape.tiles(time + 1), tape.width + 1, dtype=tape.dtype)
         if above is None:
             above = torch.zeros(tape.batch, tape.heads, tape.width, dtype=tape.dtype)
-        grad = grad.contiguous()
+        if grad.stride(2) != 1:
+            grad = grad.contiguous()
         with tape.lock:
             push, pop, value = tape.unwind(time, above.contiguous(), grad)
-        return None, None if ctx.first else grad.narrow(0, 0, tape.tiles(time)), push, pop, value
+        return None, None if first else grad.narrow(1, 0, tape.tiles(time)), push, pop, value
 
 
 class Once(Function):
