@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import RNNCell
 
 from ddstructs import Action, Deque, Memory, MemoryRNN, NoMemory, Queue, Stack, diagnose, trace
 from ddstructs.view.diagnose import FAILURES
@@ -80,6 +81,7 @@ def hand_set(push: tuple[float, float], pop: tuple[float, float]) -> MemoryRNN:
     with torch.no_grad():
         for parameter in rnn.parameters():
             parameter.zero_()
+        assert isinstance(rnn.cell, RNNCell)
         rnn.cell.weight_ih[0, 0] = 20.0  # h is 0 for an input of 0, 1 for one of 1
         assert rnn.act is not None
         rnn.act.weight[:2, 0] = torch.tensor([push[1] - push[0], pop[1] - pop[0]])
