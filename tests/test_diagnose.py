@@ -45,7 +45,7 @@ def test_never_pushes() -> None:
 
 
 def test_no_memory_never_pushes() -> None:
-    report = diagnose(trace(MemoryRNN(4, 4, NoMemory()), torch.randn(5, 1, 4)))
+    report = diagnose(trace(MemoryRNN(4, 4, NoMemory()), torch.randn(9, 1, 4)))
     assert report.failures == ("never pushes",)
     assert report.rounded_same == 1.0
 
@@ -135,3 +135,10 @@ def test_rounding_is_told_where_it_matters() -> None:
     assert sharp.rounded_same > 0.9
     blunt = diagnose(trace(Stack(3), actions(0.6 * rising(), 0.6 * (1 - rising()))))
     assert blunt.rounded_same < 0.2
+
+
+def test_a_short_run_names_no_failure() -> None:
+    none = torch.zeros(1, 3, 1, dtype=torch.float64)
+    report = diagnose(trace(Stack(3), actions(none, none)))
+    assert report.failures == ()
+    assert "too short" in str(report)

@@ -30,6 +30,11 @@ FAILURES = {
 
 GOOD = "No known failure: the memory stores values, and gives them back later."
 
+SHORT = 8
+"""In fewer steps than these no failure can be told."""
+
+UNCLEAR = f"Fewer than {SHORT} steps: too short a run to name a failure."
+
 
 @dataclass(frozen=True)
 class Diagnosis:
@@ -112,19 +117,9 @@ def diagnose(trace: Trace) -> Diagnosis:
     pushed, popped = float(push.sum()), float(taken.sum())
     fractions = _share(float((partly * taken).sum()), popped)
     never_read, kept = _reading(trace, real)
-    failures = []
-    if not trace.heads or pushed < NEVER * steps:
-        failures.append("never pushes")
-    else:
-        if popped < NEVER * pushed:
-            failures.append("never pops")
-        if popped >= NEVER * pushed and fractions > 0.5:
-            failures.append("pops in fractions")
-        if popped >= NEVER * pushed and kept is not None and kept < NEVER:
-            failures.append("scratch register")
     rows = real.sum(dim=0).clamp(min=1)
     return Diagnosis(
-        failures=tuple(failures),
+        failures=tuple(_failures(trace, pushed / steps, _share(popped, pushed), fractions, kept)),
         push_distance=_distance(trace.push, real),
         pop_distance=_distance(trace.pop, real),
         pushed=pushed / steps,
@@ -136,6 +131,18 @@ def diagnose(trace: Trace) -> Diagnosis:
         depth=tuple(((depth * real).sum(dim=0) / rows)[real.any(dim=0)].tolist()),
         rounded_same=_agreement(trace, real),
     )
+
+
+def _failures(trace: Trace, pushed: float, popped: float, fractions: float, kept: float | None) -> list[str]:
+    """The names of the failures that the numbers of a diagnosis show."""
+    if int(trace.lengths.max()) < SHORT:
+        return []
+    if pushed < NEVER:
+        return ["never pushes"]
+    if popped < NEVER:
+        return ["never pops"]
+    found = {"pops in fractions": fractions > 0.5, "scratch register": kept is not None and kept < NEVER}
+    return [name for name, shows in found.items() if shows]
 
 
 def _share(part: float, whole: float) -> float:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from ddstructs.view.grid import lives
 from ddstructs.view.order import line_order
 from ddstructs.view.symbols import shown
 from ddstructs.view.trace import Trace
@@ -44,55 +46,37 @@ def film(trace: Trace) -> dict[str, Any]:
 def _row(trace: Trace, row: int, stores: list[list[int]]) -> dict[str, Any]:
     steps = max(1, int(trace.lengths[row]))
     text_in, text_out = trace.input_text[row][:steps], trace.output_text[row][:steps]
-    strengths = _thousandths(trace.strengths[row, :steps])
-    if trace.origin is None:  # then a slot is all there is to follow
-        origin = [list(range(len(strengths[0])))] * steps
-        order, store_of = list(range(len(strengths[0]))), [0] * len(strengths[0])
-    else:
-        origin, order = trace.origin[row, :steps].tolist(), line_order(trace.origin[row, :steps]) or []
-        store_of = [next(i for i, store in enumerate(stores) if h in store) for h in range(trace.heads)]
-    lives: dict[int, list[int]] = {push: [] for push in order}
-    for t in range(steps):
-        now = {push: strength for push, strength in zip(origin[t], strengths[t], strict=True) if push >= 0}
-        for push, life in lives.items():
-            strength = now.get(push, 0)
-            if strength != (life[-1] if life else 0):
-                life += [t, strength]
-    lives = {push: life for push, life in lives.items() if max(life[1::2], default=0) >= FAINT}
-    place = {push: i for i, push in enumerate(lives)}
-    tiles = []
-    for push, life in lives.items():
-        if trace.origin is None:
-            tiles.append([store_of[push], "", life[0], *life])
-        else:
-            born, head = divmod(push, trace.heads)
-            tiles.append([store_of[head], shown(text_in[born]), born, *life])
+    pushes, strengths, place = lives(trace, row, steps)
+    store_of = [i for i, store in enumerate(stores) for _ in store]
+    tiles: list[list[int | str]] = []
+    rank: dict[int, int] = {}
+    for value, (push, now) in enumerate(zip(pushes, _thousandths(strengths), strict=True)):
+        if now.max() < FAINT:
+            continue
+        rank[value] = len(tiles)
+        changed = now.diff(prepend=now.new_zeros(1)).nonzero()[:, 0]
+        life = torch.stack([changed, now[changed]], dim=1).flatten().tolist()
+        born, head = (life[0], 0) if trace.origin is None else divmod(push, trace.heads)
+        tiles.append([store_of[head], shown(text_in[born]) if trace.origin is not None else "", born, *life])
     reads: list[list[list[int]]] = []
     if trace.weights is not None:
-        for t, step in enumerate(_thousandths(trace.weights[row, :steps])):
-            reads.append(
-                [
-                    [
-                        number
-                        for push, weight in zip(origin[t], weights, strict=True)
-                        if push in place and weight >= FAINT
-                        for number in (place[push], weight)
-                    ]
-                    for weights in step
-                ]
-            )
+        reads = [[[] for _ in range(trace.heads)] for _ in range(steps)]
+        weights = _thousandths(trace.weights[row, :steps])
+        for t, head, slot in (weights >= FAINT).nonzero().tolist():
+            if (value := int(place[t, slot])) in rank:
+                reads[t][head] += [rank[value], int(weights[t, head, slot])]
     return {
         "input": [shown(symbol) for symbol in text_in],
         "output": [shown(symbol) for symbol in text_out],
-        "push": _thousandths(trace.push[row, :steps]),
-        "pop": _thousandths(trace.pop[row, :steps]),
+        "push": _thousandths(trace.push[row, :steps]).tolist(),
+        "pop": _thousandths(trace.pop[row, :steps]).tolist(),
         "tiles": tiles,
         "reads": reads,
     }
 
 
-def _thousandths(numbers: Tensor) -> Any:
-    return (1000 * numbers).round().int().tolist()
+def _thousandths(numbers: Tensor) -> Tensor:
+    return (1000 * numbers).round().int()
 
 
 def _end(upward: float) -> str:
