@@ -114,7 +114,7 @@ def main() -> None:
     after = trace(
         Controller.load_from_checkpoint(CHECKPOINT), lines, task=task, title=f"after {trainer.global_step} updates"
     )
-    after.save_html(PAGE, other=before)
+    before.save_html(PAGE, other=after)
     console.print(f"\nWhat the memory is used for, without the rounding:\n{diagnose(after)}", highlight=False)
 
     console.print(
