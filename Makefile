@@ -7,16 +7,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 export TEXT
 
-.PHONY: demo test bench lint wheel clean
+.PHONY: demo test bench lint wheel browser clean
 
 demo: .venv/runtime
 	@$(BIN)/python -m examples.demo
 
-test: lint wheel
+test: lint wheel browser
 	$(BIN)/python -m pytest -q -n 2
 
 bench: .venv/dev
-	$(BIN)/python -m pip -q install -e ".[bench]"
+	$(BIN)/python -m pip -q install -e ".[plot]"
 	$(BIN)/python -m benchmarks.kernels
 
 lint: .venv/dev
@@ -33,8 +33,19 @@ wheel: .venv/dev
 	build/clean/env/bin/python -m pip -q install torch==2.13.0
 	build/clean/env/bin/python -m pip -q install build/wheel/*.whl
 	cd build/clean && env/bin/ddstructs list
+	cd build/clean && env/bin/python -c "from ddstructs import *; from torch import ones as one; \
+		trace(Stack(1), Action(one(1, 2, 1), one(1, 2, 1), one(1, 2, 1, 1))).save_html('trace.html')"
 	cd build/clean && env/bin/ddstructs fit --data Reversal --data.eval_size 2 --model.memory Stack \
 		--trainer.max_steps 1 --trainer.limit_val_batches 1 --trainer.enable_progress_bar false
+
+# The browser in which the page of a trace is tested: installed where it is missing, if that can be done without asking.
+browser:
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { \
+		if [ "$$(id -u)" = 0 ]; then sudo=; else sudo="sudo -n"; fi; \
+		echo "Installing Chromium, for the tests of the page."; \
+		$$sudo apt-get -qq update && \
+		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq install chromium chromium-driver >/dev/null; \
+	} || echo "THERE IS NO CHROMIUM, AND IT CANNOT BE INSTALLED: THE PAGE WILL NOT BE TESTED IN A BROWSER." >&2
 
 .venv/python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("ddstructs needs Python 3.11 or newer, but $(PYTHON) is " + sys.version.split()[0] + ": use make PYTHON=python3.11")'

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from ddstructs.queue import Queue
     from ddstructs.rnn import MemoryRNN, RNNState
     from ddstructs.stack import Stack
+    from ddstructs.view.callback import TraceCallback
+    from ddstructs.view.diagnose import Diagnosis, diagnose
+    from ddstructs.view.plot import plot_lengths, plot_signals, plot_trace
+    from ddstructs.view.record import trace
+    from ddstructs.view.trace import Trace
 
 __version__ = "0.1.0"
 
@@ -26,6 +31,7 @@ __all__ = [
     "Contents",
     "Controller",
     "Deque",
+    "Diagnosis",
     "FineAccuracy",
     "InputError",
     "Memory",
@@ -35,7 +41,14 @@ __all__ = [
     "RNNState",
     "Stack",
     "State",
+    "Trace",
+    "TraceCallback",
+    "diagnose",
     "harden",
+    "plot_lengths",
+    "plot_signals",
+    "plot_trace",
+    "trace",
 ]
 
 _HOME = {
@@ -45,6 +58,7 @@ _HOME = {
     "Contents": "memory",
     "Controller": "controller",
     "Deque": "deque",
+    "Diagnosis": "view.diagnose",
     "FineAccuracy": "metrics",
     "InputError": "errors",
     "Memory": "memory",
@@ -54,7 +68,14 @@ _HOME = {
     "RNNState": "rnn",
     "Stack": "stack",
     "State": "memory",
+    "Trace": "view.trace",
+    "TraceCallback": "view.callback",
+    "diagnose": "view.diagnose",
     "harden": "memory",
+    "plot_lengths": "view.plot",
+    "plot_signals": "view.plot",
+    "plot_trace": "view.plot",
+    "trace": "view.record",
 }
 
 

@@ -22,6 +22,7 @@ commands:
   validate   evaluate on the validation set of a task
   test       evaluate on longer sequences:  ddstructs test --ckpt_path FILE
   predict    transduce text:                ddstructs predict --ckpt_path FILE --data.text "A string"
+  trace      see how it does that, in a page:   ddstructs trace --ckpt_path FILE --text "A string"
   reproduce  train and test every task with every memory, seed by seed:  ddstructs reproduce --seeds 10
   sweep      search for better settings:    ddstructs sweep --task Copying --memory Deque --study FILE
 
@@ -59,13 +60,15 @@ def main() -> int:
         from ddstructs.cli import run
 
         return run(command)
+    elif command == "trace":
+        from ddstructs.view.command import run_trace
+
+        return run_trace(sys.argv[2:])
     else:
         from difflib import get_close_matches
 
-        close = get_close_matches(command, [*COMMANDS, "list", "reproduce", "sweep"], 1)
-        hint = (
-            f"did you mean {close[0]}?" if close else f"the commands are list, reproduce, sweep, {', '.join(COMMANDS)}"
-        )
+        close = get_close_matches(command, known := ["list", *COMMANDS, "trace", "reproduce", "sweep"], 1)
+        hint = f"did you mean {close[0]}?" if close else f"the commands are {', '.join(known)}"
         print(f"ddstructs: error: there is no command {command!r}: {hint}", file=sys.stderr)
         return 2
     return 0

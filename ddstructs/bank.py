@@ -59,6 +59,10 @@ class Bank(Memory[BankState]):
         self.width = widths[0]
         self.heads = sum(memory.heads for memory in memories)
 
+    @property
+    def stores(self) -> tuple[int, ...]:
+        return tuple(heads for memory in self._members for heads in memory.stores)
+
     def initial_state(
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> BankState:

@@ -106,6 +106,11 @@ class Memory(nn.Module, ABC, Generic[S]):
     width: int
     validate: bool = False
 
+    @property
+    def stores(self) -> tuple[int, ...]:
+        """How many heads work on each store, in order: all on one, unless several memories lie side by side in this."""
+        return (self.heads,) if self.heads else ()
+
     @abstractmethod
     def initial_state(
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None

@@ -76,8 +76,12 @@ def check(spec: object, depth: int = DEPTH) -> None:
             check(part, depth - 1)
 
 
-def build(spec: Any) -> Any:
+def build(spec: Any, base: type = nn.Module) -> Any:
     """Build what plain data describes; whatever is no class path with arguments stays as it is.
+
+    Args:
+        spec: The data.
+        base: What its class must be a subclass of; those of its arguments must be modules.
 
     Raises:
         InputError: If a class may not be imported, does not exist, or does not take the arguments.
@@ -92,8 +96,8 @@ def build(spec: Any) -> Any:
     module, _, name = path.rpartition(".")
     try:
         kind = getattr(import_module(module), name)
-        if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
-            raise TypeError("it is not a module")
+        if not (isinstance(kind, type) and issubclass(kind, base)):
+            raise TypeError(f"it is not a {base.__name__}")
         return kind(**arguments)
     except Exception as error:
         raise InputError(f"cannot build {path}: {' '.join(str(error).split())}") from error

@@ -19,18 +19,24 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, RichProg
 from rich.console import Console
 from rich.table import Table
 
-from ddstructs import Controller, Stack
+from ddstructs import Controller, Stack, Trace, diagnose, trace
 from ddstructs.tasks import Reversal
 from ddstructs.tasks.lines import printable, read_lines
 
 CHECKPOINT = "runs/demo/reversal.ckpt"
+PAGE = "runs/demo/trace.html"
 
 
-def train(seed: int, updates: int) -> Trainer:
-    """Train a stack on reversal until it is perfect on sequences longer than any it was trained on."""
+def train(seed: int, updates: int, lines: list[str]) -> tuple[Trainer, Trace]:
+    """Train a stack on reversal until it is perfect on sequences longer than any it was trained on.
+
+    Returns:
+        The trainer, and what the model did with some lines of text before it was trained.
+    """
     seed_everything(seed, verbose=False)
     task = Reversal(val_lengths=(65, 128), eval_size=200, batches_per_epoch=25)
     model = Controller(Stack(64), task.input_symbols, task.output_symbols)
+    before = trace(model, lines, task=task, title="before training")
     best = ModelCheckpoint("runs/demo", "reversal", monitor="val_coarse", mode="max", enable_version_counter=False)
     perfect = EarlyStopping("val_coarse", mode="max", stopping_threshold=0.9999, patience=updates)
     trainer = Trainer(
@@ -43,7 +49,7 @@ def train(seed: int, updates: int) -> Trainer:
     )
     Path(CHECKPOINT).unlink(missing_ok=True)  # of a run before this one
     trainer.fit(model, task)
-    return trainer
+    return trainer, before
 
 
 def accuracy(task: Reversal, hard: bool = False) -> dict[str, float]:
@@ -79,7 +85,8 @@ def main() -> None:
     console.print("Training a recurrent network with a neural stack to reverse sequences of 8 to 64 symbols.")
     console.print("It sees short ones first, and is done when all of 200 longer ones (65 to 128) come out right.\n")
     start = time.perf_counter()
-    trainer = train(arguments.seed, arguments.updates)
+    lines = [line[:100] for line in read_lines(arguments.text, None)][:10]  # as much as is pleasant to look at
+    trainer, before = train(arguments.seed, arguments.updates, lines)
     console.print(f"\n{trainer.global_step} updates in {time.perf_counter() - start:.0f} s, seed {arguments.seed}.\n")
 
     if trainer.callback_metrics["val_coarse"] < 1:
@@ -105,10 +112,20 @@ def main() -> None:
             console.print("in ", printable(line), markup=False, highlight=False)
             console.print("out", printable(answer), markup=False, highlight=False)
 
-    console.print(f"\nThe checkpoint is {CHECKPOINT}. Try next:", highlight=False)
+    after = trace(
+        Controller.load_from_checkpoint(CHECKPOINT), lines, task=task, title=f"after {trainer.global_step} updates"
+    )
+    before.save_html(PAGE, other=after)
+    console.print(f"\nWhat the memory is used for, without the rounding:\n{diagnose(after)}", highlight=False)
+
+    console.print(
+        f"\nTo see it push, pop and read step by step, open {PAGE} in a browser.", highlight=False, soft_wrap=True
+    )
+    console.print(f"The checkpoint is {CHECKPOINT}. Try next:", highlight=False)
     for command in (
         'make demo TEXT="Any text of yours"',
         f".venv/bin/ddstructs predict --ckpt_path {CHECKPOINT} --data.text {shlex.quote(arguments.text)}",
+        f".venv/bin/ddstructs trace --ckpt_path {CHECKPOINT} --text {shlex.quote(arguments.text)} --out trace.html",
         ".venv/bin/ddstructs list",
         ".venv/bin/ddstructs fit --data Copying --model.memory Queue",
     ):

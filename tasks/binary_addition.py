@@ -67,5 +67,8 @@ class BinaryAddition(Task):
         digits = max(map(len, match.groups()))
         return [2 * (a >> i & 1) + (b >> i & 1) for i in range(digits)]
 
+    def source_name(self, symbol: int) -> str:
+        return f"{symbol // 2}+{symbol % 2}"
+
     def decode(self, symbols: list[int]) -> str:
         return "".join(map(str, reversed(symbols))).lstrip("0") or "0"

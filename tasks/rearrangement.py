@@ -61,5 +61,8 @@ class Rearrangement(Task, ABC):
             )
         return symbols
 
+    def source_name(self, symbol: int) -> str:
+        return chr(symbol)
+
     def decode(self, symbols: list[int]) -> str:
         return "".join(map(chr, symbols))

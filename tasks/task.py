@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any, ClassVar
 
@@ -169,6 +169,36 @@ class Task(LightningDataModule, ABC):
         """Number of output symbols, the end symbol included."""
         return self.target_symbols + 1
 
+    def source_name(self, symbol: int) -> str:
+        """What a source symbol is called where it is shown; its number, unless the task knows better."""
+        return str(symbol)
+
+    def input_name(self, symbol: int) -> str:
+        """What an input symbol is called where it is shown."""
+        if symbol in (START, SEPARATOR):
+            return "<s>" if symbol == START else "|||"
+        symbol -= 2
+        return (
+            self.source_name(symbol) if symbol < self.source_symbols else self.output_name(symbol - self.source_symbols)
+        )
+
+    def output_name(self, symbol: int) -> str:
+        """What an output symbol is called where it is shown."""
+        return "</s>" if symbol == self.target_symbols else self.decode([symbol])
+
+    def sources(self, lines: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """The source symbols of some lines of text, as `assemble` takes them.
+
+        Raises:
+            InputError: If a line cannot be a source of this task.
+        """
+        symbols = [self.encode(line) for line in lines]
+        lengths = torch.tensor([len(row) for row in symbols])
+        source = torch.zeros(len(symbols), int(lengths.max()), dtype=torch.int64)
+        for row, line in zip(source, symbols, strict=True):
+            row[: len(line)] = torch.tensor(line, dtype=torch.int64)
+        return source, lengths
+
     def assemble(self, source: Tensor, lengths: Tensor) -> Batch:
         """Sources with their targets, as a controller sees them.
 
@@ -206,13 +236,7 @@ class Task(LightningDataModule, ABC):
     def predict_dataloader(self) -> Batches:
         if self.text is None and self.file is None:
             return self.test_dataloader()
-        lines = read_lines(self.text, self.file)
-        symbols = [self.encode(line) for line in lines]
-        lengths = torch.tensor([len(row) for row in symbols])
-        source = torch.zeros(len(symbols), int(lengths.max()), dtype=torch.int64)
-        for row, line in zip(source, symbols, strict=True):
-            row[: len(line)] = torch.tensor(line, dtype=torch.int64)
-        return self._cut(source, lengths)
+        return self._cut(*self.sources(read_lines(self.text, self.file)))
 
     def fresh_seed(self) -> int:
         """A seed for the weights of the next fresh start, the same in every run with the seed of this one."""

@@ -252,3 +252,63 @@ def test_every_config_trains(config: Path, tmp_path: Path) -> None:
     assert yaml.safe_load(config.read_text())
     done = call("fit", f"--config={config}", *QUICK, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+def test_trace_writes_a_page_and_says_what_the_memory_is_used_for(checkpoint: Path, tmp_path: Path) -> None:
+    options = [f"--ckpt_path={checkpoint}", "--text", "A <b>\nstring", "--out"]
+    done = call("trace", *options, "trace.html", f"--other={checkpoint}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "push is 0." in done.stdout
+    assert done.stdout.endswith("Written to trace.html\n")
+    assert "Content-Security-Policy" in (tmp_path / "trace.html").read_text()
+    assert call("trace", *options, "trace.json", "--hard", cwd=tmp_path).returncode == 0
+    seen = ddstructs.Trace.load(tmp_path / "trace.json")
+    assert seen.input_text[1][:7] == ("<s>", *"string")
+    assert set(seen.push.flatten().tolist()) <= {0.0, 1.0}
+    assert call("trace", *options, "trace.png", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "trace.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--text=abc"], "--ckpt_path"),
+        (["--ckpt_path={}"], "give --text TEXT, or --file FILE"),
+        (["--ckpt_path={}", "--text=a", "--file=b"], "leave one of them out"),
+        (["--ckpt_path={}", "--text=a", "--out=trace.txt"], ".html, .json, .png"),
+        (["--ckpt_path={}", "--text=a", "--out=trace.png", "--other={}"], "in a page"),
+        (["--ckpt_path={}", "--text=naïve"], "outside ASCII"),
+        (["--ckpt_path={}", "--text=a", "--out=/nowhere/trace.html"], "cannot write /nowhere/trace.html"),
+        (["--ckpt_path={}", "--text=a", "--nonsense"], "--nonsense"),
+        (["--ckpt_path=nowhere.ckpt", "--text=a"], "no checkpoint at nowhere.ckpt"),
+    ],
+)
+def test_wrong_input_to_trace_gets_one_line(
+    arguments: list[str],
+    expected: str,
+    checkpoint: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = [argument.format(checkpoint) for argument in arguments]
+    assert expected in refusal(capsys, monkeypatch, "trace", *given)
+
+
+def test_a_checkpoint_cannot_name_another_class_for_its_task(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = torch.load(checkpoint, weights_only=True)
+    for name in ("ddstructs.stack.Stack", "ddstructs.tasks.task.Task", "ddstructs.tasks.task.nothing", "evil.Task"):
+        torch.save(content | {"ddstructs_task": {"class_path": name, "init_args": {}}}, tmp_path / "attack.ckpt")
+        said = refusal(capsys, monkeypatch, "trace", f"--ckpt_path={tmp_path / 'attack.ckpt'}", "--text=a")
+        assert name in said
+
+
+def test_a_plugin_is_traced(plugin: Path, tmp_path: Path) -> None:
+    fit = ["fit", "--data=Copying", "--model.memory=Register", "--model.memory.width=4", *QUICK]
+    assert call(*fit, "--trainer.callbacks+=TraceCallback", cwd=tmp_path, path=plugin).returncode == 0
+    assert (tmp_path / "runs/version_0/traces/epoch_0000.png").is_file()
+    saved = "--ckpt_path=runs/version_0/checkpoints/best.ckpt"
+    done = call("trace", saved, "--text=abc", cwd=tmp_path, path=plugin)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "trace.html").is_file()

@@ -81,7 +81,7 @@ def _write_results(asked: Grid) -> None:
 
         plots = plot(records, asked.out)
     else:
-        print("There are no plots: they need matplotlib, as pip install ddstructs[plots] brings it.")
+        print("There are no plots: they need matplotlib, as pip install ddstructs[plot] brings it.")
     command = shlex.join(["ddstructs", *sys.argv[1:]])
     write_atomically(asked.out / "RESULTS.md", render(records, groups, len(asked.cells), command, plots))
     shown = [COLUMNS.index(name) for name in ("task", "memory", "cell", "success", "coarse", "updates", "seconds")]

@@ -1,4 +1,4 @@
-"""The results in pictures. Needs matplotlib, which `pip install ddstructs[plots]` brings."""
+"""The results in pictures. Needs matplotlib, which `pip install ddstructs[plot]` brings."""
 
 from __future__ import annotations
 

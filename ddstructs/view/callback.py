@@ -1,0 +1,72 @@
+"""The picture of a trace, every so many epochs of a training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from ddstructs.controller import Controller
+from ddstructs.tasks import Batch, Task
+from ddstructs.view.plot import plot_trace
+from ddstructs.view.record import trace
+
+__all__ = ["TraceCallback"]
+
+
+class TraceCallback(Callback):
+    """Draws what the memory is used for as training goes on: to TensorBoard if it is the logger, or else to PNG files.
+
+    The files lie in a folder `traces` beside what else the logger writes, or in `folder`.
+
+    Args:
+        every_n_epochs: How often to draw.
+        text: What to transduce; the first, and so the shortest, sequence of the validation set if not given.
+        folder: Where the files go, whatever the logger is.
+
+    Raises:
+        ValueError: If `every_n_epochs` is less than 1.
+
+    Example:
+        >>> from pytorch_lightning import Trainer
+        >>> from ddstructs import TraceCallback
+        >>> trainer = Trainer(callbacks=[TraceCallback(every_n_epochs=5)], logger=False)
+    """
+
+    def __init__(self, every_n_epochs: int = 1, text: str | None = None, folder: str | None = None) -> None:
+        super().__init__()
+        if every_n_epochs < 1:
+            raise ValueError(f"every_n_epochs is {every_n_epochs}, but it must be 1 or more")
+        self.every_n_epochs = every_n_epochs
+        self.text = text
+        self.folder = folder
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        epoch = trainer.current_epoch
+        if not trainer.is_global_zero or (epoch + 1) % self.every_n_epochs:
+            return
+        task: object = trainer.datamodule  # type: ignore[attr-defined]
+        if not (isinstance(task, Task) and isinstance(pl_module, Controller)):
+            raise TypeError("a TraceCallback is for a Controller that is trained on a Task")
+        self._draw(trainer, pl_module, task, epoch)
+
+    def _draw(self, trainer: Trainer, model: Controller, task: Task, epoch: int) -> None:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        source: str | Batch | None = self.text
+        if source is None:
+            source = Batch(*(part[:1] for part in next(iter(task.val_dataloader()))))
+        seen = trace(model, source, task=task, title=f"epoch {epoch}")
+        steps = int(seen.lengths[0])
+        figure = Figure(figsize=(min(16, 2.2 + 0.24 * steps), 6), layout="tight")  # none that pyplot would keep
+        FigureCanvasAgg(figure)
+        plot_trace(seen, figure.add_subplot())
+        add_figure = getattr(getattr(trainer.logger, "experiment", None), "add_figure", None)
+        if self.folder is None and add_figure is not None:
+            add_figure("trace", figure, global_step=trainer.global_step, close=False)
+            return
+        log_dir = trainer.log_dir or trainer.default_root_dir
+        folder = Path(self.folder) if self.folder is not None else Path(log_dir) / "traces"
+        folder.mkdir(parents=True, exist_ok=True)
+        figure.savefig(folder / f"epoch_{epoch:04d}.png", dpi=80)

@@ -1,0 +1,177 @@
+"""What a memory was used for, in words and numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ddstructs.view.trace import Trace
+
+__all__ = ["Diagnosis", "diagnose"]
+
+NEVER = 0.05
+"""A share below which something as good as never happens."""
+
+FRACTION = 0.2, 0.8
+"""A pop between these is neither of nothing nor of a unit."""
+
+SAME = 0.1
+"""How far two outputs may be apart, where they are vectors, to be called the same."""
+
+FAILURES = {
+    "never pushes": "The memory stays empty: the network does its task, if at all, without it.",
+    "never pops": "What is pushed stays: the network only ever adds to the memory.",
+    "pops in fractions": "Most of what is popped goes in parts of a unit, so that a value is read over several steps.",
+    "scratch register": "What is read was pushed in the same step or the one before: nothing is kept for later.",
+}
+"""The ways in which a network is known not to use its memory, and what each means."""
+
+GOOD = "No known failure: the memory stores values, and gives them back later."
+
+SHORT = 8
+"""In fewer steps than these no failure can be told."""
+
+UNCLEAR = f"Fewer than {SHORT} steps: too short a run to name a failure."
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What a memory was used for. `str` of it says all of this in words.
+
+    Attributes:
+        failures: The known failures that it shows, by the names in `FAILURES`; none is a good sign.
+        push_distance: Mean distance of push from 0 and 1, in [0, 0.5].
+        pop_distance: Mean distance of pop from 0 and 1, in [0, 0.5].
+        pushed: Strength pushed in a step, on average, all heads together.
+        popped: Share of the strength pushed that was popped again.
+        fractions: Share of the strength popped that went by pops of 0.2 to 0.8.
+        empty_pops: Share of the strength asked for by pops that was not there.
+        never_read: Share of the strength pushed that was not read later; of each value, the most that one later step
+            reads of it counts. None if the trace cannot tell.
+        kept: Share of what was read that was pushed two steps or more before; None if the trace cannot tell.
+        depth: Total strength held after each step, the mean of the rows that last so long.
+        rounded_same: Share of the outputs that stay the same when push and pop are rounded to 0 or 1, so that the
+            memory is the discrete structure; an output is a symbol, or a vector in which no number moves by 0.1.
+    """
+
+    failures: tuple[str, ...]
+    push_distance: float
+    pop_distance: float
+    pushed: float
+    popped: float
+    fractions: float
+    empty_pops: float
+    never_read: float | None
+    kept: float | None
+    depth: tuple[float, ...]
+    rounded_same: float
+
+    def __str__(self) -> str:
+        lines = [
+            f"push is {self.push_distance:.3f} from 0 or 1 on average, pop {self.pop_distance:.3f}",
+            f"{self.pushed:.2f} units are pushed in a step, and {self.popped:.0%} of that is popped again",
+            f"{self.fractions:.0%} of what is popped goes by fractional pops (0.2 to 0.8)",
+            f"{self.empty_pops:.0%} of what pops ask for is not there",
+        ]
+        if self.never_read is not None and self.kept is not None:
+            lines += [
+                f"{self.never_read:.0%} of what is pushed is never read later",
+                f"{self.kept:.0%} of what is read was pushed two steps or more before",
+            ]
+        deepest = max(range(len(self.depth)), key=lambda t: self.depth[t])
+        lines += [
+            f"the memory is deepest after step {deepest}, with {self.depth[deepest]:.1f} units, "
+            f"and ends with {self.depth[-1]:.1f}",
+            f"with push and pop rounded to 0 or 1, {self.rounded_same:.0%} of the outputs are the same",
+        ]
+        good = GOOD if len(self.depth) >= SHORT else UNCLEAR
+        return "\n".join([*([f"{name}: {FAILURES[name]}" for name in self.failures] or [good]), *lines])
+
+
+def diagnose(trace: Trace) -> Diagnosis:
+    """Say what the memory was used for in a trace, and name the known failures.
+
+    Args:
+        trace: What to look at. A batch is judged as a whole.
+
+    Example:
+        >>> import torch
+        >>> from ddstructs import Action, Stack, trace
+        >>> push, pop = torch.full((1, 9, 1), 0.9), torch.zeros(1, 9, 1)
+        >>> diagnose(trace(Stack(2), Action(push, pop, torch.randn(1, 9, 1, 2)))).failures
+        ('never pops',)
+    """
+    real = torch.arange(trace.push.shape[1]) < trace.lengths[:, None]
+    steps = max(1, int(real.sum()))
+    push, pop = trace.push * real[..., None], trace.pop * real[..., None]
+    depth = trace.strengths.sum(dim=2)
+    before = torch.cat([torch.zeros_like(depth[:, :1]), depth[:, :-1]], dim=1)
+    taken = (before + push.sum(dim=2) - depth).clamp(min=0) * real  # padding neither pushes nor pops
+    asked = pop.sum(dim=2)
+    low, high = FRACTION
+    partly = (pop * ((pop > low) & (pop < high))).sum(dim=2) / asked.clamp(min=1e-12)
+    pushed, popped = float(push.sum()), float(taken.sum())
+    fractions = _share(float((partly * taken).sum()), popped)
+    never_read, kept = _reading(trace, real)
+    rows = real.sum(dim=0).clamp(min=1)
+    return Diagnosis(
+        failures=tuple(_failures(trace, pushed / steps, _share(popped, pushed), fractions, kept)),
+        push_distance=_distance(trace.push, real),
+        pop_distance=_distance(trace.pop, real),
+        pushed=pushed / steps,
+        popped=_share(popped, pushed),
+        fractions=fractions,
+        empty_pops=_share(float(asked.sum()) - popped, float(asked.sum())),
+        never_read=never_read,
+        kept=kept,
+        depth=tuple(((depth * real).sum(dim=0) / rows)[real.any(dim=0)].tolist()),
+        rounded_same=_agreement(trace, real),
+    )
+
+
+def _failures(trace: Trace, pushed: float, popped: float, fractions: float, kept: float | None) -> list[str]:
+    """The names of the failures that the numbers of a diagnosis show."""
+    if int(trace.lengths.max()) < SHORT:
+        return []
+    if pushed < NEVER:
+        return ["never pushes"]
+    if popped < NEVER:
+        return ["never pops"]
+    found = {"pops in fractions": fractions > 0.5, "scratch register": kept is not None and kept < NEVER}
+    return [name for name, shows in found.items() if shows]
+
+
+def _share(part: float, whole: float) -> float:
+    return min(1.0, max(0.0, part / whole)) if whole > 1e-12 else 0.0
+
+
+def _distance(signal: Tensor, real: Tensor) -> float:
+    signals = signal[real]
+    return float((signals - signals.round()).abs().mean()) if signals.numel() else 0.0
+
+
+def _reading(trace: Trace, real: Tensor) -> tuple[float | None, float | None]:
+    """The share of what is pushed that no later step reads, and of what is read that was pushed two steps before."""
+    if trace.origin is None or trace.weights is None or not trace.heads:
+        return None, None
+    steps = torch.arange(trace.push.shape[1])[None, :, None]
+    age = (steps - trace.origin // trace.heads).masked_fill(trace.origin < 0, 0)
+    weights = trace.weights.sum(dim=2) * real[..., None]
+    later = (trace.weights.amax(dim=2) * (age > 0) * real[..., None]).flatten(1)
+    best = torch.zeros(len(later), trace.push[0].numel(), dtype=later.dtype)
+    best.scatter_reduce_(1, trace.origin.clamp(min=0).flatten(1), later, "amax")
+    pushed = (trace.push * real[..., None]).flatten(1)
+    never = _share(float((pushed - best).clamp(min=0).sum()), float(pushed.sum()))
+    return never, _share(float((weights * (age > 1)).sum()), float(weights.sum()))
+
+
+def _agreement(trace: Trace, real: Tensor) -> float:
+    """The share of outputs that stay the same with rounded signals."""
+    if not trace.output.is_floating_point():
+        asked = trace.output >= 0
+        same = (trace.output == trace.rounded)[asked]
+    else:
+        same = ((trace.output - trace.rounded).abs() < SAME).flatten(2).all(dim=2)[real]
+    return float(same.double().mean()) if same.numel() else 1.0

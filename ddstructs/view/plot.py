@@ -1,0 +1,197 @@
+"""Pictures of a trace: figure 1 of the paper, drawn from what really happened. Needs matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ddstructs.view.grid import WEAK, picture
+from ddstructs.view.symbols import shown
+from ddstructs.view.trace import Trace
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axes._secondary_axes import SecondaryAxis
+    from matplotlib.figure import Figure
+
+__all__ = ["plot_lengths", "plot_signals", "plot_trace"]
+
+PUSH, POP = "#2a7f62", "#b3552d"
+WINDOWS = ("#d1105a", "#2456c7", "#7a4fb5", "#8a6d00")
+"""The outline of what each head reads."""
+
+
+def plot_trace(trace: Trace, ax: Axes | None = None, row: int = 0) -> tuple[Figure, Axes]:
+    """Draw what the memory held over time, as figure 1 of the paper does.
+
+    Time runs across. Each value has a row, in the order in which they lie in the memory; the darker, the stronger. What
+    is being read is outlined, thicker the more of it. The input stands below and the output above, and bars beneath
+    show push (up) and pop (down).
+
+    Args:
+        trace: What to draw.
+        ax: Where to draw it; a new figure if not given.
+        row: Which row of the batch.
+
+    Returns:
+        The figure, and the axes of the picture; those of the bars come after it in `figure.axes`.
+
+    Raises:
+        IndexError: If the batch has no such row.
+    """
+    from matplotlib.patches import Rectangle
+    from mpl_toolkits.axes_grid1 import make_axes_locatable
+
+    steps = _steps(trace, row)
+    grid, windows, names, left_out = picture(trace, row, steps)
+    if ax is None:
+        ax = _axes(min(16, 2.2 + 0.24 * steps), min(10, 2.6 + 0.2 * len(grid)))
+    figure = _figure(ax)
+    image = ax.pcolormesh(
+        [time - 0.5 for time in range(steps + 1)], range(len(grid) + 1), grid, cmap="Blues",
+        vmin=0, vmax=max(1.0, float(grid.max(initial=0))), edgecolors="white", linewidth=0.4 if steps <= 120 else 0,
+    )  # fmt: skip
+    ax.set_ylim(0, max(1, len(grid)))
+    for time, head, slot, weight in windows:
+        inset = 0.06 + 0.1 * head  # so that two heads on one value are both seen
+        ax.add_patch(
+            Rectangle(
+                (time - 0.5 + inset, slot + inset), 1 - 2 * inset, 1 - 2 * inset,
+                fill=False, edgecolor=WINDOWS[head % len(WINDOWS)], linewidth=0.4 + 1.6 * weight,
+            )
+        )  # fmt: skip
+    ax.set_ylabel("values" + (f" ({left_out} under {WEAK} left out)" if left_out else ""))
+    ax.set_yticks([])
+    if len(names) <= 80:
+        ax.set_yticks([0.5 + slot for slot in range(len(names))], names, fontsize=8, parse_math=False)
+    ax.tick_params(length=0)
+    ax.set_title(shown(trace.title), parse_math=False, pad=22 if any(trace.output_text[row]) else 6)
+    if any(trace.output_text[row]):
+        above = ax.secondary_xaxis("top")
+        _symbols(above, trace.output_text[row][:steps], steps)
+        above.tick_params(length=0)
+    divider = make_axes_locatable(ax)
+    bars = divider.append_axes("bottom", size="22%" if len(grid) > 3 else "60%", pad=0.08, sharex=ax)
+    _bars(bars, trace, row, steps)
+    figure.colorbar(image, cax=divider.append_axes("right", size=0.08, pad=0.08), label="strength")
+    ax.tick_params(axis="x", labelbottom=False)
+    return figure, ax
+
+
+def plot_signals(trace: Trace, ax: Axes | None = None, row: int = 0) -> tuple[Figure, Axes]:
+    """Draw push and pop of every head over time, and the depth of the memory.
+
+    Args:
+        trace: What to draw.
+        ax: Where to draw it; a new figure if not given.
+        row: Which row of the batch.
+
+    Returns:
+        The figure, and the axes of the signals; those of the depth come after it in `figure.axes`.
+
+    Raises:
+        IndexError: If the batch has no such row.
+    """
+    steps = _steps(trace, row)
+    ax = _axes(min(16, 2.2 + 0.24 * steps), 3) if ax is None else ax
+    times = range(steps)
+    signals = {"push": (trace.push[row, :steps].numpy(), PUSH), "pop": (trace.pop[row, :steps].numpy(), POP)}
+    for head in range(trace.heads):
+        name = f" of head {head}" if trace.heads > 1 else ""
+        style = ("-", "--", ":", "-.")[head % 4]
+        for signal, (numbers, color) in signals.items():
+            ax.plot(times, numbers[:, head], style, color=color, label=f"{signal}{name}")
+    depth = ax.twinx()
+    depth.fill_between(times, trace.strengths[row, :steps].sum(dim=1).numpy(), color="#999999", alpha=0.25, linewidth=0)
+    depth.set_ylabel("depth")
+    depth.set_ylim(bottom=0)
+    ax.set_zorder(depth.get_zorder() + 1)
+    ax.patch.set_visible(False)
+    ax.set_ylim(-0.03, 1.03)
+    ax.set_xlim(-0.5, steps - 0.5)
+    ax.set_ylabel("signal")
+    ax.set_title(shown(trace.title), parse_math=False)
+    if trace.heads:
+        ax.legend(loc="center right", framealpha=0.8)
+    _symbols(ax, trace.input_text[row][:steps], steps)
+    return _figure(ax), ax
+
+
+def plot_lengths(accuracy: Mapping[str, Mapping[int, float]], ax: Axes | None = None) -> tuple[Figure, Axes]:
+    """Draw accuracy against the length of the source, a line for each model or setting.
+
+    Args:
+        accuracy: By the name of a line, the accuracy in [0, 1] by length.
+        ax: Where to draw it; a new figure if not given.
+
+    Returns:
+        The figure and the axes.
+
+    Example:
+        >>> figure, ax = plot_lengths({"soft": {64: 1.0, 256: 0.99, 1000: 0.13}, "rounded": {64: 1.0, 1000: 1.0}})
+        >>> ax.get_xlabel()
+        'source length'
+    """
+    ax = _axes(6, 3.5) if ax is None else ax
+    for name, points in accuracy.items():
+        lengths = sorted(points)
+        ax.plot(lengths, [points[length] for length in lengths], "o-", label=shown(name), markersize=4)
+    if accuracy:
+        ax.set_xscale("log", base=2)
+        ticks = sorted({length for points in accuracy.values() for length in points})
+        ax.set_xticks(ticks, [str(length) for length in ticks], rotation=45 if len(ticks) > 8 else 0)
+        ax.minorticks_off()
+        for text in ax.legend().get_texts():
+            text.set_parse_math(False)
+    ax.set_ylim(-0.03, 1.03)
+    ax.set_xlabel("source length")
+    ax.set_ylabel("accuracy")
+    ax.grid(alpha=0.3)
+    return _figure(ax), ax
+
+
+def _axes(width: float, height: float) -> Axes:
+    from matplotlib import pyplot
+
+    return pyplot.subplots(figsize=(width, height), layout="tight")[1]
+
+
+def _figure(ax: Axes) -> Figure:
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return figure
+
+
+def _steps(trace: Trace, row: int) -> int:
+    if not 0 <= row < len(trace.lengths):
+        raise IndexError(f"there is no row {row}: the trace has {len(trace.lengths)}, counted from 0")
+    return max(1, int(trace.lengths[row]))
+
+
+def _bars(ax: Axes, trace: Trace, row: int, steps: int) -> None:
+    """Push as bars that go up, pop as bars that go down; the heads beside each other."""
+    width = 0.8 / max(1, trace.heads)
+    for head in range(trace.heads):
+        at = [time - 0.4 + (head + 0.5) * width for time in range(steps)]
+        alpha = 1.0 if head == 0 else 0.55
+        name = f" {head}" if trace.heads > 1 else ""
+        ax.bar(at, trace.push[row, :steps, head].numpy(), width, color=PUSH, alpha=alpha, label=f"push{name}")
+        ax.bar(at, -trace.pop[row, :steps, head].numpy(), width, color=POP, alpha=alpha, label=f"pop{name}")
+    ax.axhline(0, color="#666666", linewidth=0.6)
+    ax.set_ylim(-1.05, 1.05)
+    ax.set_yticks([-0.5, 0.5], ["pop", "push"])
+    ax.tick_params(axis="y", length=0)
+    _symbols(ax, trace.input_text[row][:steps], steps)
+
+
+def _symbols(ax: Axes | SecondaryAxis, text: tuple[str, ...], steps: int) -> None:
+    """Label the steps with symbols if there are any and they have room, with numbers if not."""
+    if any(text) and steps <= 120:
+        labels = ax.set_xticks(range(steps), [shown(symbol) for symbol in text])
+        size = 9 if steps <= 60 else 6
+        for tick in labels:
+            tick.label1.set_parse_math(False)
+            tick.label2.set_parse_math(False)
+        ax.tick_params(axis="x", labelsize=size, length=2)
+    else:
+        ax.set_xlabel("step")

@@ -1,0 +1,164 @@
+"""Run a model once, and write down what it does to its memory."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ddstructs.memory import Action, Memory, harden
+from ddstructs.rnn import MemoryRNN, Unrolled
+from ddstructs.view.replay import replay
+from ddstructs.view.trace import Trace
+
+if TYPE_CHECKING:
+    from ddstructs.controller import Controller
+    from ddstructs.tasks.batch import Batch
+    from ddstructs.tasks.task import Task
+
+__all__ = ["Run", "Text", "rounded", "trace"]
+
+Text = Sequence[Sequence[str]]
+
+
+class Run(NamedTuple):
+    """What a model did: the parts of a trace that it tells itself, batch first."""
+
+    actions: Action
+    lengths: Tensor
+    input: Tensor
+    output: Tensor
+    rounded: Tensor
+    input_text: Text
+    output_text: Text
+
+
+@torch.no_grad()
+def trace(
+    model: Memory | MemoryRNN | Controller,
+    x: Action | Tensor | Batch | str | Sequence[str],
+    *,
+    task: Task | None = None,
+    title: str | None = None,
+    input_text: Text | None = None,
+    output_text: Text | None = None,
+) -> Trace:
+    """Run a model from an empty memory, and keep what happens in each step.
+
+    Args:
+        model: What to trace.
+        x: For a memory, the actions of a sequence. For a `MemoryRNN`, its input, in its own form. For a `Controller`, a
+            text or several (its task must be given) or a batch, which it reads and then answers greedily, as `predict`
+            does; or input symbols `(batch, time)`, which it is given as they are.
+        task: The task of a `Controller`, which encodes a text and names the symbols.
+        title: What the trace is called; the task and the memory if not given.
+        input_text: Symbols to show for the inputs, one a step and row, where the task has no names for them.
+        output_text: The same for the outputs.
+
+    Returns:
+        The trace. The model is as it was before, and no random number was drawn from torch's generator.
+
+    Raises:
+        ValueError: If a shape does not fit, or if the model's numbers are not finite.
+        TypeError: If the model is none of these, or `x` nothing that it takes.
+
+    Example:
+        >>> import torch
+        >>> from ddstructs import Action, Stack, trace
+        >>> push, pop = torch.tensor([[1.0, 1.0, 0.0]]), torch.tensor([[0.0, 0.0, 1.0]])
+        >>> seen = trace(Stack(2), Action(push[..., None], pop[..., None], torch.randn(1, 3, 1, 2)))
+        >>> seen.strengths[0].sum(dim=1).tolist()  # the depth over time
+        [1.0, 2.0, 1.0]
+    """
+    with _evaluating(model):
+        if isinstance(model, Memory):
+            memory, run = model, _run_memory(model, x)
+        elif isinstance(model, MemoryRNN):
+            memory, run = model.memory, _run_rnn(model, x)
+        else:
+            from ddstructs.view.transduce import run_controller  # brings Lightning: only when it may be needed
+
+            memory, run = run_controller(model, x, task)
+    for name, part in (("actions", run.actions.value), ("output", run.output)):
+        wrong = (~part.isfinite()).flatten(2).any(2).any(0) if part.dim() > 2 else (~part.isfinite()).any(0)
+        if wrong.any():
+            raise ValueError(f"the {name} of step {int(wrong.int().argmax())} are not finite: there is nothing to see")
+    done = replay(memory, run.actions)
+    batch, time = run.actions.push.shape[:2]
+    name = type(memory).__name__
+    return Trace(
+        title=title or (f"{type(task).__name__} with a {name}" if task else name),
+        push=_plain(run.actions.push),
+        pop=_plain(run.actions.pop),
+        value=_plain(run.actions.value),
+        **done._asdict(),
+        stores=memory.stores,
+        lengths=_plain(run.lengths),
+        input=_plain(run.input),
+        output=_plain(run.output),
+        rounded=_plain(run.rounded),
+        input_text=_text("input_text", input_text, run.input_text, batch, time),
+        output_text=_text("output_text", output_text, run.output_text, batch, time),
+    )
+
+
+def _run_memory(memory: Memory, actions: object) -> Run:
+    if not isinstance(actions, Action):
+        raise TypeError(f"x is a {type(actions).__name__}, but a memory takes an Action(push, pop, value)")
+    memory.check(actions, time=True)
+    batch, time = actions.push.shape[:2]
+    if not batch * time:
+        raise ValueError("x has no steps: one or more were expected")
+    reads, _ = memory(actions)
+    rounded, _ = memory(harden(actions))
+    none = [[""] * time] * batch
+    return Run(actions, torch.full((batch,), time), actions.value, reads, rounded, none, none)
+
+
+def _run_rnn(rnn: MemoryRNN, x: object) -> Run:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"x is a {type(x).__name__}, but a MemoryRNN is traced on a tensor")
+    x = x[None] if x.dim() == 2 else x if rnn.batch_first else x.transpose(0, 1)
+    run = rnn.unroll(x)
+    batch, time = x.shape[:2]
+    none = [[""] * time] * batch
+    return Run(run.actions, torch.full((batch,), time), x, run.output, rounded(rnn, x).output, none, none)
+
+
+def rounded(rnn: MemoryRNN, x: Tensor, lengths: Tensor | None = None) -> Unrolled:
+    """The same run with push and pop rounded to 0 or 1."""
+    twin = copy.copy(rnn)  # shares the weights
+    twin.hard = True
+    return twin.unroll(x, lengths=lengths)
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Have dropout and its like off within a block."""
+    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    before = [module.training for module in modules]
+    for module in modules:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module, training in zip(modules, before, strict=True):
+            module.training = training
+
+
+def _text(name: str, given: Text | None, own: Text, batch: int, time: int) -> tuple[tuple[str, ...], ...]:
+    text = tuple(tuple(row) for row in (own if given is None else given))
+    if [len(row) for row in text] != [time] * batch:
+        raise ValueError(
+            f"{name} has {len(text)} rows of {sorted({len(row) for row in text})} symbols, "
+            f"but {batch} of {time} were expected"
+        )
+    return text
+
+
+def _plain(part: Tensor) -> Tensor:
+    return part.detach().to("cpu", torch.float64 if part.is_floating_point() else torch.int64).contiguous()

@@ -1,0 +1,64 @@
+"""The run of a controller that is traced: it reads a source, and then answers on its own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ddstructs.controller import Controller
+from ddstructs.memory import Memory
+from ddstructs.tasks.batch import IGNORE, SEPARATOR, START, Batch
+from ddstructs.tasks.task import Task
+from ddstructs.view.record import Run, rounded
+
+__all__ = ["run_controller"]
+
+
+def run_controller(model: object, x: object, task: Task | None) -> tuple[Memory, Run]:
+    """Run a controller on what `trace` takes for one; its memory, and what it did."""
+    if not isinstance(model, Controller):
+        raise TypeError(f"model is a {type(model).__name__}, but a Controller, MemoryRNN or Memory was expected")
+    texts = [x] if isinstance(x, str) else x
+    if isinstance(texts, list | tuple) and texts and all(isinstance(text, str) for text in texts):
+        if task is None:
+            raise TypeError("a text was given, but no task that encodes it: trace(model, text, task=Reversal())")
+        x = task.assemble(*task.sources(texts))
+    if isinstance(x, Batch):
+        inputs, asked, lengths = _answer(model, Batch(*(part.to(model.device) for part in x)))
+    elif isinstance(x, Tensor) and x.dim() == 2 and x.dtype == torch.int64:
+        inputs = x.to(model.device)
+        asked, lengths = torch.ones_like(inputs, dtype=torch.bool), torch.full((len(inputs),), inputs.shape[1])
+    else:
+        raise TypeError(
+            f"x is a {type(x).__name__}, but a Controller is traced on a text, a Batch, or int64 symbols (batch, time)"
+        )
+    embedded = model.embed(inputs)
+    run, hard = model.rnn.unroll(embedded, lengths=lengths), rounded(model.rnn, embedded, lengths)
+    output, hard_output = (torch.where(asked, model.classify(r.output).argmax(dim=-1), IGNORE) for r in (run, hard))
+    real = torch.arange(inputs.shape[1], device=inputs.device) < lengths.to(inputs.device)[:, None]
+    name_in, name_out = (task.input_name, task.output_name) if task else (str, str)
+    shown = torch.where(real, inputs, IGNORE)
+    texts_in, texts_out = (
+        [[name(symbol) if symbol != IGNORE else "" for symbol in row] for row in rows.tolist()]
+        for name, rows in ((name_in, shown), (name_out, output))
+    )
+    done = Run(run.actions, lengths, inputs, output, hard_output, texts_in, texts_out)
+    return model.rnn.memory, done
+
+
+def _answer(model: Controller, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """What a controller is given when it answers greedily, where it was asked for an answer, and how many steps."""
+    prompt = (batch.inputs == SEPARATOR).int().argmax(dim=1) + 1
+    longest = int(prompt.max())
+    answers = model.decode(batch)[:, longest:]
+    count = (answers != IGNORE).sum(dim=1)
+    lengths = prompt + count - 1
+    inputs = torch.full((len(prompt), int(lengths.max())), START, device=prompt.device)
+    asked = torch.zeros_like(inputs, dtype=torch.bool)
+    first = model.input_symbols - (model.output_symbols - 1)
+    for row, (p, n) in enumerate(zip(prompt.tolist(), count.tolist(), strict=True)):
+        inputs[row, :p] = batch.inputs[row, :p]
+        inputs[row, p : p + n - 1] = answers[row, : n - 1] + first
+        asked[row, : p - 1] = batch.targets[row, : p - 1] != IGNORE
+        asked[row, p - 1 : p + n - 1] = True
+    return inputs, asked, lengths.cpu()
