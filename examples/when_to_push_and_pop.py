@@ -65,9 +65,9 @@ def draw(runs: dict[float, list[Learned]], out: Path) -> None:
     *courses, right = figure.subplots(1, len(runs) + 1)
     for axes, (highest, group) in zip(courses, runs.items(), strict=True):
         for run in group:
-            axes.semilogy(run.errors, color="C0" if good(run) else "C3", alpha=0.6)
+            axes.semilogy(run.errors, color="C0" if good(run) else "C3", linewidth=1)
         title = f"pops start in 0..{highest:g}: {sum(map(good, group))} of {len(group)} learn"
-        axes.set(xlabel="update", title=title, ylim=(1e-8, 1))
+        axes.set(xlabel="update", title=title, ylim=(1e-6, 1))
     courses[0].set_ylabel("largest error of a read")
     best = next((run for run in group if good(run)), group[0])
     steps = torch.arange(1, 7)
@@ -76,7 +76,7 @@ def draw(runs: dict[float, list[Learned]], out: Path) -> None:
     right.set(xlabel="step", title="the signals of one run that did", ylim=(0, 1.3))
     right.legend(loc="upper right", ncols=2)
     out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=80)
+    figure.savefig(out, dpi=70)
 
 
 def good(run: Learned) -> bool:
