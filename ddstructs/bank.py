@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ddstructs.line import compact
-from ddstructs.memory import Action, Contents, Memory, State
+from ddstructs.memory import Action, Contents, Memory, Start, State
 from ddstructs.ops import strength_dtype
 
 __all__ = ["Bank", "BankState", "NoMemory"]
@@ -58,6 +58,15 @@ class Bank(Memory[BankState]):
         self.memories = nn.ModuleList(memories)
         self.width = widths[0]
         self.heads = sum(memory.heads for memory in memories)
+
+    @property
+    def starts(self) -> tuple[Start, ...]:
+        """Those of its memories side by side."""
+        parts = [cast("Memory", memory).starts for memory in self.memories]
+        return tuple(
+            Start(*(sum(biases, ()) for biases in zip(*(part[i % len(part)] for part in parts), strict=True)))
+            for i in range(max(map(len, parts)))
+        )
 
     @property
     def stores(self) -> tuple[int, ...]:

@@ -15,10 +15,13 @@ from ddstructs.catalog import CELLS
 from ddstructs.errors import InputError
 from ddstructs.spec import check
 
-__all__ = ["TASK", "load_weights", "read", "task_name"]
+__all__ = ["RANDOM", "TASK", "load_weights", "random_state", "read", "set_random_state", "task_name"]
 
 TASK = "ddstructs_task"
 """Where a checkpoint says for which task its controller was trained, as a class path with arguments."""
+
+RANDOM = "ddstructs_random"
+"""Where a checkpoint keeps the state of torch's random numbers, so that a resumed run draws the same noise."""
 
 
 def read(path: str | Path, replaced: Collection[str] = (), task: bool = True) -> dict[str, Any]:
@@ -94,3 +97,25 @@ def load_weights(model: nn.Module, content: dict[str, Any], path: str | Path) ->
 def task_name(content: dict[str, Any]) -> str:
     """The class name of the task for which the controller in a checkpoint was trained."""
     return str(content[TASK]["class_path"]).rpartition(".")[2]
+
+
+def random_state() -> dict[str, Any]:
+    """The state of torch's random numbers, on the CPU and on every GPU."""
+    return {
+        "cpu": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Go on drawing where another run was. GPUs go on only where there are as many as there.
+
+    Raises:
+        InputError: If this is no such state.
+    """
+    try:
+        torch.set_rng_state(state["cpu"].cpu())
+        if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all([each.cpu() for each in state["cuda"]])
+    except Exception as error:  # a file may hold anything, and torch fails in as many ways
+        raise InputError("the checkpoint does not say how its random numbers go on: it is damaged") from error

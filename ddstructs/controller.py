@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torchmetrics import MeanMetric, Metric
 
-from ddstructs.checkpoint import TASK, load_weights, read, task_name
+from ddstructs.checkpoint import RANDOM, TASK, load_weights, random_state, read, set_random_state, task_name
 from ddstructs.errors import InputError
 from ddstructs.memory import Memory
 from ddstructs.metrics import CoarseAccuracy, FineAccuracy
@@ -44,10 +44,13 @@ class Controller(LightningModule):
             one.
         hidden_size: Size of the hidden state.
         embedding_size: Size of an embedded symbol.
-        push_bias: Bias of push at the start; one number, or one a head.
-        pop_bias: Bias of pop at the start; one number, or one a head.
+        push_bias: Bias of push at the start; one number, or one a head, or those that the memory names in `starts`:
+            the first, and after each fresh start the next.
+        pop_bias: Bias of pop at the start; the same.
         value_skip: Whether the input also feeds the value.
         read_skip: Whether the read also feeds the output.
+        read_gate: Whether the cell says how much of the read feeds the output.
+        read_noise: Standard deviation of the noise on every read in training, see `MemoryRNN`.
         output_layer: Whether the cell's output goes through a layer of its own, as in the paper.
         learn_initial: Whether the first hidden state is a parameter.
         hard: Whether push and pop are rounded to 0 or 1.
@@ -73,10 +76,12 @@ class Controller(LightningModule):
         cell: Literal["rnn", "lstm", "gru"] | nn.Module | dict[str, Any] = "rnn",
         hidden_size: int = 64,
         embedding_size: int = 64,
-        push_bias: float | Sequence[float] = 0.0,
-        pop_bias: float | Sequence[float] = -1.0,
+        push_bias: float | Sequence[float] | None = None,
+        pop_bias: float | Sequence[float] | None = None,
         value_skip: bool = True,
         read_skip: bool = True,
+        read_gate: bool = False,
+        read_noise: float = 1.0,
         output_layer: bool = False,
         learn_initial: bool = True,
         hard: bool = False,
@@ -104,10 +109,12 @@ class Controller(LightningModule):
             "cell": cell if isinstance(cell, str) else describe(cell),
             "hidden_size": hidden_size,
             "embedding_size": embedding_size,
-            "push_bias": push_bias if isinstance(push_bias, float | int) else list(push_bias),
-            "pop_bias": pop_bias if isinstance(pop_bias, float | int) else list(pop_bias),
+            "push_bias": list(push_bias) if isinstance(push_bias, Sequence) else push_bias,
+            "pop_bias": list(pop_bias) if isinstance(pop_bias, Sequence) else pop_bias,
             "value_skip": value_skip,
             "read_skip": read_skip,
+            "read_gate": read_gate,
+            "read_noise": read_noise,
             "output_layer": output_layer,
             "learn_initial": learn_initial,
             "hard": hard,
@@ -132,6 +139,8 @@ class Controller(LightningModule):
             pop_bias=pop_bias,
             value_skip=value_skip,
             read_skip=read_skip,
+            read_gate=read_gate,
+            read_noise=read_noise,
             output_layer=output_layer,
             learn_initial=learn_initial,
             hard=hard,
@@ -139,6 +148,7 @@ class Controller(LightningModule):
         self.classify = nn.Linear(hidden_size, output_symbols)
         self.scores = nn.ModuleDict({f"{split}_": self._new_scores() for split in ("train", "val", "test")})
         self._first_batch = True
+        self._random: dict[str, Any] | None = None
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Scores of the symbol that comes after each step.
@@ -163,7 +173,7 @@ class Controller(LightningModule):
             task.stages.observe(float(self.trainer.strategy.reduce(outputs["accuracy"], reduce_op="mean")))
             if task.stages.stalled:
                 task.stages.restart()
-                self._start_afresh(task.fresh_seed())
+                self._start_afresh(task.stages.restarts, task.fresh_seed())
             self.log("longest_source", task.stages.stage, prog_bar=True)
             self.log("restarts", float(task.stages.restarts))
 
@@ -187,6 +197,12 @@ class Controller(LightningModule):
         Returns:
             Output symbols, the end symbol included, shape `(batch, symbols)`; -100 is padding.
         """
+        if self.training:  # the noise on the reads is not for this
+            self.eval()
+            try:
+                return self.decode(batch, limit)
+            finally:
+                self.train()
         inputs, targets, _ = batch
         prompt = (inputs == SEPARATOR).int().argmax(dim=1) + 1
         longest = int(prompt.max())
@@ -227,7 +243,14 @@ class Controller(LightningModule):
 
     on_validation_start = on_test_start = on_fit_start
 
+    def on_train_start(self) -> None:
+        self.train()  # which Lightning leaves as it is, and a controller that was loaded is in evaluation mode
+        if self._random is not None:
+            set_random_state(self._random)
+            self._random = None
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint[RANDOM] = random_state()
         task = self._task()
         if task is not None:
             checkpoint[TASK] = describe(task)
@@ -246,6 +269,7 @@ class Controller(LightningModule):
         # Where Lightning saved checkpoints before, and what it may delete: no path is ever taken from a file.
         for name in [name for name in checkpoint.get("callbacks", {}) if name.startswith("ModelCheckpoint")]:
             del checkpoint["callbacks"][name]
+        self._random = checkpoint.get(RANDOM)
         task = self._task()
         if task is not None and TASK in checkpoint and task_name(checkpoint) != type(task).__name__:
             raise InputError(
@@ -256,7 +280,7 @@ class Controller(LightningModule):
     def load_from_checkpoint(  # type: ignore[override]  # Lightning's is not a plain class method
         cls, checkpoint_path: str | Path, map_location: torch.device | str | None = None, **settings: Any
     ) -> Controller:
-        """Build the controller that a checkpoint describes, with its weights.
+        """Build the controller that a checkpoint describes, with its weights, in evaluation mode.
 
         Nothing in the file is executed, and only classes of ddstructs, torch.nn and registered plugins are built.
 
@@ -276,15 +300,16 @@ class Controller(LightningModule):
             reason = " ".join(str(error).split())
             raise InputError(f"the settings in {checkpoint_path} do not build a {cls.__name__}: {reason}") from error
         load_weights(model, checkpoint, checkpoint_path)
-        return model.to(map_location or "cpu")
+        return model.to(map_location or "cpu").eval()
 
-    def _start_afresh(self, seed: int) -> None:
+    def _start_afresh(self, restarts: int, seed: int) -> None:
         """Draw new weights, and forget what the optimizer gathered about the old ones."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             for module in reversed(list(self.modules())):  # a module after its parts, to have the last word
                 if callable(reset := getattr(module, "reset_parameters", None)):
                     reset()
+            self.rnn.reset_parameters(restarts)
         for optimizer in self.trainer.optimizers:
             optimizer.state.clear()
             for group in optimizer.param_groups:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import final
 
 from ddstructs.line import LineMemory
+from ddstructs.memory import Start
 from ddstructs.ops import End, Head
 
 __all__ = ["Deque"]
@@ -51,3 +52,11 @@ class Deque(LineMemory):
     """
 
     layout = (Head(push=End.TOP, take=End.TOP), Head(push=End.BOTTOM, take=End.BOTTOM))
+
+    @property
+    def starts(self) -> tuple[Start, ...]:
+        """As a stack with something at the bottom, or as a queue from the top to the bottom.
+
+        Heads that begin alike learn alike, and are in each other's way.
+        """
+        return Start(push=(1.0, -1.0), pop=(-1.0, -3.0)), Start(push=(1.0, -4.0), pop=(-4.0, -1.0))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import TypeVar
 
-__all__ = ["Action", "Contents", "Memory", "State", "harden"]
+__all__ = ["Action", "Contents", "Memory", "Start", "State", "harden"]
 
 
 class Action(NamedTuple):
@@ -38,6 +38,18 @@ class Contents(NamedTuple):
 
     values: Tensor
     strengths: Tensor
+
+
+class Start(NamedTuple):
+    """How a network begins to learn a memory: the biases of push and pop, before the sigmoid.
+
+    Attributes:
+        push: One number a head.
+        pop: One number a head.
+    """
+
+    push: tuple[float, ...]
+    pop: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -105,6 +117,15 @@ class Memory(nn.Module, ABC, Generic[S]):
     heads: int
     width: int
     validate: bool = False
+
+    @property
+    def starts(self) -> tuple[Start, ...]:
+        """How a network should begin to learn this memory, the first choice first.
+
+        One choice: it pushes half and pops a quarter, so that what it pushes stays. A memory that can be used in ways
+        which begin apart names one for each, and a controller whose learning stalls goes on to the next.
+        """
+        return (Start((0.0,) * self.heads, (-1.0,) * self.heads),)
 
     @property
     def stores(self) -> tuple[int, ...]:

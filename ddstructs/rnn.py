@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from ddstructs.hoist import hoist_cell, hoist_linear
-from ddstructs.memory import Action, Memory, State, harden
+from ddstructs.memory import Action, Memory, Start, State, harden
 
 __all__ = ["CELLS", "MemoryRNN", "RNNState", "Unrolled"]
 
@@ -45,7 +45,7 @@ class Unrolled(NamedTuple):
     Attributes:
         output: Shape `(batch, time, hidden_size)`; o_t in the paper.
         actions: What the memory was told in each step.
-        reads: What it answered, shape `(batch, time, heads, width)`.
+        reads: What it answered, shape `(batch, time, heads, width)`; in training with the noise on it.
         state: The state after the last step of each row.
     """
 
@@ -60,11 +60,12 @@ class MemoryRNN(nn.Module):
 
     The last read joins the input of the cell, and the cell's output $h_t$ works the memory:
 
-    $$ h_t = \mathrm{cell}([x_t; r_{t-1}], h_{t-1}) \qquad o_t = h_t + U_o r_t $$
+    $$ h_t = \mathrm{cell}([x_t; r_{t-1}], h_{t-1}) \qquad o_t = h_t + g_t \odot U_o r_t $$
 
     $$ d_t = \sigma(W_d h_t + b_d) \qquad u_t = \sigma(W_u h_t + b_u) \qquad v_t = \tanh(W_v h_t + b_v + U_v x_t) $$
 
-    The output is that of the cell, as of any recurrent network in torch, with the read of the same step added. The two
+    The output is that of the cell, as of any recurrent network in torch, with the read of the same step added; $g_t$
+    is 1, or with `read_gate` $1 + \tanh(W_g h_t + b_g)$, so that the cell can keep a read to itself. The two
     terms in $U$ are skips that make learning faster and surer. With `value_skip=False, read_skip=False,
     output_layer=True` the equations are those of the paper, where $o_t = \tanh(W_o h_t + b_o)$. That layer makes the
     symbols which the cell remembers by itself easy to name, so that many a run learns to do without the memory.
@@ -77,10 +78,15 @@ class MemoryRNN(nn.Module):
             has `input_size` (this `input_size` and `heads * width` more) and `hidden_size`. One with several tensors
             for a state, its output first, says how many in `num_states`, and takes and returns a tuple of them.
         batch_first: Whether `x` and the output are `(batch, time, ...)` rather than `(time, batch, ...)`.
-        push_bias: b_d at the start; one number, or one a head.
-        pop_bias: b_u at the start; one number, or one a head. Popping little at first is what lets it learn.
+        push_bias: b_d at the start; one number, or one a head, or those that the memory names in `starts`.
+        pop_bias: b_u at the start; the same. Popping little at first is what lets it learn.
         value_skip: Whether the input also feeds the value.
         read_skip: Whether the read of the same step also feeds the output.
+        read_gate: Whether the cell says how much of the read feeds the output. A task needs this that must read a
+            value before it is due.
+        read_noise: Standard deviation of the noise on every read in training. Values are at most 1 in size, so with
+            noise as large a read is only of use where it is of one value, and not a blend of several that the
+            network can tell apart while sequences are short. That makes for pushes and pops near 0 and 1.
         output_layer: Whether the cell's output goes through a layer of its own before it becomes the network's.
         learn_initial: Whether the first hidden state is a parameter, as in the paper, rather than zero.
         hard: Whether push and pop are rounded to 0 or 1; see `harden`.
@@ -88,7 +94,8 @@ class MemoryRNN(nn.Module):
         dtype: Floating-point type of the parameters.
 
     Raises:
-        ValueError: If the cell is unknown or of the wrong size, or if a bias is not one a head.
+        ValueError: If the cell is unknown or of the wrong size, if a bias is not one a head, if the noise is negative,
+            or if a read that feeds no output is to be gated.
 
     Reference:
         Grefenstette, Hermann, Suleyman & Blunsom 2015, *Learning to Transduce with Unbounded Memory*, section 3.3.
@@ -111,10 +118,12 @@ class MemoryRNN(nn.Module):
         cell: str | nn.Module = "rnn",
         *,
         batch_first: bool = False,
-        push_bias: float | Sequence[float] = 0.0,
-        pop_bias: float | Sequence[float] = -1.0,
+        push_bias: float | Sequence[float] | None = None,
+        pop_bias: float | Sequence[float] | None = None,
         value_skip: bool = True,
         read_skip: bool = True,
+        read_gate: bool = False,
+        read_noise: float = 0.0,
         output_layer: bool = False,
         learn_initial: bool = True,
         hard: bool = False,
@@ -126,12 +135,17 @@ class MemoryRNN(nn.Module):
             raise TypeError(f"memory is {memory!r}, but a memory such as Stack(64) was expected")
         if hidden_size < 1 or input_size < 1:
             raise ValueError(f"input_size is {input_size} and hidden_size {hidden_size}, but each must be 1 or more")
+        if not read_noise >= 0:
+            raise ValueError(f"read_noise is {read_noise}, but it must be 0 or more")
+        if read_gate and not read_skip:
+            raise ValueError("read_gate says how much of the read feeds the output, but read_skip is off: turn it on")
         heads, read_size = memory.heads, memory.heads * memory.width
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.memory = memory
         self.batch_first = batch_first
         self.hard = hard
+        self.read_noise = read_noise
         self.cell = _build_cell(cell, input_size + read_size, hidden_size, device, dtype)
         self.num_states = 2 if isinstance(self.cell, nn.LSTMCell) else int(getattr(self.cell, "num_states", 1))
         initial = torch.zeros(self.num_states, hidden_size, device=device, dtype=dtype)
@@ -145,19 +159,26 @@ class MemoryRNN(nn.Module):
         self.value_skip = linear(input_size, read_size, value_skip)
         self.output_layer = linear(hidden_size, hidden_size, output_layer, bias=True)
         self.read_skip = linear(read_size, hidden_size, read_skip)
-        self.push_bias = _bias("push_bias", push_bias, memory)
-        self.pop_bias = _bias("pop_bias", pop_bias, memory)
+        self.read_gate = linear(hidden_size, hidden_size, read_gate and self.read_skip is not None, bias=True)
+        push, pop = _bias("push_bias", push_bias, memory), _bias("pop_bias", pop_bias, memory)
+        self.starts = tuple(Start(push or start.push, pop or start.pop) for start in memory.starts)
         self.reset_parameters()
 
-    def reset_parameters(self) -> None:
-        """Set what differs from the usual start of the layers: the biases of push and pop, and the first hidden state.
+    def reset_parameters(self, start: int = 0) -> None:
+        """Set what differs from the usual start of the layers: the biases of push and pop, the gate, the first state.
 
         The layers themselves are left as they are; each has its own `reset_parameters`.
+
+        Args:
+            start: Which of the memory's `starts` to take, modulo how many there are.
         """
-        heads = self.memory.heads
         with torch.no_grad():
             if self.act is not None:
-                self.act.bias[: 2 * heads] = torch.tensor([*self.push_bias, *self.pop_bias], dtype=torch.float64)
+                push, pop = self.starts[start % len(self.starts)]
+                self.act.bias[: 2 * self.memory.heads] = torch.tensor([*push, *pop], dtype=torch.float64)
+            if self.read_gate is not None:
+                self.read_gate.weight.zero_()
+                self.read_gate.bias.zero_()
             if self.initial is not None:
                 self.initial.zero_()
 
@@ -240,25 +261,29 @@ class MemoryRNN(nn.Module):
         cell, feeds = hoist_cell(self.cell, self.num_states, x)
         act, skips = self._hoist_act(x)
         keeps = (None,) * time if real is None else real[..., None].unbind(1)
+        noise = self._draw_noise(state.read, time)
         hidden, read, memory = state.hidden, state.read, state.memory
         hiddens, actions, reads = [], [], []
-        for feed, skip, keep in zip(feeds.unbind(1), skips.unbind(1), keeps, strict=True):
+        for feed, skip, keep, disturb in zip(feeds.unbind(1), skips.unbind(1), keeps, noise, strict=True):
             after = cell(feed, read.flatten(1), hidden)
             action = act(after[0], skip)
             if keep is not None:
                 after = tuple(torch.where(keep, new, old) for new, old in zip(after, hidden, strict=True))
                 action = Action(torch.where(keep, action.push, 0), torch.where(keep, action.pop, 0), action.value)
             answer, memory = self.memory.step(action, memory)
+            if disturb is not None:
+                answer = answer + disturb
             hidden, read = after, answer if keep is None else torch.where(keep[..., None], answer, read)
             hiddens.append(hidden[0])
             actions.append(action)
             reads.append(read)
         all_reads = torch.stack(reads, dim=1)
-        output = torch.stack(hiddens, dim=1)
+        output = all_hiddens = torch.stack(hiddens, dim=1)
         if self.output_layer is not None:
             output = self.output_layer(output).tanh()
         if self.read_skip is not None:
-            output = output + self.read_skip(all_reads.flatten(2))
+            heard = self.read_skip(all_reads.flatten(2))
+            output = output + (heard if self.read_gate is None else heard * (1 + self.read_gate(all_hiddens).tanh()))
         if real is not None:
             output = torch.where(real[..., None], output, 0)
         return Unrolled(
@@ -314,6 +339,13 @@ class MemoryRNN(nn.Module):
                 f"and {expected[1]}: it belongs to another"
             )
 
+    def _draw_noise(self, read: Tensor, time: int) -> Sequence[Tensor | None]:
+        """What to add to the read of each step."""
+        if not (self.training and self.read_noise):
+            return (None,) * time
+        noise = torch.randn(time, *read.shape, device=read.device, dtype=read.dtype)
+        return (self.read_noise * noise).unbind()
+
     def _hoist_act(self, x: Tensor) -> tuple[Callable[[Tensor, Tensor], Action], Tensor]:
         """From the cell's output and what each step is given to its action; and that, shape `(batch, time, ...)`."""
         heads, width = self.memory.heads, self.memory.width
@@ -351,13 +383,15 @@ def _build_cell(
     return cell
 
 
-def _bias(name: str, bias: float | Sequence[float], memory: Memory) -> list[float]:
-    """One number a head."""
+def _bias(name: str, bias: float | Sequence[float] | None, memory: Memory) -> tuple[float, ...] | None:
+    """One number a head, if any is given."""
+    if bias is None:
+        return None
     if not isinstance(bias, Sequence):
-        return [bias] * memory.heads
+        return (bias,) * memory.heads
     if len(bias) != memory.heads:
         raise ValueError(f"{name} has {len(bias)} numbers, but this {type(memory).__name__} has {memory.heads} heads")
-    return list(bias)
+    return tuple(bias)
 
 
 def _mask(lengths: Tensor | Sequence[int], batch: int, time: int, device: torch.device) -> Tensor:

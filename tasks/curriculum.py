@@ -13,7 +13,7 @@ class Curriculum:
 
     Learning fails in one of two ways, and both show as a stage that does not end. At a short one the cell remembers the
     symbols by itself, and never comes to use the memory; at a long one nothing moves. Then it is best to start afresh,
-    with other weights. Each fresh start doubles the patience, so one that needs its time is given it.
+    with other weights. Every second one doubles the patience, so that what needs its time is given it.
 
     Attributes:
         longest: Length of the last stage.
@@ -54,7 +54,11 @@ class Curriculum:
     @property
     def stalled(self) -> bool:
         """Whether this stage has lasted too long."""
-        return self.patience is not None and not self.finished and self.batches >= self.patience * 2**self.restarts
+        return (
+            self.patience is not None
+            and not self.finished
+            and self.batches >= self.patience * 2 ** (self.restarts // 2)
+        )
 
     def observe(self, accuracy: float) -> None:
         """Take note of the accuracy of one batch, in [0, 1], and go on to the next stage if it is time."""

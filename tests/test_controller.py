@@ -64,6 +64,7 @@ def test_any_memory_fits_and_its_checkpoint_builds_it_again(memory: Memory, tmp_
     again = Controller.load_from_checkpoint(tmp_path / "a.ckpt")
     inputs = next(iter(task.test_dataloader())).inputs
     assert str(again.rnn.memory) == str(memory)
+    assert not again.training
     assert torch.equal(again(inputs), model.eval()(inputs))
 
 
@@ -78,7 +79,7 @@ def test_any_cell_fits(tmp_path: Path) -> None:
 
 def test_the_loss_is_that_of_the_target_and_the_end_alone(tmp_path: Path) -> None:
     task = reversal(eval_size=2)
-    model = controller(task, Stack(4))
+    model = controller(task, Stack(4)).eval()
     batch = next(iter(task.test_dataloader()))
     logits = model(batch.inputs).detach().log_softmax(-1)
     losses = []
@@ -175,8 +176,10 @@ def test_greedy_decoding_gives_the_figures_of_teacher_forcing(kind: type[Task], 
     trainer(tmp_path, max_epochs=4).fit(model, task)
     result = trainer(tmp_path).test(model, task, verbose=False)[0]
     coarse, fine, rows = 0.0, 0.0, 0
-    for batch in task.test_dataloader():
-        decoded = model.decode(batch)
+    assert model.training, "decoding is without noise even so"
+    answers = [model.decode(batch) for batch in task.test_dataloader()]
+    model.eval()
+    for batch, decoded in zip(task.test_dataloader(), answers, strict=True):
         for row in range(len(decoded)):
             output = [symbol for symbol in decoded[row].tolist() if symbol != IGNORE]
             target = [symbol for symbol in batch.targets[row].tolist() if symbol != IGNORE]

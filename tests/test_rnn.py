@@ -336,7 +336,42 @@ def test_a_bias_is_for_every_head_or_one_a_head() -> None:
     assert signals(alike).bias[:4].tolist() == [2, 2, -3, -3]
     apart = network("bank", push_bias=[0.1, 0.2, 0.3], pop_bias=(-1, -2, -3))
     assert signals(apart).bias[:6].tolist() == [0.1, 0.2, 0.3, -1, -2, -3]
-    assert signals(MemoryRNN(INPUT, HIDDEN, Deque(4))).bias[:4].tolist() == [0, 0, -1, -1]
+    assert signals(MemoryRNN(INPUT, HIDDEN, Stack(4))).bias[:2].tolist() == [0, -1]
+
+
+def test_biases_that_are_not_given_are_those_that_the_memory_names_one_start_after_the_other() -> None:
+    one, other = Deque(4).starts
+    rnn = MemoryRNN(INPUT, HIDDEN, Deque(4))
+    for start, (push, pop) in enumerate((one, other, one)):
+        rnn.reset_parameters(start)
+        assert signals(rnn).bias[:4].tolist() == [*push, *pop]
+    mixed = MemoryRNN(INPUT, HIDDEN, Bank([Stack(4), Deque(4)]), pop_bias=-3)
+    mixed.reset_parameters(1)
+    assert signals(mixed).bias[:6].tolist() == [0, *other.push, -3, -3, -3]
+
+
+def test_noise_is_on_every_read_in_training_and_nowhere_else() -> None:
+    plain, noisy = network("deque", push_bias=0.0), network("deque", push_bias=0.0, read_noise=0.5)
+    noisy.load_state_dict(plain.state_dict())
+    x = noise(50, 6, INPUT)
+    pushed = plain.unroll(x)
+    assert torch.equal(noisy.eval().unroll(x).output, pushed.output)
+    run = noisy.train().unroll(x)
+    first = (run.reads - pushed.reads)[:, 0]  # of the later steps the actions differ too
+    assert 0.4 < first.std() < 0.6
+    assert first.unique().numel() == first.numel()
+    assert not torch.equal(run.state.read, pushed.state.read)
+
+
+def test_the_gate_begins_open_and_can_keep_the_read_to_the_cell() -> None:
+    plain, gated = network(), network(read_gate=True)
+    gated.load_state_dict(plain.state_dict(), strict=False)
+    x = noise(3, 6, INPUT)
+    assert torch.equal(gated.unroll(x).output, plain.unroll(x).output)
+    assert gated.read_gate is not None
+    torch.nn.init.constant_(gated.read_gate.bias, -20.0)
+    plain.read_skip = None
+    torch.testing.assert_close(gated.unroll(x).output, plain.unroll(x).output)
 
 
 def test_biases_are_those_of_push_and_pop() -> None:
@@ -513,6 +548,9 @@ BUILD: list[tuple[dict[str, Any], str]] = [
     ({"cell": nn.GRUCell(INPUT + WIDTH, 6)}, "the cell has hidden_size 6, but 5 was expected"),
     ({"cell": nn.Identity()}, "the cell has input_size None, but 7 was expected"),
     ({"push_bias": [1.0, 2.0]}, "push_bias has 2 numbers, but this Stack has 1 heads"),
+    ({"read_noise": -1.0}, "read_noise is -1.0, but it must be 0 or more"),
+    ({"read_noise": float("nan")}, "read_noise is nan"),
+    ({"read_gate": True, "read_skip": False}, "read_skip is off: turn it on"),
     ({"pop_bias": []}, "pop_bias has 0 numbers, but this Stack has 1 heads"),
 ]
 

@@ -271,10 +271,10 @@ def test_a_stage_ends_when_the_running_accuracy_passes_the_threshold() -> None:
     assert (curriculum.stage, curriculum.batches) == (6, 0)
 
 
-def test_a_stage_that_does_not_end_has_stalled_and_each_restart_doubles_the_patience() -> None:
+def test_a_stage_that_does_not_end_has_stalled_and_every_second_restart_doubles_the_patience() -> None:
     curriculum = Curriculum(longest=16, patience=5)
-    for restarts in range(3):
-        for _ in range(5 * 2**restarts):
+    for restarts, patience in enumerate((5, 5, 10, 10, 20)):
+        for _ in range(patience):
             assert not curriculum.stalled
             curriculum.observe(0.0)
         assert curriculum.stalled

@@ -31,5 +31,6 @@ def suggest(trial: BaseTrial, heads: int) -> Settings:
         f"{signal}_bias": [trial.suggest_float(f"{signal}_bias_{head}", -3.0, 1.0) for head in range(heads)]
         for signal in ("push", "pop")
     }
+    model["read_noise"] = trial.suggest_float("read_noise", 0.0, 2.0)
     width = trial.suggest_categorical("width", [32, 64, 128])
     return {"model": model | biases, "data": data, "memory": {"width": width}}
