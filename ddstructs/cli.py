@@ -31,10 +31,11 @@ from ddstructs.spec import allowed_modules
 from ddstructs.stack import Stack
 from ddstructs.tasks import IGNORE, BigramFlipping, BinaryAddition, Copying, Reversal, Task
 from ddstructs.tasks.lines import printable
+from ddstructs.view.callback import TraceCallback
 
 __all__ = ["run"]
 
-CLASSES = (Stack, Queue, Deque, Bank, NoMemory, Copying, Reversal, BigramFlipping, BinaryAddition)
+CLASSES = (Stack, Queue, Deque, Bank, NoMemory, Copying, Reversal, BigramFlipping, BinaryAddition, TraceCallback)
 """What can be named by its class name: imported here, for the parser only knows what is."""
 
 NAMED: dict[str, Callable[[], list[str]]] = {
