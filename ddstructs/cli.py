@@ -39,12 +39,14 @@ from ddstructs.tasks import (
     Task,
 )
 from ddstructs.tasks.lines import printable
+from ddstructs.view.callback import TraceCallback
 
 __all__ = ["run"]
 
 CLASSES = (
     *(Stack, Queue, Deque, Bank, NoMemory),
     *(Copying, Reversal, BigramFlipping, SVOtoSOV, GenderConjugation, BinaryAddition),
+    TraceCallback,
 )
 """What can be named by its class name: imported here, for the parser only knows what is."""
 

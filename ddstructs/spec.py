@@ -97,7 +97,7 @@ def build(spec: Any, base: type = nn.Module) -> Any:
     try:
         kind = getattr(import_module(module), name)
         if not (isinstance(kind, type) and issubclass(kind, base)):
-            raise TypeError(f"it is not a {base.__name__}")
+            raise TypeError(f"it is not a {base.__name__.lower()}")
         return kind(**arguments)
     except Exception as error:
         raise InputError(f"cannot build {path}: {' '.join(str(error).split())}") from error

@@ -25,7 +25,7 @@ def call(*arguments: str, cwd: Path, stdin: str = "", path: Path | None = None) 
     """Run `ddstructs` in a process of its own."""
     environment = os.environ | {"PYTHONWARNINGS": "default", "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
     if path is not None:
-        environment["PYTHONPATH"] = str(path)
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(path), os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "ddstructs", *arguments]
     return subprocess.run(command, cwd=cwd, input=stdin, env=environment, capture_output=True, text=True, timeout=300)
 

@@ -74,8 +74,9 @@ def half_and_half(memory: Memory, steps: int = 12, rows: int = 1, **settings: An
     head = torch.tensor([1.0, 0.25])[: memory.heads]
     pop = torch.tensor([1.0, 0.0])[: memory.heads]
     value = torch.randn(rows, 2 * steps, memory.heads, memory.width, generator=torch.Generator().manual_seed(0))
-    letters = [[chr(97 + t % 26) for t in range(2 * steps)]] * rows
-    return trace(memory, Action(up * head, (1 - up) * pop, value), **({"input_text": letters} | settings))
+    letters = {"input_text": [[chr(97 + t % 26) for t in range(2 * steps)]] * rows}
+    named: dict[str, Any] = letters | settings
+    return trace(memory, Action(up * head, (1 - up) * pop, value), **named)
 
 
 def save(tmp_path: Path, seen: Trace, other: Trace | None = None) -> Path:

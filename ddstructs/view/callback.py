@@ -17,7 +17,8 @@ __all__ = ["TraceCallback"]
 class TraceCallback(Callback):
     """Draws what the memory is used for as training goes on: to TensorBoard if it is the logger, or else to PNG files.
 
-    The files lie in a folder `traces` beside what else the logger writes, or in `folder`.
+    The files lie in a folder `traces` beside what else the logger writes, or in `folder`. On the command line it is
+    `--trainer.callbacks+=TraceCallback`.
 
     Args:
         every_n_epochs: How often to draw.
