@@ -2,14 +2,20 @@
 
 Every round runs each case once (short ones more often), so whatever else the machine does falls on all of them alike.
 Times are medians over the rounds; a ratio is the median of the ratios within each round.
+
+What was measured is printed, drawn, and written into RESULTS.md between its two marks; what it means stands below them
+and is written by hand.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import platform
 import subprocess
 import sys
 from collections import defaultdict
+from datetime import date
 from pathlib import Path
 from statistics import median
 
@@ -21,6 +27,9 @@ __all__ = ["main"]
 
 Rounds = dict[tuple[str, int], list[tuple[float, float]]]
 """Of each case and length, in each round: µs per step, forward and backward."""
+
+MARKS = "<!-- written by make bench -->", "<!-- written by hand -->"
+"""Between these lines of RESULTS.md lies what was measured last."""
 
 
 def measure(rounds: int, batch: int, width: int, device: str) -> Rounds:
@@ -113,6 +122,29 @@ def plot(seen: Rounds, path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
+def conditions(arguments: argparse.Namespace) -> str:
+    """When, on what and how it was measured."""
+    device = f"{os.cpu_count()} cores, {platform.machine()}"
+    if arguments.device == "cuda":
+        device = torch.cuda.get_device_name()
+    clock = "time of the processor" if arguments.device == "cpu" and arguments.threads == 1 else "time on the clock"
+    return (
+        f"{date.today():%d %B %Y}, {device}, load {os.getloadavg()[0]:.1f} at the end, torch {torch.__version__}, "
+        f"float32, batch {arguments.batch}, width {arguments.width}, threads: {arguments.threads}, "
+        f"rounds: {arguments.rounds}, {clock}."
+    )
+
+
+def write(measured: list[str], path: Path) -> None:
+    """Put what was measured between the marks, and leave the rest as it is."""
+    start, end = MARKS
+    before, _, rest = path.read_text("utf-8").partition(start)
+    _, mark, after = rest.partition(end)
+    if not mark:
+        raise ValueError(f"{path} has no lines {start!r} and {end!r}: what was measured goes between them")
+    path.write_text("\n".join([before + start, "", *measured, "", end]) + after, "utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=32)
@@ -121,14 +153,17 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--plot", type=Path, default=Path(__file__).with_suffix(".png"))
+    parser.add_argument("--results", type=Path, default=Path(__file__).with_name("RESULTS.md"))
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     # First, for a new process counts the peak of the one that made it as its own.
     peaks = {name: peak_memory(name, arguments.batch, max(LENGTHS), arguments.width) for name in MEMORIES}
     seen = measure(arguments.rounds, arguments.batch, arguments.width, arguments.device)
-    print(*targets(seen, peaks), "", *times(seen), sep="\n")
+    measured = [conditions(arguments), "", *targets(seen, peaks), "", *times(seen)]
+    print(*measured, sep="\n")
     plot(seen, arguments.plot)
+    write(measured, arguments.results)
 
 
 if __name__ == "__main__":
