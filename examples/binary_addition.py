@@ -87,7 +87,7 @@ def draw(results: list[Result], out: Path) -> None:
         left.plot(range(50, 50 * len(result.coarse) + 1, 50), result.coarse, alpha=0.7)
     left.set(xlabel="update", title="share of sums that are right (8 digits)", ylim=(-0.02, 1.02))
     answer, hidden = look(results[0].model)
-    image = right.imshow(hidden.T, aspect="auto", cmap="RdBu", vmin=-1, vmax=1)
+    image = right.imshow(hidden.T.numpy(), aspect="auto", cmap="RdBu", vmin=-1, vmax=1)
     right.set(xlabel="step (0 is the start)", ylabel="hidden unit", title=f"{EXAMPLE} = {answer}")
     figure.colorbar(image, ax=right)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -36,11 +36,11 @@ class Result(NamedTuple):
 
 
 def split(file: Path) -> tuple[list[str], list[str]]:
-    """The lines to train on, and those of the test: only what is ASCII, and in the test no character never trained."""
+    """The ASCII lines to train on, and those of the test: new ones, but with no character that training never saw."""
     lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line.isascii() and len(line) > 3]
     train = [line for number, line in enumerate(lines) if number % 4]
     known = set("".join(train))
-    return train, [line for line in lines[::4] if set(line) <= known]
+    return train, [line for line in lines[::4] if set(line) <= known and line not in train]
 
 
 def assemble(texts: list[str]) -> Batch:
@@ -99,7 +99,9 @@ def draw(results: list[Result], line: str, out: Path) -> None:
     with torch.no_grad():
         batch = assemble([line])
         push, pop, _ = model.rnn.unroll(model.embed(batch.inputs)).actions
-    image = right.imshow(torch.stack([push[0, :, 0], pop[0, :, 0]]), aspect="auto", cmap="Greys", vmin=0, vmax=1)
+    image = right.imshow(
+        torch.stack([push[0, :, 0], pop[0, :, 0]]).numpy(), aspect="auto", cmap="Greys", vmin=0, vmax=1
+    )
     right.set_yticks([0, 1], ["push", "pop"])
     right.set_xticks(range(2 * len(line) + 2), ["⟨", *line, "|", *reversed(line)], fontsize=7, family="monospace")
     right.set(title="what the stack is told, character by character")
@@ -113,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--file", type=Path, default=Path("README.md"))
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--seeds", type=int, default=1, help="how many")
-    parser.add_argument("--updates", type=int, default=300)
+    parser.add_argument("--updates", type=int, default=200)
     parser.add_argument("--longest", type=int, default=48, help="longest window in training")
     parser.add_argument("--out", type=Path, default=Path("runs/examples/text_lines.png"))
     chosen = parser.parse_args(arguments)
