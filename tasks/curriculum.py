@@ -18,7 +18,8 @@ class Curriculum:
     Attributes:
         longest: Length of the last stage.
         start: Length of the first stage.
-        patience: Most batches in a stage, before a fresh start; any number of them if None.
+        patience: Most batches in the first stage, before a fresh start, and twice as many as in any other: what is left
+            to learn there is less. Any number of them if None.
         growth: Factor from one stage to the next.
         threshold: Running accuracy, the share of symbols that are right, that ends a stage.
         momentum: Share of the past in the running accuracy.
@@ -54,11 +55,10 @@ class Curriculum:
     @property
     def stalled(self) -> bool:
         """Whether this stage has lasted too long."""
-        return (
-            self.patience is not None
-            and not self.finished
-            and self.batches >= self.patience * 2 ** (self.restarts // 2)
-        )
+        if self.patience is None or self.finished:
+            return False
+        patience = self.patience if self.stage <= self.start else self.patience / 2
+        return self.batches >= patience * 2 ** (self.restarts // 2)
 
     def observe(self, accuracy: float) -> None:
         """Take note of the accuracy of one batch, in [0, 1], and go on to the next stage if it is time."""

@@ -282,12 +282,17 @@ def test_a_stage_that_does_not_end_has_stalled_and_every_second_restart_doubles_
         assert (curriculum.stage, curriculum.accuracy, curriculum.restarts) == (4, 0, restarts + 1)
 
 
-def test_patience_is_of_each_stage_and_ends_with_the_last() -> None:
-    curriculum = Curriculum(longest=6, patience=5, momentum=0.0)
-    for accuracy in (0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0):
+def test_patience_is_of_each_stage_half_as_much_after_the_first_and_ends_with_the_last() -> None:
+    curriculum = Curriculum(longest=6, patience=6, momentum=0.0)
+    for accuracy in (0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0):
         curriculum.observe(accuracy)
         assert not curriculum.stalled
     assert curriculum.finished
+    later = Curriculum(longest=9, patience=6, stage=6.0)
+    for _ in range(3):
+        assert not later.stalled
+        later.observe(0.0)
+    assert later.stalled
     endless = Curriculum(longest=6, patience=None)
     for _ in range(1000):
         endless.observe(0.0)

@@ -300,7 +300,8 @@ def rewind(
                 if cut[b, t, h] != 0:
                     tile = order[high - 1 if top else low]
                     strengths[tile] = cut[b, t, h]
-                    slope = strengths_grad[at + tile * apart]
+                    if differentiate:
+                        slope = strengths_grad[at + tile * apart]
                 if differentiate:
                     pop_grad[b, t - start, h] = -slope
                 for _ in range(consumed[b, t, h]):

@@ -109,10 +109,10 @@ class Tape:
             after, line = self.time, self.line.copied()
         if after > time:
             self.cursor = None
-            none, signal = line.strengths.reshape(-1)[:0], line.cut[:, :0]
+            none, nowhere, signal = line.strengths.reshape(-1)[:0], engine.steps(0, 0), line.cut[:, :0]
             engine.rewind(
                 time, after, self.slots, self.width, self.pushes, self.takes,
-                *self.places, *line, False, none, none, self.pushes, none, self.pushes, signal, signal,
+                *self.places, *line, False, none, none, nowhere, none, nowhere, signal, signal,
             )  # fmt: skip
         self.cursor = time, line
         return line
