@@ -64,8 +64,7 @@ class Task(LightningDataModule, ABC):
         curriculum: Whether short sequences come first.
         start_length: Longest source in the first stage of the curriculum.
         patience: Most batches in the first stage of the curriculum, before the controller starts afresh, with other
-            weights, and twice as many as in any other stage; it
-            never does if None.
+            weights, and twice as many as in any other stage; it never does if None.
         seed: Seed of the training sequences; that of `seed_everything` if not given.
         text: Sources to transduce in `predict`, one a line.
         file: A file of such lines; `-` is standard input.
