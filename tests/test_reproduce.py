@@ -352,6 +352,20 @@ def test_a_dry_run_lists_the_cells_and_does_nothing(
     assert not out.exists()
 
 
+def test_a_summary_tells_what_is_done_and_runs_nothing(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    options = ["--tasks=Copying", "--cells=rnn", "--seeds=900,", f"--recipe={recipe}", f"--out={out}"]
+    for more in (["--memories=Queue"], ["--memories=Queue,Stack", "--summarize"]):
+        monkeypatch.setattr(sys, "argv", ["ddstructs", "reproduce", *options, *more])
+        assert __main__.main() == 0
+    assert len((out / "paper.jsonl").read_text().splitlines()) == 1
+    table = (out / "RESULTS.md").read_text()
+    assert "| Copying | Stack | rnn | not run |" in table
+    assert "1 of 2 runs" in table
+
+
 @pytest.mark.parametrize(
     ("option", "expected"),
     [

@@ -37,6 +37,7 @@ def reproduce(
     long: bool = False,
     retry: bool = False,
     dry_run: bool = False,
+    summarize: bool = False,
     recipe: Path | None = None,
 ) -> None:
     """Train and test every task with every memory and cell, and write the results down, seed by seed.
@@ -52,6 +53,7 @@ def reproduce(
         long: Test at the longest lengths, too.
         retry: Try again what failed with an error.
         dry_run: Only list what would be done.
+        summarize: Only write down what is done.
         recipe: How to train, in the form of ddstructs/reproduce/recipe.yaml, which it is by default.
     """
     names = (
@@ -66,8 +68,9 @@ def reproduce(
         return
     if retry:
         asked.retry()
-    with helpers(workers - 1, work, asked), progress(asked) as report:
-        work(asked, report)
+    if not summarize:
+        with helpers(workers - 1, work, asked), progress(asked) as report:
+            work(asked, report)
     _write_results(asked)
 
 
@@ -132,4 +135,5 @@ def run() -> int:
         long="Test at the longest lengths, too.",
         retry="Try again what failed with an error.",
         dry_run="Only list what would be done.",
+        summarize="Only write down what is done.",
     )
