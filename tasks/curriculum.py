@@ -58,7 +58,7 @@ class Curriculum:
         if self.patience is None or self.finished:
             return False
         patience = self.patience if self.stage <= self.start else self.patience / 2
-        return self.batches >= patience * 2 ** (self.restarts // 2)
+        return self.batches >= patience * (1 << self.restarts // 2)
 
     def observe(self, accuracy: float) -> None:
         """Take note of the accuracy of one batch, in [0, 1], and go on to the next stage if it is time."""
