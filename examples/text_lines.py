@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     longer = sum(len(line) > chosen.longest for line in test)
     print(f"{chosen.file}: {len(train)} lines to train on, {len(test)} for the test, {longer} of them longer than")
     print(f"{chosen.longest} characters, the longest window in training.")
-    results = []
+    results, made = [], list[str]()
     for seed in range(chosen.seed, chosen.seed + chosen.seeds):
         results.append(learn(train, seed, chosen.updates, chosen.longest))
         model = results[-1].model

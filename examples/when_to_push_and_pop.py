@@ -69,7 +69,8 @@ def draw(runs: dict[float, list[Learned]], out: Path) -> None:
         title = f"pops start in 0..{highest:g}: {sum(map(good, group))} of {len(group)} learn"
         axes.set(xlabel="update", title=title, ylim=(1e-6, 1))
     courses[0].set_ylabel("largest error of a read")
-    best = next((run for run in group if good(run)), group[0])
+    last = [*runs.values()][-1]
+    best = next((run for run in last if good(run)), last[0])
     steps = torch.arange(1, 7).numpy()
     right.bar(steps - 0.2, best.push.numpy(), 0.4, label="push")
     right.bar(steps + 0.2, best.pop.numpy(), 0.4, label="pop")
