@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ddstructs.controller import Controller
     from ddstructs.deque import Deque
     from ddstructs.errors import InputError
-    from ddstructs.memory import Action, Contents, Memory, State, harden
+    from ddstructs.memory import Action, Contents, Memory, Start, State, harden
     from ddstructs.metrics import CoarseAccuracy, FineAccuracy
     from ddstructs.queue import Queue
     from ddstructs.rnn import MemoryRNN, RNNState
@@ -40,6 +40,7 @@ __all__ = [
     "Queue",
     "RNNState",
     "Stack",
+    "Start",
     "State",
     "Trace",
     "TraceCallback",
@@ -67,6 +68,7 @@ _HOME = {
     "Queue": "queue",
     "RNNState": "rnn",
     "Stack": "stack",
+    "Start": "memory",
     "State": "memory",
     "Trace": "view.trace",
     "TraceCallback": "view.callback",
