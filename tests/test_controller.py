@@ -119,6 +119,16 @@ def test_a_resumed_run_is_the_uninterrupted_one(stop: int, tmp_path: Path) -> No
         assert all(torch.equal(mine[key], others[key]) for key in mine)
 
 
+@pytest.mark.parametrize(("steps", "start"), [(1, 0), (2, 1), (4, 0)])
+def test_each_fresh_start_is_the_next_that_the_memory_names(steps: int, start: int, tmp_path: Path) -> None:
+    task, deque = reversal(start_length=2, patience=2), Deque(4)  # it is lost with every second batch
+    model = controller(task, deque, learning_rate=1e-9)
+    trainer(tmp_path, max_steps=steps).fit(model, task)
+    assert model.rnn.act is not None
+    biases = torch.tensor([*deque.starts[start].push, *deque.starts[start].pop])
+    torch.testing.assert_close(model.rnn.act.bias[:4].detach(), biases)
+
+
 def test_a_seed_gives_the_same_run(tmp_path: Path) -> None:
     def fit() -> Tensor:
         task = reversal(seed=None)

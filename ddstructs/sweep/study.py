@@ -27,13 +27,10 @@ from ddstructs.errors import InputError
 from ddstructs.reproduce.claims import claim
 from ddstructs.reproduce.grid import Cell
 from ddstructs.reproduce.recipe import Settings
-from ddstructs.reproduce.work import Report
+from ddstructs.reproduce.work import PAUSE, Report
 from ddstructs.sweep.space import suggest
 
 __all__ = ["Sweep", "ended", "open_study", "score", "work"]
-
-PAUSE = 1.0
-"""Seconds between two looks at what the other workers do."""
 
 FIRST_SEED = 1000
 """Seeds of a search are not those of the results."""
