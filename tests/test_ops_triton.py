@@ -44,10 +44,12 @@ def test_the_kernels_compile_for_a_card(layout: str, dtype: str) -> None:
     options = {name: given.pop(name) for name in ("num_warps", "enable_fp_fusion")}
     kinds: dict[str, str] = dict.fromkeys(("order", "ends", "dead", "consumed"), "*i32")
     kinds |= dict.fromkeys(("time", "slots", "width"), "i32") | dict.fromkeys(given, "constexpr")
-    functions: tuple[Any, ...] = kernels.forward_row, kernels.rewind_row
-    for function in functions:
+    functions: list[tuple[Any, dict[str, Any]]] = [(kernels.rewind_row, {})]
+    functions += [(kernels.forward_row, {"reading": reading}) for reading in (True, False)]
+    for function, more in functions:
         signature = {name: kinds.get(name, f"*{dtype}") for name in function.arg_names}
-        source = ASTSource(fn=function, signature=signature, constexprs=given)
+        signature |= dict.fromkeys(more, "constexpr")
+        source = ASTSource(fn=function, signature=signature, constexprs=given | more)
         assert "ptx" in triton.compile(source, target=GPUTarget("cuda", 80, 32), options=options).asm
 
 

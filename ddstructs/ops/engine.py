@@ -17,7 +17,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Array", "Line", "begin", "ends", "forward", "rewind", "steps"]
+__all__ = ["Array", "Line", "begin", "ends", "forward", "rewind", "scan", "scan_backward", "steps"]
 
 Array = NDArray[Any]
 
@@ -50,16 +50,6 @@ class Line(NamedTuple):
         return self._replace(strengths=self.strengths.copy(), order=self.order.copy(), ends=self.ends.copy())
 
 
-def begin(line: Line, strengths: Array, pushes: Sequence[int], time: int) -> None:
-    """Lay the tiles of an initial state, with strengths `(batch, slots)`, on an empty line with room for some steps."""
-    below = time * (len(pushes) - sum(pushes))
-    line.strengths[:, : strengths.shape[1]] = strengths
-    live = strengths != 0
-    line.ends[:, 0], line.ends[:, 1], line.ends[:, 2] = below, below + live.sum(1), 0
-    rows, tiles = live.nonzero()
-    line.order[rows, below + live.cumsum(1)[rows, tiles] - 1] = tiles
-
-
 def ends(ends: Sequence[int]) -> Array:
     """The ends of some heads, as the compiled functions take them."""
     return np.array(ends, dtype=np.int64)
@@ -70,9 +60,15 @@ def steps(row: int, tile: int) -> Array:
     return np.array((row, tile), dtype=np.int64)
 
 
-def compiled(*, fastmath: bool | set[str] = False) -> Callable[[Callable[..., object]], Callable[..., Any]]:
-    """Compile a function with numba: serial, since numba's threads do not survive a fork, and without the GIL."""
-    return numba.njit(cache=True, nogil=True, fastmath=fastmath)
+def compiled(*, inline: bool = False, fastmath: bool | set[str] = False) -> Callable[..., Callable[..., Any]]:
+    """Compile a function with numba: serial, since numba's threads do not survive a fork, and without the GIL.
+
+    Args:
+        inline: Whether its code is to stand in the place of each call. It pays for what is small and called within the
+            innermost loops: an array is passed as seven numbers. Without this, backward takes twice as long.
+        fastmath: Which liberties the compiler may take with floating-point numbers.
+    """
+    return numba.njit(cache=True, nogil=True, fastmath=fastmath, forceinline=inline)
 
 
 # A sum over the width may be taken in any order, and so several terms at once; one over strengths may not, for it
@@ -80,7 +76,7 @@ def compiled(*, fastmath: bool | set[str] = False) -> Callable[[Callable[..., ob
 # being vectorised: 15 times slower.
 
 
-@compiled(fastmath={"reassoc", "contract"})
+@compiled(inline=True, fastmath={"reassoc", "contract"})
 def dot(x: Array, i: int, y: Array, j: int, width: int) -> float:
     i_, j_, total = np.uint64(i), np.uint64(j), x.dtype.type(0)
     for w in range(np.uint64(width)):
@@ -88,14 +84,14 @@ def dot(x: Array, i: int, y: Array, j: int, width: int) -> float:
     return total  # type: ignore[no-any-return]
 
 
-@compiled(fastmath={"reassoc", "contract"})
+@compiled(inline=True, fastmath={"reassoc", "contract"})
 def add(weight: float, x: Array, i: int, y: Array, j: int, width: int) -> None:
     i_, j_ = np.uint64(i), np.uint64(j)
     for w in range(np.uint64(width)):
         y[j_ + w] += weight * x[i_ + w]
 
 
-@compiled()
+@compiled(inline=True)
 def window(strengths: Array, order: Array, low: int, high: int, top: bool, unit: float) -> tuple[int, float]:
     """Walk inward from an end until a unit of strength is covered.
 
@@ -114,7 +110,7 @@ def window(strengths: Array, order: Array, low: int, high: int, top: bool, unit:
     return count, unit - unit
 
 
-@compiled()
+@compiled(inline=True)
 def outside(head: int, tile: int, first: int, pushes: Array, top: bool) -> Any:
     """Whether the tile a head pushed lies nearer to an end than another one, of the same step (from first) or older."""
     own = pushes[head] == top
@@ -124,11 +120,32 @@ def outside(head: int, tile: int, first: int, pushes: Array, top: bool) -> Any:
 
 
 @compiled()
+def begin(before: Array, strengths: Array, order: Array, ends: Array, below: int) -> None:
+    """Lay the tiles of an initial state on an empty line.
+
+    Args:
+        before: Their strengths, shape `(batch, slots)`.
+        strengths: `Line.strengths`.
+        order: `Line.order`.
+        ends: `Line.ends`.
+        below: How much room to leave in `order` for what will be pushed below them.
+    """
+    for b in range(len(before)):
+        high = below
+        for tile in range(before.shape[1]):
+            strengths[b, tile] = before[b, tile]
+            if before[b, tile] != 0:
+                order[b, high] = tile
+                high += 1
+        ends[b, 0], ends[b, 1], ends[b, 2] = below, high, 0
+
+
+@compiled()
 def forward(
     start: int, stop: int, slots: int, width: int, pushes: Array, takes: Array,
     push: Array, pop: Array, initial: Array, initial_steps: Array, value: Array, value_steps: Array,
     strengths_: Array, order_: Array, ends: Array, dead_: Array, last_: Array, consumed: Array, cut: Array,
-    reads: Array,
+    reading: bool, reads: Array,
 ) -> None:  # fmt: skip
     """Take the steps from start to stop.
 
@@ -152,7 +169,8 @@ def forward(
         last_: `Line.last`.
         consumed: `Line.consumed`.
         cut: `Line.cut`.
-        reads: Where the reads go, contiguous, shape `(batch, stop - start, heads, width)`.
+        reading: Whether to read.
+        reads: Where the reads go, flat, of shape `(batch, stop - start, heads, width)`.
     """
     heads = len(pushes)
     unit = strengths_.dtype.type(1)
@@ -191,18 +209,18 @@ def forward(
                     else:
                         low -= 1
                         order[low] = first + h
-            for h in range(heads):
-                read, top = reads[b, t - start, h], takes[h] == 1
-                read[:] = 0
+            for h in range(heads if reading else 0):
+                top, read = takes[h] == 1, ((b * (stop - start) + t - start) * heads + h) * width
+                reads[read : read + width] = 0
                 count, rest = window(strengths, order, low, high, top, unit)
                 for i in range(count):
                     tile = order[high - 1 - i if top else low + i]
                     weight = rest if rest > 0 and i == count - 1 else strengths[tile]
                     if tile < slots:
-                        add(weight, initial, b * initial_steps[0] + tile * initial_steps[1], read, 0, width)
+                        add(weight, initial, b * initial_steps[0] + tile * initial_steps[1], reads, read, width)
                     else:
                         place = b * value_steps[0] + (tile - slots) * value_steps[1]
-                        add(weight, value, place, read, 0, width)
+                        add(weight, value, place, reads, read, width)
         ends[b, 0], ends[b, 1], ends[b, 2] = low, high, deaths
 
 
@@ -327,3 +345,91 @@ def rewind(
                             within = tile >= 0 and (other > tile) == top
                             strengths_grad[at + other * apart] = slope if within else nothing
         ends[b, 0], ends[b, 1], ends[b, 2] = low, high, deaths
+
+
+@compiled()
+def scan(
+    pushes: Array, takes: Array, below: int, initial: Array, before: Array, push: Array, pop: Array, value: Array,
+    strengths: Array, reads: Array,
+) -> None:  # fmt: skip
+    """Take all steps of a batch, a row after the other. The log of a row is overwritten by the next.
+
+    Args:
+        pushes: The end at which each head pushes, 1 for the top, shape `(heads,)`.
+        takes: The end from which each head takes.
+        below: How many tiles will be pushed at the bottom.
+        initial: The values of the initial state, shape `(batch, slots, width)`.
+        before: Their strengths, shape `(batch, slots)`.
+        push: Shape `(batch, time, heads)`.
+        pop: Shape `(batch, time, heads)`.
+        value: Shape `(batch, time, heads, width)`.
+        strengths: Where the strengths of the tiles after the last step go, shape `(batch, tiles)`.
+        reads: Where the reads go, shape `(batch, time, heads, width)`.
+    """
+    (slots, width), time = initial.shape[1:], push.shape[1]
+    _, order, ends, dead, last, consumed, cut = room(slots, push)
+    apart = np.array((0, width))
+    for b in range(len(push)):
+        row = slice(b, b + 1)
+        begin(before[row], strengths[row], order, ends, below)
+        forward(
+            0, time, slots, width, pushes, takes, push[row], pop[row], initial[row].reshape(-1), apart,
+            value[row].reshape(-1), apart, strengths[row], order, ends, dead, last, consumed,
+            cut, True, reads[row].reshape(-1),
+        )  # fmt: skip
+
+
+@compiled()
+def scan_backward(
+    pushes: Array, takes: Array, below: int, initial: Array, before: Array, push: Array, pop: Array, value: Array,
+    above: Array, after_grad: Array, values_grad: Array, before_grad: Array, push_grad: Array, pop_grad: Array,
+) -> None:  # fmt: skip
+    """Carry the gradients through all steps of a batch; each row takes its steps once more to write its log.
+
+    The arguments of `scan`, and
+
+    Args:
+        pushes: The end at which each head pushes.
+        takes: The end from which each head takes.
+        below: How many tiles will be pushed at the bottom.
+        initial: The values of the initial state.
+        before: Their strengths.
+        push: Shape `(batch, time, heads)`.
+        pop: Shape `(batch, time, heads)`.
+        value: Shape `(batch, time, heads, width)`.
+        above: The gradient of the reads.
+        after_grad: The gradient of the strengths after the last step, shape `(batch, tiles)`, or `(batch, 0)` if zero.
+        values_grad: Where the gradient of the values of all tiles is added, shape `(batch, tiles, width)`.
+        before_grad: Where the gradient of the strengths of the initial state goes.
+        push_grad: Where the gradient of push goes.
+        pop_grad: Where the gradient of pop goes.
+    """
+    (slots, width), time = initial.shape[1:], push.shape[1]
+    line, apart, near = room(slots, push), np.array((0, width)), np.array((0, 1))
+    slopes = np.empty_like(line[0][0])
+    for b in range(len(push)):
+        row = slice(b, b + 1)
+        start, pushed = initial[row].reshape(-1), value[row].reshape(-1)
+        begin(before[row], *line[:3], below)
+        forward(
+            0, time, slots, width, pushes, takes, push[row], pop[row], start, apart, pushed, apart,
+            *line, False, pushed,
+        )  # fmt: skip
+        slopes[:] = 0
+        slopes[: after_grad.shape[1]] = after_grad[b]
+        rewind(
+            0, time, slots, width, pushes, takes, start, apart, pushed, apart, *line, True, above[row].reshape(-1),
+            values_grad[row].reshape(-1), apart, slopes, near, push_grad[row], pop_grad[row],
+        )  # fmt: skip
+        before_grad[b] = slopes[:slots]
+
+
+@compiled(inline=True)
+def room(slots: int, push: Array) -> tuple[Array, ...]:
+    """The fields of a line for one row of a batch, with nothing on it yet."""
+    (time, heads), kind = push.shape[1:], push.dtype
+    tiles = 1, slots + time * heads
+    return (
+        np.empty(tiles, kind), np.empty(tiles, np.int32), np.empty((1, 3), np.int32), np.empty(tiles, np.int32),
+        np.empty(tiles, kind), np.empty((1, time, heads), np.int32), np.empty((1, time, heads), kind),
+    )  # fmt: skip

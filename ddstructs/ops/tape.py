@@ -56,7 +56,7 @@ class Tape:
         self.places: tuple[engine.Array, ...]
         self._make_room(max(32, self.slots))
         self.values[:, : self.slots] = start.values
-        engine.begin(self.line, start.strengths.numpy(), self.sides, self.room)
+        engine.begin(start.strengths.contiguous().numpy(), *self.line[:3], self.room * (self.heads - sum(self.sides)))
 
     def append(self, push: Tensor, pop: Tensor, value: Tensor) -> Tensor:
         """Take a step at the end; the read `(batch, heads, width)`."""
@@ -66,7 +66,7 @@ class Tape:
         engine.forward(
             time, time + 1, self.slots, self.width, self.pushes, self.takes,
             push.contiguous().numpy()[:, None], pop.contiguous().numpy()[:, None],
-            *self.places, *self.line, read[:, None],
+            *self.places, *self.line, True, read.reshape(-1),
         )  # fmt: skip
         self.time = time + 1
         return torch.from_numpy(read)

@@ -20,7 +20,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-__all__ = ["forward", "rewind"]
+__all__ = ["backward", "forward"]
 
 compiled: Callable[[Callable[..., Any]], Any] = triton.jit
 
@@ -79,6 +79,7 @@ def outside(head: tl.constexpr, tile, first, pushes: tl.constexpr, top: tl.const
 def forward_row(
     push, pop, initial, value, strengths, order, ends, dead, last,
     consumed, cut, reads, time, slots, width,
+    reading: tl.constexpr,
     heads: tl.constexpr, pushes: tl.constexpr, takes: tl.constexpr, padded: tl.constexpr,
 ):  # fmt: skip
     row, lanes = tl.program_id(0).to(tl.int64), tl.arange(0, padded)
@@ -135,7 +136,7 @@ def forward_row(
                     low -= 1
                     tl.store(order + low, first + h)
         tl.debug_barrier()
-        for h in tl.static_range(heads):
+        for h in tl.static_range(heads if reading else 0):
             read = tl.zeros((padded,), kind)
             count, rest = window(strengths, order, low, high, (takes >> h) & 1)
             for i in range(count):
@@ -252,12 +253,56 @@ def forward(
     value: Tensor,
     pushes: Sequence[int],
     takes: Sequence[int],
-    reads: Tensor,
-    line: Sequence[Tensor],
-) -> None:
+) -> tuple[Tensor, Tensor]:
     """Take all steps; see `cpu.forward`."""
+    reads = torch.empty_like(value, memory_format=torch.contiguous_format)
+    return reads, _run(initial, strengths, push, pop, value, pushes, takes, reads)[0]
+
+
+def backward(
+    reads_grad: Tensor | None,
+    strengths_grad: Tensor | None,
+    initial: Tensor,
+    strengths: Tensor,
+    push: Tensor,
+    pop: Tensor,
+    value: Tensor,
+    pushes: Sequence[int],
+    takes: Sequence[int],
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Carry gradients back through all steps, which are taken once more for their log; see `cpu.backward`."""
+    slots, (batch, time, _, width) = initial.shape[1], value.shape
+    line = _run(initial, strengths, push, pop, value, pushes, takes, None)
+    above = torch.zeros_like(value) if reads_grad is None else reads_grad
+    values, slopes = value.new_zeros(*line[0].shape, width), torch.zeros_like(line[0])
+    if strengths_grad is not None:
+        slopes.copy_(strengths_grad)
+    pushed, popped = (torch.empty_like(part, memory_format=torch.contiguous_format) for part in (push, pop))
+    if batch:
+        with on(value):
+            rewind_row[(batch,)](
+                initial.contiguous(), value.contiguous(), *line, above.contiguous(), values, slopes, pushed, popped,
+                time, slots, width, **constants(pushes, takes, width),
+            )  # fmt: skip
+    return values, slopes[:, :slots].clone(), pushed, popped
+
+
+def _run(
+    initial: Tensor,
+    strengths: Tensor,
+    push: Tensor,
+    pop: Tensor,
+    value: Tensor,
+    pushes: Sequence[int],
+    takes: Sequence[int],
+    reads: Tensor | None,
+) -> list[Tensor]:
+    """The fields of an `engine.Line` after all steps; the reads are left out if there is no place for them."""
     slots, (batch, time, heads, width) = initial.shape[1], value.shape
-    below = time * (heads - sum(pushes))
+    tiles, steps, below = (batch, slots + time * heads), (batch, time, heads), time * (heads - sum(pushes))
+    shapes = tiles, tiles, (batch, 3), tiles, tiles, steps, steps
+    kinds = push.dtype, torch.int32, torch.int32, torch.int32, push.dtype, torch.int32, push.dtype
+    line = [torch.zeros(shape, device=push.device, dtype=kind) for shape, kind in zip(shapes, kinds, strict=True)]
     live = strengths != 0
     line[0][:, :slots] = strengths
     line[1][:, below : below + slots] = live.logical_not().sort(dim=1, stable=True).indices
@@ -265,30 +310,11 @@ def forward(
     if batch:
         with on(value):
             forward_row[(batch,)](
-                push, pop, initial, value, *line, reads, time, slots, width, **constants(pushes, takes, width)
-            )
-
-
-def rewind(
-    initial: Tensor,
-    value: Tensor,
-    pushes: Sequence[int],
-    takes: Sequence[int],
-    line: Sequence[Tensor],
-    above: Tensor,
-    values_grad: Tensor,
-    strengths_grad: Tensor,
-    push_grad: Tensor,
-    pop_grad: Tensor,
-) -> None:
-    """Undo all steps, and carry the gradients with them; see `cpu.rewind`."""
-    slots, (batch, time, _, width) = initial.shape[1], value.shape
-    if batch:
-        with on(value):
-            rewind_row[(batch,)](
-                initial, value, *line, above, values_grad, strengths_grad, push_grad, pop_grad, time, slots, width,
-                **constants(pushes, takes, width),
+                push.contiguous(), pop.contiguous(), initial.contiguous(), value.contiguous(), *line,
+                value if reads is None else reads, time, slots, width,
+                reading=reads is not None, **constants(pushes, takes, width),
             )  # fmt: skip
+    return line
 
 
 def constants(pushes: Sequence[int], takes: Sequence[int], width: int) -> dict[str, int]:
