@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from ddstructs.hoist import hoist_cell, hoist_linear
+from ddstructs import fused
 from ddstructs.memory import Action, Memory, Start, State, harden
 
 __all__ = ["CELLS", "MemoryRNN", "RNNState", "Unrolled"]
@@ -258,40 +257,63 @@ class MemoryRNN(nn.Module):
         real = None if lengths is None else _mask(lengths, batch, time, x.device)
         if real is not None:
             x = torch.where(real[..., None], x, 0)
-        cell, feeds = hoist_cell(self.cell, self.num_states, x)
-        act, skips = self._hoist_act(x)
-        keeps = (None,) * time if real is None else real[..., None].unbind(1)
         noise = self._draw_noise(state.read, time)
-        hidden, read, memory = state.hidden, state.read, state.memory
-        hiddens, actions, reads = [], [], []
-        for feed, skip, keep, disturb in zip(feeds.unbind(1), skips.unbind(1), keeps, noise, strict=True):
-            after = cell(feed, read.flatten(1), hidden)
-            action = act(after[0], skip)
-            if keep is not None:
-                after = tuple(torch.where(keep, new, old) for new, old in zip(after, hidden, strict=True))
-                action = Action(torch.where(keep, action.push, 0), torch.where(keep, action.pop, 0), action.value)
-            answer, memory = self.memory.step(action, memory)
-            if disturb is not None:
-                answer = answer + disturb
-            hidden, read = after, answer if keep is None else torch.where(keep[..., None], answer, read)
-            hiddens.append(hidden[0])
-            actions.append(action)
-            reads.append(read)
-        all_reads = torch.stack(reads, dim=1)
-        output = all_hiddens = torch.stack(hiddens, dim=1)
+        fits = fused.fits(self.cell, self.act, self.memory, x, state.memory)
+        hiddens, actions, reads, state = (self._fused if fits else self._loop)(x, state, real, noise)
+        output = hiddens
         if self.output_layer is not None:
             output = self.output_layer(output).tanh()
         if self.read_skip is not None:
-            heard = self.read_skip(all_reads.flatten(2))
-            output = output + (heard if self.read_gate is None else heard * (1 + self.read_gate(all_hiddens).tanh()))
+            heard = self.read_skip(reads.flatten(2))
+            output = output + (heard if self.read_gate is None else heard * (1 + self.read_gate(hiddens).tanh()))
         if real is not None:
             output = torch.where(real[..., None], output, 0)
-        return Unrolled(
-            output,
-            Action(*(torch.stack(part, dim=1) for part in zip(*actions, strict=True))),
-            all_reads,
-            RNNState(hidden, read, memory),
-        )
+        return Unrolled(output, actions, reads, state)
+
+    def _loop(self, x: Tensor, state: RNNState, real: Tensor | None, noise: Tensor | None) -> Unrolled:
+        """All steps, with any cell and any memory; the output is that of the cell."""
+        hidden, read, memory = state.hidden, state.read, state.memory
+        skips = x if self.value_skip is None else self.value_skip(x)
+        hiddens, actions, reads = [], [], []
+        for t, (given, skip) in enumerate(zip(x.unbind(1), skips.unbind(1), strict=True)):
+            fed = torch.cat([given, read.flatten(1)], dim=1)
+            after = self.cell(fed, hidden if self.num_states > 1 else hidden[0])
+            after = tuple(after) if self.num_states > 1 else (after,)
+            action = self._act(after[0], skip)
+            if real is not None:
+                keep = real[:, t, None]
+                after = tuple(torch.where(keep, new, old) for new, old in zip(after, hidden, strict=True))
+                action = Action(torch.where(keep, action.push, 0), torch.where(keep, action.pop, 0), action.value)
+            answer, memory = self.memory.step(action, memory)
+            if noise is not None:
+                answer = answer + noise[t]
+            hidden, read = after, answer if real is None else torch.where(real[:, t, None, None], answer, read)
+            hiddens.append(hidden[0])
+            actions.append(action)
+            reads.append(read)
+        stacked = Action(*(torch.stack(part, dim=1) for part in zip(*actions, strict=True)))
+        return Unrolled(torch.stack(hiddens, dim=1), stacked, torch.stack(reads, dim=1), RNNState(hidden, read, memory))
+
+    def _fused(self, x: Tensor, state: RNNState, real: Tensor | None, noise: Tensor | None) -> Unrolled:
+        """All steps at once."""
+        batch, time = x.shape[:2]
+        run = fused.run(
+            self.cell, self.act, self.value_skip, self.memory, x.transpose(0, 1), state.read.flatten(1), state.hidden,
+            state.memory, noise=noise,
+            keep=None if real is None else real.t()[..., None].to(x.dtype), hard=self.hard,
+        )  # fmt: skip
+        actions = Action(*(part.transpose(0, 1) for part in run.actions))
+        if real is None:
+            reads, hidden = run.reads[1:], tuple(part[-1] for part in run.hidden)
+            read = reads[-1]
+        else:  # of the padding nothing is seen but what was there before it
+            lengths, rows = real.sum(1), torch.arange(batch)
+            steps = torch.arange(1, time + 1)[:, None].clamp(max=lengths)
+            reads = run.reads[steps, rows]
+            read, hidden = run.reads[lengths, rows], tuple(part[lengths, rows] for part in run.hidden)
+        reads = reads.transpose(0, 1).unflatten(2, state.read.shape[1:])
+        after = RNNState(hidden, read.view_as(state.read), run.memory)
+        return Unrolled(run.hidden[0][1:].transpose(0, 1), actions, reads, after)
 
     def initial_state(
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
@@ -339,28 +361,22 @@ class MemoryRNN(nn.Module):
                 f"and {expected[1]}: it belongs to another"
             )
 
-    def _draw_noise(self, read: Tensor, time: int) -> Sequence[Tensor | None]:
-        """What to add to the read of each step."""
+    def _draw_noise(self, read: Tensor, time: int) -> Tensor | None:
+        """What to add to the reads, shape `(time, batch, heads, width)`."""
         if not (self.training and self.read_noise):
-            return (None,) * time
-        noise = torch.randn(time, *read.shape, device=read.device, dtype=read.dtype)
-        return (self.read_noise * noise).unbind()
+            return None
+        return self.read_noise * torch.randn(time, *read.shape, device=read.device, dtype=read.dtype)
 
-    def _hoist_act(self, x: Tensor) -> tuple[Callable[[Tensor, Tensor], Action], Tensor]:
-        """From the cell's output and what each step is given to its action; and that, shape `(batch, time, ...)`."""
+    def _act(self, hidden: Tensor, skip: Tensor) -> Action:
+        """From the cell's output, and what the input adds to the value, to the action."""
         heads, width = self.memory.heads, self.memory.width
         if self.act is None:
-            return lambda hidden, _: Action(hidden[:, :0], hidden[:, :0], hidden[:, :0, None].expand(-1, 0, width)), x
-        sizes = heads, heads, heads * width
-        skip = x.new_zeros(sum(sizes)) if self.value_skip is None else pad(self.value_skip(x), (2 * heads, 0))
-        layer, skips = hoist_linear(self.act, skip.expand(*x.shape[:2], -1))
-
-        def act(hidden: Tensor, skip: Tensor) -> Action:
-            push, pop, value = torch.split_with_sizes(layer(hidden, skip), sizes, dim=1)
-            action = Action(push.sigmoid(), pop.sigmoid(), value.tanh().view(-1, heads, width))
-            return harden(action) if self.hard else action
-
-        return act, skips
+            return Action(hidden[:, :0], hidden[:, :0], hidden[:, :0, None].expand(-1, 0, width))
+        push, pop, value = self.act(hidden).tensor_split((heads, 2 * heads), dim=1)
+        if self.value_skip is not None:
+            value = value + skip
+        action = Action(push.sigmoid(), pop.sigmoid(), value.tanh().view(-1, heads, width))
+        return harden(action) if self.hard else action
 
 
 def _build_cell(

@@ -65,6 +65,8 @@ class Task(LightningDataModule, ABC):
         start_length: Longest source in the first stage of the curriculum.
         patience: Most batches in the first stage of the curriculum, before the controller starts afresh, with other
             weights, and twice as many as in any other stage; it never does if None.
+        threshold: Share of symbols that must be right, on average, before a stage of the curriculum ends. What is only
+            a few symbols of a sequence, but hard to learn once sequences are long, needs a higher one.
         seed: Seed of the training sequences; that of `seed_everything` if not given.
         text: Sources to transduce in `predict`, one a line.
         file: A file of such lines; `-` is standard input.
@@ -95,6 +97,7 @@ class Task(LightningDataModule, ABC):
         curriculum: bool = True,
         start_length: int = 4,
         patience: int | None = 150,
+        threshold: float = 0.8,
         seed: int | None = None,
         text: str | None = None,
         file: str | None = None,
@@ -114,6 +117,8 @@ class Task(LightningDataModule, ABC):
         for name, size in sizes.items():
             if size < 1:
                 raise InputError(f"{name} is {size}, but it must be 1 or more")
+        if not 0 < threshold < 1:
+            raise InputError(f"threshold is {threshold}, but it must be between 0 and 1")
         if seed is not None and seed < 0:
             raise InputError(f"seed is {seed}, but it must be 0 or more")
         self.train_lengths = train_lengths
@@ -126,12 +131,15 @@ class Task(LightningDataModule, ABC):
         self.curriculum = curriculum
         self.start_length = start_length
         self.patience = patience
+        self.threshold = threshold
         self.seed = seed
         self.text = text
         self.file = file
         longest = train_lengths[1]
         self.stages = (
-            Curriculum(longest, start_length, patience) if curriculum else Curriculum(longest, longest, finished=True)
+            Curriculum(longest, start_length, patience, threshold=threshold)
+            if curriculum
+            else Curriculum(longest, longest, finished=True)
         )
         self.drawn = 0
 

@@ -24,6 +24,7 @@ __all__ = [
     "LineState",
     "Slots",
     "compact",
+    "on_tape",
     "scan",
     "step",
     "strength_dtype",
@@ -67,7 +68,7 @@ def using(kernel: Kernel) -> Iterator[None]:
 
 def step(layout: Layout, action: Action, state: LineState) -> tuple[Tensor, LineState]:
     """One time step: the read `(batch, heads, width)` and the state after."""
-    if action.value.device.type == "cpu" and not torch.compiler.is_compiling() and _kernel_fits(action):
+    if on_tape(action.value):
         from ddstructs.ops import tape  # brings numba: only when it is needed
 
         return tape.step(layout, action, state)
@@ -76,18 +77,23 @@ def step(layout: Layout, action: Action, state: LineState) -> tuple[Tensor, Line
 
 def scan(layout: Layout, actions: Action, state: LineState) -> tuple[Tensor, LineState]:
     """A whole sequence: the reads `(batch, time, heads, width)` and the state after."""
-    if _kernel_fits(actions):
+    if _kernel_fits(actions.value):
         return operators.scan(layout, actions, state)
     return reference.scan(layout, actions, state)
 
 
-def _kernel_fits(action: Action) -> bool:
+def on_tape(value: Tensor) -> bool:
+    """Whether single steps with such values are taken on a `tape.Tape`."""
+    return value.device.type == "cpu" and not torch.compiler.is_compiling() and _kernel_fits(value)
+
+
+def _kernel_fits(value: Tensor) -> bool:
     """Whether to use a kernel: none knows the transforms of torch.func, nor derivatives in forward mode."""
-    if _choice == "reference" or action.value.dtype not in _DTYPES:
+    if _choice == "reference" or value.dtype not in _DTYPES:
         return False
     if not torch.compiler.is_compiling() and (_transformed() or forward_ad._current_level >= 0):
         return False
-    return _compiler_found(action.value.device.type)
+    return _compiler_found(value.device.type)
 
 
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)

@@ -150,9 +150,14 @@ class Tape:
         twin._make_room(time + 16, self.at(time))
         return twin
 
-    def grow(self) -> None:
+    def reserve(self, steps: int) -> None:
         """Make room for more steps; not for just twice as many, as powers of two let all rows share a cache line."""
-        self._make_room(self.room * 7 // 4 + 5, self.line)
+        if self.time + steps > self.room:
+            self._make_room(max(self.time + steps, self.room * 7 // 4 + 5), self.line)
+
+    def token(self) -> Tensor:
+        """What stands in the graph for all tiles so far."""
+        return self.zero.expand(self.batch, self.tiles(self.time), self.width + 1)
 
     def _make_room(self, room: int, line: engine.Line | None = None) -> None:
         """Move to larger arrays: what has happened up to now lies on the line given."""
@@ -226,23 +231,15 @@ class TapeState(LineState):
 def step(layout: Layout, action: Action, state: LineState) -> tuple[Tensor, TapeState]:
     """One time step: the read `(batch, heads, width)` and the state after."""
     push, pop, value = action
-    if not isinstance(state, TapeState) or state.tape.layout != layout:
-        state = record(layout, state)
-    tape, time, token = state.tape, state.time, state.token
+    state = record(layout, state)
     dtype = value.dtype
-    if dtype != tape.dtype:
-        value = value.to(tape.dtype)
+    if dtype != state.tape.dtype:
+        value = value.to(state.tape.dtype)
     differentiate = torch.is_grad_enabled() and (
-        token is not None or push.requires_grad or pop.requires_grad or value.requires_grad
+        state.token is not None or push.requires_grad or pop.requires_grad or value.requires_grad
     )
-    with tape.lock:
-        if token is not None and differentiate:
-            if tape.time != time:
-                tape = tape.fork(time)
-            elif tape.time == tape.room:
-                tape.grow()
-        elif token is not None or (time > 0 and differentiate) or tape.time != time or tape.time == tape.room:
-            tape, token = Tape(layout, Slots(*tape.look(time, tape.live(time))), tape.origin), None
+    with state.tape.lock:
+        tape, token = extend(state, 1, differentiate)
         if differentiate:
             read, token = Step.apply(tape, token, push, pop, value)  # type: ignore[no-untyped-call]
         else:
@@ -250,8 +247,22 @@ def step(layout: Layout, action: Action, state: LineState) -> tuple[Tensor, Tape
         return read if read.dtype == dtype else read.to(dtype), TapeState(tape, tape.time, token)
 
 
+def extend(state: TapeState, steps: int, differentiate: bool) -> tuple[Tape, Tensor | None]:
+    """A tape that ends at a state and has room for some steps, and the token there. The state's tape must be locked."""
+    tape, time, token = state.tape, state.time, state.token
+    if token is not None and differentiate:
+        if tape.time != time:
+            tape = tape.fork(time)
+    elif token is not None or (time > 0 and differentiate) or tape.time != time or time + steps > tape.room:
+        tape, token = Tape(tape.layout, Slots(*tape.look(time, tape.live(time))), tape.origin), None
+    tape.reserve(steps)
+    return tape, token
+
+
 def record(layout: Layout, state: LineState) -> TapeState:
-    """The state on a new tape."""
+    """The state on a tape; on a new one if it is on none."""
+    if isinstance(state, TapeState) and state.tape.layout == layout:
+        return state
     slots = state.slots()
     values, strengths = slots.values.to(strength_dtype(slots.values.dtype)), slots.strengths
     if torch.is_grad_enabled() and (values.requires_grad or strengths.requires_grad):
@@ -305,7 +316,7 @@ class Step(Function):
         ctx.step = tape, tape.time, token is None
         ctx.set_materialize_grads(False)
         read = tape.append(push.detach(), pop.detach(), value.detach())
-        return read, tape.zero.expand(tape.batch, tape.tiles(tape.time), tape.width + 1)
+        return read, tape.token()
 
     @staticmethod
     def backward(ctx: Any, above: Tensor | None, grad: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]

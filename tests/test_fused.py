@@ -1,0 +1,185 @@
+"""All steps of a network at once are the steps one by one, gradients and states included."""
+
+import gc
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kinds import LINES
+from torch import Tensor, nn
+
+from ddstructs import MemoryRNN, RNNState, Stack, fused, ops
+from ddstructs.line import LineMemory
+
+INPUT, HIDDEN, WIDTH = 3, 5, 4
+
+
+def network(memory: str = "stack", cell: str = "rnn", **options: Any) -> MemoryRNN:
+    torch.manual_seed(0)
+    arguments: dict[str, Any] = {"dtype": torch.float64, "pop_bias": 0.0, "read_noise": 0.5} | options
+    rnn = MemoryRNN(INPUT, HIDDEN, LINES[memory](WIDTH), cell, **arguments)
+    if rnn.initial is not None:
+        nn.init.normal_(rnn.initial)
+    return rnn
+
+
+def draw(*shape: int, seed: int = 1) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64).requires_grad_()
+
+
+def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused, "fits", lambda *_: False)
+
+
+def everything(rnn: MemoryRNN, x: Tensor, state: RNNState | None, lengths: list[int] | None) -> list[Tensor]:
+    """All that comes out of a run; values in the padding, which are never pushed, are left out."""
+    torch.manual_seed(2)  # for the noise
+    run = rnn.unroll(x, state, lengths)
+    contents = rnn.memory.contents(run.state.memory)
+    push, pop, value = run.actions
+    value = value * (push > 0)[..., None]
+    return [run.output, push, pop, value, run.reads, *run.state.hidden, run.state.read, *contents]
+
+
+def gradients(rnn: MemoryRNN, found: list[Tensor], *inputs: Tensor) -> list[Tensor]:
+    """Those of a number in which every element of all that came out counts differently."""
+    loss = sum((part * draw(*part.shape, seed=i).detach()).sum() for i, part in enumerate(found))
+    assert isinstance(loss, Tensor)
+    return list(torch.autograd.grad(loss, [*inputs, *rnn.parameters()], materialize_grads=True))
+
+
+@settings(max_examples=150)
+@given(data=st.data())
+def test_all_at_once_is_one_by_one(data: st.DataObject) -> None:
+    rnn = network(
+        data.draw(st.sampled_from(sorted(LINES)), "memory"),
+        data.draw(st.sampled_from(["rnn", "lstm"]), "cell"),
+        **{name: data.draw(st.booleans(), name) for name in ("hard", "value_skip", "output_layer", "learn_initial")},
+        read_gate=data.draw(st.booleans(), "read_gate"),
+        read_noise=data.draw(st.sampled_from([0.0, 0.5]), "noise"),
+    )
+    batch, before, time = data.draw(st.integers(1, 3)), data.draw(st.integers(0, 5)), data.draw(st.integers(1, 40))
+    padded = data.draw(st.booleans(), "padded")
+    lengths = [data.draw(st.integers(0, time)) for _ in range(batch)] if padded else None
+    earlier, x = draw(batch, max(before, 1), INPUT, seed=3), draw(batch, time, INPUT)
+
+    def solve(fitting: Callable[..., bool]) -> list[Tensor]:
+        with pytest.MonkeyPatch.context() as patch:
+            one_by_one(patch)
+            torch.manual_seed(4)
+            state = rnn.unroll(earlier).state if before else None  # in both cases from the same one
+            patch.setattr(fused, "fits", fitting)
+            found = everything(rnn, x, state, lengths)
+            return found + gradients(rnn, found, x, *([earlier] if before else []))
+
+    for got, expected in zip(solve(fused.fits), solve(lambda *_: False), strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+@pytest.mark.parametrize("memory", LINES)
+def test_the_usual_network_takes_all_steps_at_once(memory: str, cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MemoryRNN, "_loop", None)
+    rnn, x = network(memory, cell), draw(2, 6, INPUT)
+    rnn.unroll(x, lengths=[6, 3]).output.sum().backward()
+    with torch.no_grad():
+        rnn.eval().unroll(x)
+
+
+def reference(rnn: MemoryRNN) -> Any:
+    return ops.using("reference")
+
+
+def validate(rnn: MemoryRNN) -> Any:
+    rnn.memory.validate = True
+
+
+def hook(rnn: MemoryRNN) -> Any:
+    rnn.cell.register_forward_hook(lambda *_: None)
+
+
+def other_step(rnn: MemoryRNN) -> Any:
+    class Louder(LineMemory):
+        layout = Stack.layout
+
+        def step(self, action: Any, state: Any) -> Any:
+            read, state = super().step(action, state)
+            return 2 * read, state
+
+    rnn.memory = Louder(WIDTH)
+
+
+def other_layer(rnn: MemoryRNN) -> Any:
+    assert rnn.act is not None
+
+    class Doubled(nn.Linear):
+        def forward(self, input: Tensor) -> Tensor:
+            return 2 * super().forward(input)
+
+    rnn.act = Doubled(HIDDEN, rnn.act.out_features, dtype=torch.float64)
+
+
+def relu(rnn: MemoryRNN) -> Any:
+    rnn.cell.nonlinearity = "relu"  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("unusual", [reference, validate, hook, other_step, other_layer, relu])
+def test_what_is_unusual_is_taken_one_by_one(
+    unusual: Callable[[MemoryRNN], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rnn, x = network(), draw(2, 6, INPUT)
+    usual = everything(rnn, x, None, None)
+    context = unusual(rnn)
+    monkeypatch.setattr(fused, "run", None)
+    if context is None:
+        found = everything(rnn, x, None, None)
+    else:
+        with context:
+            found = everything(rnn, x, None, None)
+    changed = unusual in (other_step, other_layer, relu)
+    assert torch.allclose(found[0], usual[0]) is not changed
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+def test_backward_may_run_twice_and_from_several_futures(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rnn, x, y, z = network("deque", cell), draw(2, 9, INPUT), draw(2, 7, INPUT, seed=5), draw(2, 40, INPUT, seed=6)
+
+    def solve() -> list[Tensor]:
+        torch.manual_seed(2)
+        first = rnn.unroll(x)
+        futures = [rnn.unroll(part, first.state).output.square().sum() for part in (y, z, y)]
+        loss = first.output.sum() + futures[0] + 2 * futures[1] + 3 * futures[2]
+        once = torch.autograd.grad(loss, [x, y, z, *rnn.parameters()], retain_graph=True)
+        again = torch.autograd.grad(loss, [x, y, z, *rnn.parameters()])
+        return [*once, *again]
+
+    got = solve()
+    one_by_one(monkeypatch)
+    for mine, expected in zip(got, solve(), strict=True):
+        torch.testing.assert_close(mine, expected, rtol=1e-9, atol=1e-11)
+
+
+def test_a_second_derivative_is_refused_in_one_line() -> None:
+    rnn, x = network(), draw(2, 5, INPUT)
+    (slope,) = torch.autograd.grad(rnn.unroll(x).output.square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="differentiated once"):
+        slope.sum().backward()
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+def test_what_is_no_longer_used_is_freed_at_once(cell: str) -> None:
+    rnn, x = network(cell=cell), draw(2, 5, INPUT)
+    gc.disable()  # so that nothing that refers to itself is found
+    try:
+        run = rnn.unroll(x)
+        tape = weakref.ref(run.state.memory.tape)  # type: ignore[attr-defined]
+        run.output.sum().backward()
+        del run
+        assert tape() is None
+    finally:
+        gc.enable()
