@@ -81,6 +81,28 @@ def test_all_at_once_is_one_by_one(data: st.DataObject) -> None:
         torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.parametrize("times", [(40,), (5, 40, 200, 1), (1, 1, 1)])
+@pytest.mark.parametrize("memory", LINES)
+def test_without_gradients_it_is_the_same(memory: str, times: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    rnn = network(memory, "lstm")
+
+    def solve() -> list[Tensor]:
+        found, state = [], rnn.unroll(draw(2, 3, INPUT)).state if len(times) > 3 else None
+        for i, time in enumerate(times):
+            found += everything(rnn, draw(2, time, INPUT, seed=i), state, None)
+            torch.manual_seed(i)
+            state = rnn.unroll(draw(2, time, INPUT, seed=i), state).state
+        return found
+
+    with torch.no_grad():
+        torch.manual_seed(5)
+        got = solve()
+        one_by_one(monkeypatch)
+        torch.manual_seed(5)
+        for mine, expected in zip(got, solve(), strict=True):
+            torch.testing.assert_close(mine, expected, rtol=1e-9, atol=1e-11)
+
+
 @pytest.mark.parametrize("cell", ["rnn", "lstm"])
 @pytest.mark.parametrize("memory", LINES)
 def test_the_usual_network_takes_all_steps_at_once(memory: str, cell: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,8 +124,10 @@ class Tape:
     def live(self, time: int) -> Tensor:
         """The live tiles at a time from the bottom to the top, padded with -1, shape `(batch, slots)`.
 
-        Those of the last step are all among them, for one without strength still has a derivative.
+        Those of the last step, or of the start, are all among them, for one without strength still has a derivative.
         """
+        if not time:
+            return torch.arange(self.slots).expand(self.batch, -1)
         line, first = self.at(time), self.tiles(time) - self.heads
         fresh = torch.from_numpy(line.strengths[:, first : first + self.heads] != 0)
         top = torch.tensor(self.sides, dtype=torch.bool)
