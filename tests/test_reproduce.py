@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -190,6 +191,19 @@ def test_the_long_test_is_added_to_a_cell_that_is_done(recipe: Path, tmp_path: P
     work(Grid(some, tmp_path, long=True))
     assert "coarse_hard_30" in read(folder)
     assert (folder / "record.json").stat() == before, "and it is not trained again"
+
+
+def test_what_the_file_tells_of_runs_that_lie_elsewhere_is_kept(recipe: Path, tmp_path: Path) -> None:
+    some = cells(recipe, seeds=1)
+    work(Grid(some[:1], tmp_path))
+    (before,) = Grid(some, tmp_path).collect()
+    shutil.rmtree(tmp_path / "cells")
+    assert [path.name for path in plot([before], tmp_path)] == ["success.svg"], "there are no curves to draw"
+    work(Grid(some[1:], tmp_path))
+    assert [record["task"] for record in Grid(some, tmp_path).collect()] == [cell.task for cell in some]
+    work(Grid(some[:1], tmp_path))
+    again, _ = Grid(some, tmp_path).collect()
+    assert again | {"seconds": 0} == before | {"seconds": 0}, "and a run that is done again is told once"
 
 
 def test_a_cell_that_fails_is_told_and_the_others_go_on(

@@ -26,6 +26,8 @@ BIN = 8
 def plot(records: Sequence[Record], out: Path) -> list[Path]:
     """Draw `learning_curves.svg`, `success.svg` and `lengths.svg`, and return their paths.
 
+    The curves are of the runs whose folders are there.
+
     Args:
         records: One of each run.
         out: The folder of the results, in which the runs are.
@@ -33,6 +35,7 @@ def plot(records: Sequence[Record], out: Path) -> list[Path]:
     good = [record for record in records if "error" not in record]
     if not good:
         return []
+    kept = [record for record in good if _file(out, record, "lengths.json").exists()]
     mpl.use("Agg")
 
     def curves(axes: Axes, runs: list[Record]) -> None:
@@ -46,11 +49,10 @@ def plot(records: Sequence[Record], out: Path) -> list[Path]:
             axes.plot(*_binned(lines), lw=0.8, color=_color(run))
         axes.axvline(64.5, color="black", lw=0.5, ls=":")
 
-    drawn = {
-        "learning_curves.svg": _panels(good, curves, "updates", "fine accuracy in validation"),
-        "success.svg": _success(records),
-        "lengths.svg": _panels(good, lengths, "length of the source", "coarse accuracy"),
-    }
+    drawn = {"success.svg": _success(records)}
+    if kept:
+        drawn["learning_curves.svg"] = _panels(kept, curves, "updates", "fine accuracy in validation")
+        drawn["lengths.svg"] = _panels(kept, lengths, "length of the source", "coarse accuracy")
     paths = []
     for name, figure in drawn.items():
         with mpl.rc_context({"svg.hashsalt": "ddstructs"}):  # the same file for the same results

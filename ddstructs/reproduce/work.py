@@ -66,13 +66,21 @@ class Grid:
                     shutil.rmtree(self.folder(cell))
 
     def collect(self) -> list[dict[str, Any]]:
-        """Write `paper.jsonl` anew, of all that is done in the folder, and return its records."""
+        """Add all that is done in the folder to `paper.jsonl`, and return its records.
+
+        What the file tells of runs whose folders are not there is kept, for in a repository it may lie by itself.
+        """
+        file = self.out / "paper.jsonl"
         with claim(self.out / "locks" / "paper.jsonl", wait=True):  # else an older one could be written last
-            folders = (self.out / "cells").glob("*/record.json")
-            records = sorted((read(file.parent) for file in folders), key=_order)
+            lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+            records = {_order(record): record for record in map(json.loads, lines) if "error" not in record}
+            for folder in (self.out / "cells").glob("*/record.json"):
+                record = read(folder.parent)
+                records[_order(record)] = record
             self.out.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.out / "paper.jsonl", "".join(json.dumps(record) + "\n" for record in records))
-        return records
+            ordered = [records[key] for key in sorted(records)]
+            write_atomically(file, "".join(json.dumps(record) + "\n" for record in ordered))
+        return ordered
 
 
 def read(folder: Path) -> dict[str, Any]:
