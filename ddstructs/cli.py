@@ -178,7 +178,8 @@ class CLI(LightningCLI):
             path = os.path.relpath(next(filter(None, paths)))
             print(f"\nThe best checkpoint is {path}. Next:")
             print(f"  ddstructs test --ckpt_path {path}")
-            print(f'  ddstructs predict --ckpt_path {path} --data.text "A string"')
+            example = getattr(self.datamodule, "example", "A string")
+            print(f'  ddstructs predict --ckpt_path {path} --data.text "{example}"')
 
 
 USAGE = {

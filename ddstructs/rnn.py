@@ -161,6 +161,9 @@ class MemoryRNN(nn.Module):
         self.read_gate = linear(hidden_size, hidden_size, read_gate and self.read_skip is not None, bias=True)
         push, pop = _bias("push_bias", push_bias, memory), _bias("pop_bias", pop_bias, memory)
         self.starts = tuple(Start(push or start.push, pop or start.pop) for start in memory.starts)
+        for start in self.starts:
+            if not len(start.push) == len(start.pop) == heads:
+                raise ValueError(f"{type(memory).__name__}.starts has {start}, but it has {heads} heads: one bias each")
         self.reset_parameters()
 
     def reset_parameters(self, start: int = 0) -> None:

@@ -40,6 +40,7 @@ class BinaryAddition(Task):
     source_symbols = 4
     target_symbols = 2
     online = True
+    example = "1101 + 101"
 
     def __init__(
         self,
@@ -62,7 +63,7 @@ class BinaryAddition(Task):
     def encode(self, text: str) -> list[int]:
         match = re.fullmatch(r"\s*([01]+)\s*\+\s*([01]+)\s*", text)
         if not match:
-            raise InputError(f"{text!r} is no binary addition: one such as 1101 + 101 was expected")
+            raise InputError(f"{text!r} is no binary addition: one such as {self.example} was expected")
         a, b = (int(number, 2) for number in match.groups())
         digits = max(map(len, match.groups()))
         return [2 * (a >> i & 1) + (b >> i & 1) for i in range(digits)]

@@ -85,6 +85,9 @@ class Task(LightningDataModule, ABC):
     online: ClassVar[bool] = False
     """Whether the target begins with the source's first symbol, instead of after its last."""
 
+    example: ClassVar[str] = "A string"
+    """The text of a source, for messages."""
+
     def __init__(
         self,
         train_lengths: tuple[int, int] = (8, 64),

@@ -49,9 +49,6 @@ class Translation(Task, ABC):
     shortest: ClassVar[int]
     """Length of the shortest sentence; there are sentences of every length from it upward."""
 
-    example: ClassVar[str]
-    """A sentence, for messages."""
-
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.source_symbols, self.target_symbols = sum(map(len, self.source_words)), len(self.target_words)

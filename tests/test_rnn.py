@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.autograd import backward
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence, pad_packed_sequence
 
-from ddstructs import Bank, Deque, Memory, MemoryRNN, NoMemory, Queue, RNNState, Stack
+from ddstructs import Bank, Deque, Memory, MemoryRNN, NoMemory, Queue, RNNState, Stack, Start
+from ddstructs.line import LineMemory
 from ddstructs.rnn import CELLS
 
 INPUT, HIDDEN, WIDTH = 3, 5, 4
@@ -348,6 +349,18 @@ def test_biases_that_are_not_given_are_those_that_the_memory_names_one_start_aft
     mixed = MemoryRNN(INPUT, HIDDEN, Bank([Stack(4), Deque(4)]), pop_bias=-3)
     mixed.reset_parameters(1)
     assert signals(mixed).bias[:6].tolist() == [0, *other.push, -3, -3, -3]
+
+
+def test_a_memory_that_names_too_few_biases_is_refused() -> None:
+    class Careless(LineMemory):
+        layout = Deque.layout
+
+        @property
+        def starts(self) -> tuple[Start, ...]:
+            return (Start((0.0,), (0.0,)),)
+
+    with pytest.raises(ValueError, match=r"Careless\.starts has .*, but it has 2 heads: one bias each"):
+        MemoryRNN(INPUT, HIDDEN, Careless(WIDTH))
 
 
 def test_noise_is_on_every_read_in_training_and_nowhere_else() -> None:

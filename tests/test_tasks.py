@@ -20,8 +20,10 @@ from ddstructs.tasks import (
     BinaryAddition,
     Copying,
     Curriculum,
+    GenderConjugation,
     Rearrangement,
     Reversal,
+    SVOtoSOV,
     Task,
 )
 
@@ -100,6 +102,13 @@ def equal(a: list[Batch], b: list[Batch]) -> bool:
 
 
 # Targets and layout.
+
+
+@pytest.mark.parametrize("kind", [*TASKS, SVOtoSOV, GenderConjugation])
+def test_the_example_of_a_task_is_a_source(kind: Any) -> None:
+    task = kind()
+    target, lengths = task.transduce(*task.sources([task.example]))
+    assert task.decode(target[0, : lengths[0]].tolist())
 
 
 @given(st.data())
