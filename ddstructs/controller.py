@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 
 import torch
 from pytorch_lightning import LightningModule
+from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -269,7 +270,8 @@ class Controller(LightningModule):
         # Where Lightning saved checkpoints before, and what it may delete: no path is ever taken from a file.
         for name in [name for name in checkpoint.get("callbacks", {}) if name.startswith("ModelCheckpoint")]:
             del checkpoint["callbacks"][name]
-        self._random = checkpoint.get(RANDOM)
+        fitting = self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
+        self._random = checkpoint.get(RANDOM) if fitting else None
         task = self._task()
         if task is not None and TASK in checkpoint and task_name(checkpoint) != type(task).__name__:
             raise InputError(

@@ -140,7 +140,7 @@ class Fused(NamedTuple):
 
 def fits(cell: nn.Module, act: nn.Module | None, memory: Memory, x: Tensor, state: object) -> bool:
     """Whether everything is of the usual kind, so that its weights say all that it does."""
-    if not isinstance(memory, LineMemory) or type(memory).step is not LineMemory.step or memory.validate:
+    if not isinstance(memory, LineMemory) or type(memory).step is not LineMemory.step:
         return False
     if type(cell) not in CELLS or getattr(cell, "nonlinearity", "tanh") != "tanh" or type(act) is not nn.Linear:
         return False
@@ -179,6 +179,9 @@ def run(
         noise: What to add to the reads, shape `(time, batch, heads, width)`.
         keep: 1 where a step counts and 0 where nothing is to be pushed or popped, shape `(time, batch, 1)`.
         hard: Whether push and pop are rounded to 0 or 1, with a gradient as if they were not.
+
+    Raises:
+        ValueError: If the memory is to look at the numbers, and a push or a pop is NaN.
     """
     from ddstructs.ops import tape as tapes  # brings numba
 
@@ -204,7 +207,10 @@ def run(
         after = tapes.TapeState(tape, tape.time, token if differentiate else None)
     reads, outputs = past.tensor_split((read.shape[1],), dim=2)
     push, pop, value = acts.tensor_split((heads, 2 * heads), dim=2)
-    return Fused(reads, (outputs, *others), Action(push, pop, value.unflatten(2, (heads, memory.width))), after)
+    actions = Action(push, pop, value.unflatten(2, (heads, memory.width)))
+    if memory.validate:
+        memory.check(actions, time=True)
+    return Fused(reads, (outputs, *others), actions, after)
 
 
 class Steps(Function):

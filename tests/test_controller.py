@@ -119,6 +119,18 @@ def test_a_resumed_run_is_the_uninterrupted_one(stop: int, tmp_path: Path) -> No
         assert all(torch.equal(mine[key], others[key]) for key in mine)
 
 
+def test_a_checkpoint_that_was_only_tested_leaves_the_random_numbers_of_a_later_fit_alone(tmp_path: Path) -> None:
+    task = reversal()
+    model = controller(task, Stack(4))
+    fitted = trainer(tmp_path, max_steps=1)
+    fitted.fit(model, task)
+    fitted.save_checkpoint(tmp_path / "a.ckpt")
+    trainer(tmp_path).test(model, task, ckpt_path=tmp_path / "a.ckpt", weights_only=True, verbose=False)
+    before = torch.manual_seed(99).get_state()
+    model.on_train_start()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 @pytest.mark.parametrize(("steps", "start"), [(1, 0), (2, 1), (4, 0)])
 def test_each_fresh_start_is_the_next_that_the_memory_names(steps: int, start: int, tmp_path: Path) -> None:
     task, deque = reversal(start_length=2, patience=2), Deque(4)  # it is lost with every second batch

@@ -117,10 +117,6 @@ def reference(rnn: MemoryRNN) -> Any:
     return ops.using("reference")
 
 
-def validate(rnn: MemoryRNN) -> Any:
-    rnn.memory.validate = True
-
-
 def hook(rnn: MemoryRNN) -> Any:
     rnn.cell.register_forward_hook(lambda *_: None)
 
@@ -150,7 +146,7 @@ def relu(rnn: MemoryRNN) -> Any:
     rnn.cell.nonlinearity = "relu"  # type: ignore[assignment]
 
 
-@pytest.mark.parametrize("unusual", [reference, validate, hook, other_step, other_layer, relu])
+@pytest.mark.parametrize("unusual", [reference, hook, other_step, other_layer, relu])
 def test_what_is_unusual_is_taken_one_by_one(
     unusual: Callable[[MemoryRNN], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,6 +161,15 @@ def test_what_is_unusual_is_taken_one_by_one(
             found = everything(rnn, x, None, None)
     changed = unusual in (other_step, other_layer, relu)
     assert torch.allclose(found[0], usual[0]) is not changed
+
+
+def test_a_memory_that_looks_at_the_numbers_refuses_what_is_none() -> None:
+    rnn, x = network(), draw(2, 6, INPUT).detach()
+    rnn.memory.validate = True
+    rnn.unroll(x)
+    x[1, 4] = torch.nan
+    with pytest.raises(ValueError, match=r"push has 2 elements outside \[0, 1\], the first is nan"):
+        rnn.unroll(x)
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm"])
