@@ -8,16 +8,16 @@ gradients of the weights. Tensors are time first.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.functional import linear, pad
+from torch.nn.modules import module as hooks
 
 from ddstructs import ops
+from ddstructs.cells import STEPWISE, Stepwise
 from ddstructs.line import LineMemory
 from ddstructs.memory import Action, Memory, State
 from ddstructs.ops import LineState
@@ -25,105 +25,32 @@ from ddstructs.ops import LineState
 if TYPE_CHECKING:
     from ddstructs.ops.tape import Tape
 
-__all__ = ["CELLS", "Fused", "fits", "run"]
+__all__ = ["Fused", "Network", "fits", "run"]
+
+SHORT = 2
+"""A loop is faster over so few steps."""
 
 
-class Cell(ABC):
-    """The activations of a cell and their gradient, in all steps of a sequence.
+class Network(NamedTuple):
+    """The parts of a `MemoryRNN` that each step needs.
 
-    Args:
-        kept: The states beside the output, each of shape `(time + 1, batch, hidden_size)`.
-        opened: What else of the steps forward the steps backward need.
+    Attributes:
+        cell: The cell.
+        act: From the cell's output to what push, pop and value are made of.
+        value_skip: From the input to what is added to the value, or nothing.
+        memory: What to work.
+        hard: Whether push and pop are rounded to 0 or 1, with a gradient as if they were not.
     """
 
-    def __init__(self, kept: Sequence[Tensor], opened: Sequence[Tensor]) -> None:
-        self.kept, self.opened = kept, opened
-        self.grads: tuple[Tensor, ...] = ()  # of the states beside the output before the first step, in the end
-
-    @classmethod
-    @abstractmethod
-    def begin(cls, hidden: Sequence[Tensor], time: int) -> Self:
-        """For some steps from a state, the output first, each tensor of shape `(batch, hidden_size)`."""
-
-    @abstractmethod
-    def activate(self, t: int, z: Tensor, output: Tensor) -> None:
-        """Write the output of a step, from what it has summed up."""
-
-    @abstractmethod
-    def differentiate(self, outputs: Tensor, grads: Sequence[Tensor | None]) -> None:
-        """Compute what the steps backward need and does not depend on the one after.
-
-        Args:
-            outputs: Those of all steps, shape `(time, batch, hidden_size)`.
-            grads: The gradients of the states beside the output.
-        """
-
-    @abstractmethod
-    def slope(self, t: int, grad: Tensor, z_grad: Tensor) -> None:
-        """Write the gradient of what a step has summed up, from that of its output."""
-
-
-class Elman(Cell):
-    """The activation of `nn.RNNCell`."""
-
-    @classmethod
-    def begin(cls, hidden: Sequence[Tensor], time: int) -> Self:
-        return cls((), ())
-
-    def activate(self, t: int, z: Tensor, output: Tensor) -> None:
-        torch.tanh(z, out=output)
-
-    def differentiate(self, outputs: Tensor, grads: Sequence[Tensor | None]) -> None:
-        self.slopes = (1 - outputs.square()).unbind()
-
-    def slope(self, t: int, grad: Tensor, z_grad: Tensor) -> None:
-        torch.mul(grad, self.slopes[t], out=z_grad)
-
-
-class LSTM(Cell):
-    """The activations of `nn.LSTMCell`; its gates are in the order of torch: input, forget, cell, output."""
-
-    @classmethod
-    def begin(cls, hidden: Sequence[Tensor], time: int) -> Self:
-        _, cell = hidden
-        kept = cell.new_empty(time + 1, *cell.shape)
-        kept[0] = cell
-        return cls((kept,), (cell.new_empty(time, len(cell), 4, cell.shape[1]),))
-
-    def activate(self, t: int, z: Tensor, output: Tensor) -> None:
-        (kept,), opened = self.kept, self.opened[0][t]
-        torch.sigmoid(z.view_as(opened), out=opened)
-        torch.tanh(z.view_as(opened)[:, 2], out=opened[:, 2])
-        enter, forget, candidate, leave = opened.unbind(1)
-        torch.mul(forget, kept[t], out=kept[t + 1]).addcmul_(enter, candidate)
-        torch.mul(leave, kept[t + 1].tanh(), out=output)
-
-    def differentiate(self, outputs: Tensor, grads: Sequence[Tensor | None]) -> None:
-        (kept,), (opened,), (grad,) = self.kept, self.opened, grads
-        enter, forget, candidate, leave = opened.unbind(2)
-        seen = kept[1:].tanh()
-        self.through = (leave * (1 - seen.square())).unbind()
-        into = candidate * enter * (1 - enter), kept[:-1] * forget * (1 - forget), enter * (1 - candidate.square())
-        self.into, self.out = torch.stack(into, dim=2).unbind(), (seen * leave * (1 - leave)).unbind()
-        self.forget, self.later = forget, torch.zeros_like(kept[0])
-        self.given = torch.zeros_like(kept) if grad is None else grad
-
-    def slope(self, t: int, grad: Tensor, z_grad: Tensor) -> None:
-        kept = torch.addcmul(self.later + self.given[t + 1], grad, self.through[t])
-        gates = z_grad.unflatten(1, (4, -1))
-        torch.mul(kept[:, None], self.into[t], out=gates[:, :3])
-        torch.mul(grad, self.out[t], out=gates[:, 3])
-        self.later = kept * self.forget[t]
-        if t == 0:
-            self.grads = (self.later + self.given[0],)
-
-
-CELLS: dict[type[nn.Module], type[Cell]] = {nn.RNNCell: Elman, nn.LSTMCell: LSTM}
-"""The cells whose gradient is written here."""
+    cell: nn.Module
+    act: nn.Module | None
+    value_skip: nn.Module | None
+    memory: Memory
+    hard: bool
 
 
 class Fused(NamedTuple):
-    """All that happened in a sequence, time first.
+    """All that happened in a sequence, time first. In the padding the network runs on.
 
     Attributes:
         reads: Shape `(time + 1, batch, heads * width)`, from the one before the first step; noise included.
@@ -138,53 +65,74 @@ class Fused(NamedTuple):
     memory: LineState
 
 
-def fits(cell: nn.Module, act: nn.Module | None, memory: Memory, x: Tensor, state: object) -> bool:
-    """Whether everything is of the usual kind, so that its weights say all that it does."""
-    if not isinstance(memory, LineMemory) or type(memory).step is not LineMemory.step:
+def fits(network: Network, x: Tensor, read: Tensor, hidden: tuple[Tensor, ...], state: State) -> bool:
+    """Whether all parts are of the usual kind, so that their weights say what they do, and the state fits them.
+
+    Args:
+        network: The parts.
+        x: The inputs, shape `(batch, time, input_size)`.
+        read: The read before the first step, shape `(batch, heads, width)`.
+        hidden: The states of the cell before it.
+        state: That of the memory.
+    """
+    cell, act, _, memory, _ = network
+    if x.shape[1] <= SHORT or x.dtype not in (torch.float32, torch.float64) or not ops.on_tape(x):
         return False
-    if type(cell) not in CELLS or getattr(cell, "nonlinearity", "tanh") != "tanh" or type(act) is not nn.Linear:
+    if torch.is_autocast_enabled(x.device.type) or hooks._has_any_global_hook():
         return False
-    if any(part._forward_hooks or part._forward_pre_hooks or part._backward_hooks for part in (cell, act, memory)):
+    if type(cell) not in STEPWISE or getattr(cell, "nonlinearity", "tanh") != "tanh":
         return False
-    if not isinstance(state, LineState) or state.origin.dtype != x.dtype or state.origin.device != x.device:
+    if type(act) is not nn.Linear or act.bias is None:
         return False
-    return not torch.is_autocast_enabled(x.device.type) and x.dtype in (torch.float32, torch.float64) and ops.on_tape(x)
+    if not all(map(_bare, (cell, act, memory))) or not _plain(memory) or not isinstance(state, LineState):
+        return False
+    parts, batch = (state.origin, read, *hidden), len(x)
+    return state.origin.shape[-1] == memory.width and all(
+        part.dtype == x.dtype and part.device == x.device and len(part) == batch for part in parts
+    )
+
+
+def _bare(part: nn.Module) -> bool:
+    """Whether a module runs as its class says, and nothing is hooked to it."""
+    return "forward" not in vars(part) and not (
+        part._forward_hooks or part._forward_pre_hooks or part._backward_hooks or part._backward_pre_hooks
+    )
+
+
+def _plain(memory: Memory) -> bool:
+    """Whether a memory steps as a line does."""
+    names = "step", "check", "_fit"
+    return isinstance(memory, LineMemory) and all(
+        getattr(type(memory), name) is getattr(LineMemory, name) and name not in vars(memory) for name in names
+    )
 
 
 def run(
-    cell: nn.Module,
-    act: nn.Module | None,
-    value_skip: nn.Module | None,
-    memory: Memory,
+    network: Network,
     x: Tensor,
     read: Tensor,
     hidden: tuple[Tensor, ...],
     state: State,
-    *,
     noise: Tensor | None = None,
-    keep: Tensor | None = None,
-    hard: bool = False,
+    padding: Tensor | None = None,
 ) -> Fused:
     """Run a network that `fits` over a sequence.
 
     Args:
-        cell: What has the weights of the cell.
-        act: From the cell's output to what push, pop and value are made of.
-        value_skip: From the input to what is added to the value, or nothing.
-        memory: What to work.
+        network: The parts.
         x: The inputs, shape `(time, batch, input_size)`.
-        read: The read before the first step, shape `(batch, heads * width)`.
+        read: The read before the first step, shape `(batch, heads, width)`.
         hidden: The states of the cell before it, the output first.
         state: That of the memory.
         noise: What to add to the reads, shape `(time, batch, heads, width)`.
-        keep: 1 where a step counts and 0 where nothing is to be pushed or popped, shape `(time, batch, 1)`.
-        hard: Whether push and pop are rounded to 0 or 1, with a gradient as if they were not.
+        padding: Where nothing is to be pushed or popped, shape `(time, batch, 1)`, bool.
 
     Raises:
         ValueError: If the memory is to look at the numbers, and a push or a pop is NaN.
     """
     from ddstructs.ops import tape as tapes  # brings numba
 
+    cell, act, value_skip, memory, hard = network
     assert isinstance(cell, nn.RNNCell | nn.LSTMCell)
     assert isinstance(act, nn.Linear)
     assert isinstance(memory, LineMemory)
@@ -195,17 +143,17 @@ def run(
     skip = act.bias.expand(*x.shape[:2], -1)
     if value_skip is not None:
         skip = skip + pad(value_skip(x), (2 * heads, 0))
-    needed = (given, skip, weight, act.weight, read, *hidden)
-    differentiate = torch.is_grad_enabled() and any(part.requires_grad for part in needed)
     line = tapes.record(memory.layout, state)
-    differentiate = differentiate or (torch.is_grad_enabled() and line.token is not None)
+    needed = (given, skip, weight, act.weight, read, *hidden, *([] if line.token is None else [line.token]))
+    differentiate = torch.is_grad_enabled() and any(part.requires_grad for part in needed)
     with line.tape.lock:
         tape, token = tapes.extend(line, len(x), differentiate)
         past, acts, token, *others = Steps.apply(  # type: ignore[no-untyped-call]
-            CELLS[type(cell)], tape, token, given, skip, weight, act.weight, noise, keep, hard, read, *hidden
-        )
+            STEPWISE[type(cell)], tape, token, given, skip, weight, act.weight, noise, padding, hard, differentiate,
+            read.flatten(1), *hidden,
+        )  # fmt: skip
         after = tapes.TapeState(tape, tape.time, token if differentiate else None)
-    reads, outputs = past.tensor_split((read.shape[1],), dim=2)
+    reads, outputs = past.tensor_split((heads * memory.width,), dim=2)
     push, pop, value = acts.tensor_split((heads, 2 * heads), dim=2)
     actions = Action(push, pop, value.unflatten(2, (heads, memory.width)))
     if memory.validate:
@@ -214,12 +162,16 @@ def run(
 
 
 class Steps(Function):
-    """All steps: the last reads beside the outputs of the cell, the actions, the token, and the cell's other states."""
+    """All steps, from the state before the first one.
+
+    It gives the reads beside the outputs of the cell, `(time + 1, batch, heads * width + hidden_size)`; push, pop and
+    value side by side, `(time, batch, heads * (2 + width))`; the token of the tape; and the other states of the cell.
+    """
 
     @staticmethod
     def forward(
         ctx: Any,
-        kind: type[Cell],
+        kind: type[Stepwise],
         tape: Tape,
         token: Tensor | None,
         given: Tensor,
@@ -227,8 +179,9 @@ class Steps(Function):
         weight: Tensor,
         act: Tensor,
         noise: Tensor | None,
-        keep: Tensor | None,
+        padding: Tensor | None,
         hard: bool,
+        differentiate: bool,
         read: Tensor,
         *hidden: Tensor,
     ) -> tuple[Tensor, ...]:
@@ -237,30 +190,32 @@ class Steps(Function):
         past[0, :, :size], past[0, :, size:] = read, hidden[0]
         acts = torch.empty_like(skip, memory_format=torch.contiguous_format)
         soft = acts.new_empty(*acts.shape[:2], 2 * heads) if hard else None
-        cell, start, recurrent, out = kind.begin(hidden, time), tape.time, weight.t(), act.t()
+        cell, start = kind.begin(hidden, time, differentiate), tape.time
+        recurrent, out = weight.t(), act.t()
         # Views of every step, made at once: to make one in each step takes as long as some of the operators.
         signals, values = acts[..., : 2 * heads], acts[..., 2 * heads :].unflatten(2, (heads, tape.width))
-        views = past[:-1], given, past[1:, :, size:], skip, acts, signals, values, signals[..., :heads]
-        more = signals[..., heads:], past[1:, :, :size].unflatten(2, (heads, tape.width))
+        pushes, pops = signals[..., :heads], signals[..., heads:]
+        reads, outputs = past[1:, :, :size].unflatten(2, (heads, tape.width)), past[1:, :, size:]
+        views = past[:-1], given, outputs, skip, acts, signals, values, pushes, pops, reads
         for t, (before, now, output, bias, logits, signal, value, push, pop, after) in enumerate(
-            zip(*(view.unbind() for view in (*views, *more)), strict=True)
+            zip(*(view.unbind() for view in views), strict=True)
         ):
-            cell.activate(t, torch.addmm(now, before, recurrent), output)
+            cell.forward(t, torch.addmm(now, before, recurrent), output)
             torch.addmm(bias, output, out, out=logits)
             signal.sigmoid_()
             value.tanh_()
-            if keep is not None:
-                signal.mul_(keep[t])
+            if padding is not None:
+                signal.masked_fill_(padding[t], 0)
             if soft is not None:
                 soft[t] = signal
-                torch.ge(signal, 0.5, out=signal)
+                signal.sub_(signal).add_(soft[t] >= 0.5)  # so that a NaN stays one
             answer = tape.append(push, pop, value)
             if noise is None:
                 after.copy_(answer)
             else:
                 torch.add(answer, noise[t], out=after)
-        ctx.run = kind, tape, start, token is None
-        ctx.save_for_backward(weight, act, past, acts, soft, keep, *cell.kept, *cell.opened)
+        ctx.run = kind, tape, start, token is not None
+        ctx.save_for_backward(weight, act, past, acts, soft, *cell.kept, *cell.opened)
         ctx.set_materialize_grads(False)
         return past, acts, tape.token(), *cell.kept
 
@@ -273,9 +228,8 @@ class Steps(Function):
                 found = Steps.backward(ctx, *grads)
             return once(*found)
         past_grad, acts_grad, tiles_grad, *others = grads
-        weight, act, past, acts, soft, keep, *states = ctx.saved_tensors
-        kind, tape, start, first = ctx.run
-        cell = kind(states[: len(others)], states[len(others) :])
+        weight, act, past, acts, soft, *states = ctx.saved_tensors
+        kind, tape, start, continued = ctx.run
         time, heads, size = len(acts), tape.heads, tape.heads * tape.width
         if past_grad is None:
             past_grad = torch.zeros_like(past)
@@ -285,36 +239,39 @@ class Steps(Function):
         elif tiles_grad.stride(2) != 1:
             tiles_grad = tiles_grad.contiguous()
         soft = acts[..., : 2 * heads] if soft is None else soft
-        slope = torch.cat([soft * ((1 if keep is None else keep) - soft), 1 - acts[..., 2 * heads :].square()], dim=2)
-        outputs = past[:, :, size:]
-        cell.differentiate(outputs[1:], others)
+        slopes = torch.cat([soft * (1 - soft), 1 - acts[..., 2 * heads :].square()], dim=2)
+        outputs = past[1:, :, size:]
+        cell = kind(states[: len(others)], states[len(others) :])
+        cell.prepare(outputs, others)
         z_grads = acts.new_empty(time, tape.batch, len(weight))
         signals, values = acts_grad[..., : 2 * heads], acts_grad[..., 2 * heads :].unflatten(2, (heads, tape.width))
-        views = past_grad[1:], acts_grad, signals[..., :heads], signals[..., heads:], values, slope, z_grads
-        steps = list(enumerate(zip(*(view.unbind() for view in views), strict=True), start))
+        views = past_grad[1:], acts_grad, signals[..., :heads], signals[..., heads:], values, slopes, z_grads
+        backward = reversed(list(enumerate(zip(*(view.unbind() for view in views), strict=True))))
         carry = torch.zeros_like(past[0])
         with tape.lock:
-            for t, (later, logits, push, pop, value, by, z_grad) in reversed(steps):
+            for t, (later, logits, push, pop, value, slope, z_grad) in backward:
                 grad = carry.add_(later)
                 above = grad[:, :size].reshape(-1, heads, tape.width)
-                found = tape.unwind(t, above, tiles_grad.narrow(1, 0, tape.tiles(t + 1)))
+                tiles = tape.tiles(start + t + 1)
+                found = tape.unwind(start + t, above, tiles_grad.narrow(1, 0, tiles))
                 for part, more in zip((push, pop, value), found, strict=True):
                     part.add_(more)
-                cell.slope(t - start, torch.addmm(grad[:, size:], logits.mul_(by), act), z_grad)
+                cell.backward(t, torch.addmm(grad[:, size:], logits.mul_(slope), act), z_grad)
                 carry = torch.mm(z_grad, weight)
-        before = past_grad[0] + carry
+        first = past_grad[0] + carry
         return (
             None,
             None,
-            None if first else tiles_grad.narrow(1, 0, tape.tiles(start)),
+            tiles_grad.narrow(1, 0, tape.tiles(start)) if continued else None,
             z_grads,
             acts_grad,
             z_grads.flatten(0, 1).t() @ past[:-1].flatten(0, 1),
-            acts_grad.flatten(0, 1).t() @ outputs[1:].flatten(0, 1),
+            acts_grad.flatten(0, 1).t() @ outputs.flatten(0, 1),
             None,
             None,
             None,
-            before[:, :size],
-            before[:, size:],
-            *cell.grads,
+            None,
+            first[:, :size],
+            first[:, size:],
+            *cell.finish(),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from ddstructs import fused
+from ddstructs.fused import Network
 from ddstructs.memory import Action, Memory, Start, State, harden
 
 __all__ = ["CELLS", "MemoryRNN", "RNNState", "Unrolled"]
@@ -238,7 +240,7 @@ class MemoryRNN(nn.Module):
         Args:
             x: Inputs, shape `(batch, time, input_size)`.
             state: The state to go on from; the initial one if not given.
-            lengths: As in `forward`. In the padding nothing is pushed or popped.
+            lengths: As in `forward`. In the padding nothing is pushed or popped; the value there is of no account.
 
         Returns:
             The output, the actions, the reads and the state after the last step of each row.
@@ -261,8 +263,10 @@ class MemoryRNN(nn.Module):
         if real is not None:
             x = torch.where(real[..., None], x, 0)
         noise = self._draw_noise(state.read, time)
-        fits = fused.fits(self.cell, self.act, self.memory, x, state.memory)
-        hiddens, actions, reads, state = (self._fused if fits else self._loop)(x, state, real, noise)
+        network = Network(self.cell, self.act, self.value_skip, self.memory, self.hard)
+        fits = fused.fits(network, x, state.read, state.hidden, state.memory)
+        run = partial(self._fused, network) if fits else self._loop
+        hiddens, actions, reads, state = run(x, state, real, noise)
         output = hiddens
         if self.output_layer is not None:
             output = self.output_layer(output).tanh()
@@ -297,26 +301,29 @@ class MemoryRNN(nn.Module):
         stacked = Action(*(torch.stack(part, dim=1) for part in zip(*actions, strict=True)))
         return Unrolled(torch.stack(hiddens, dim=1), stacked, torch.stack(reads, dim=1), RNNState(hidden, read, memory))
 
-    def _fused(self, x: Tensor, state: RNNState, real: Tensor | None, noise: Tensor | None) -> Unrolled:
-        """All steps at once."""
+    def _fused(
+        self, network: Network, x: Tensor, state: RNNState, real: Tensor | None, noise: Tensor | None
+    ) -> Unrolled:
+        """All steps at once; the output is that of the cell."""
         batch, time = x.shape[:2]
-        run = fused.run(
-            self.cell, self.act, self.value_skip, self.memory, x.transpose(0, 1), state.read.flatten(1), state.hidden,
-            state.memory, noise=noise,
-            keep=None if real is None else real.t()[..., None].to(x.dtype), hard=self.hard,
-        )  # fmt: skip
-        actions = Action(*(part.transpose(0, 1) for part in run.actions))
+        padding = None if real is None else real.logical_not().t()[..., None]
+        run = fused.run(network, x.transpose(0, 1), state.read, state.hidden, state.memory, noise, padding)
+
+        def owned(part: Tensor) -> Tensor:  # batch first, and in a place of its own
+            return part.transpose(0, 1).clone(memory_format=torch.contiguous_format)
+
         if real is None:
-            reads, hidden = run.reads[1:], tuple(part[-1] for part in run.hidden)
-            read = reads[-1]
+            reads, (read, *hidden) = run.reads[1:], (part[-1].clone() for part in (run.reads, *run.hidden))
         else:  # of the padding nothing is seen but what was there before it
             lengths, rows = real.sum(1), torch.arange(batch)
-            steps = torch.arange(1, time + 1)[:, None].clamp(max=lengths)
-            reads = run.reads[steps, rows]
-            read, hidden = run.reads[lengths, rows], tuple(part[lengths, rows] for part in run.hidden)
-        reads = reads.transpose(0, 1).unflatten(2, state.read.shape[1:])
-        after = RNNState(hidden, read.view_as(state.read), run.memory)
-        return Unrolled(run.hidden[0][1:].transpose(0, 1), actions, reads, after)
+            reads = run.reads[torch.arange(1, time + 1)[:, None].clamp(max=lengths), rows]
+            read, *hidden = (part[lengths, rows] for part in (run.reads, *run.hidden))
+        return Unrolled(
+            owned(run.hidden[0][1:]),
+            Action(*map(owned, run.actions)),
+            owned(reads).unflatten(2, state.read.shape[1:]),
+            RNNState(tuple(hidden), read.view_as(state.read), run.memory),
+        )
 
     def initial_state(
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None

@@ -3,6 +3,7 @@
 import gc
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -121,6 +122,20 @@ def hook(rnn: MemoryRNN) -> Any:
     rnn.cell.register_forward_hook(lambda *_: None)
 
 
+def hook_before_backward(rnn: MemoryRNN) -> Any:
+    rnn.cell.register_full_backward_pre_hook(lambda *_: None)
+
+
+def other_forward(rnn: MemoryRNN) -> Any:
+    forward = rnn.cell.forward
+    rnn.cell.forward = lambda *inputs: 2 * forward(*inputs)
+
+
+def no_bias(rnn: MemoryRNN) -> Any:
+    assert rnn.act is not None
+    rnn.act.bias = None  # type: ignore[assignment]
+
+
 def other_step(rnn: MemoryRNN) -> Any:
     class Louder(LineMemory):
         layout = Stack.layout
@@ -146,7 +161,9 @@ def relu(rnn: MemoryRNN) -> Any:
     rnn.cell.nonlinearity = "relu"  # type: ignore[assignment]
 
 
-@pytest.mark.parametrize("unusual", [reference, hook, other_step, other_layer, relu])
+@pytest.mark.parametrize(
+    "unusual", [reference, hook, hook_before_backward, other_forward, no_bias, other_step, other_layer, relu]
+)
 def test_what_is_unusual_is_taken_one_by_one(
     unusual: Callable[[MemoryRNN], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,17 +176,53 @@ def test_what_is_unusual_is_taken_one_by_one(
     else:
         with context:
             found = everything(rnn, x, None, None)
-    changed = unusual in (other_step, other_layer, relu)
+    changed = unusual not in (reference, hook, hook_before_backward)
     assert torch.allclose(found[0], usual[0]) is not changed
 
 
-def test_a_memory_that_looks_at_the_numbers_refuses_what_is_none() -> None:
-    rnn, x = network(), draw(2, 6, INPUT).detach()
+@pytest.mark.parametrize("hard", [False, True])
+def test_a_memory_that_looks_at_the_numbers_refuses_what_is_none(hard: bool) -> None:
+    rnn, x = network(hard=hard), draw(2, 6, INPUT).detach()
     rnn.memory.validate = True
     rnn.unroll(x)
-    x[1, 4] = torch.nan
-    with pytest.raises(ValueError, match=r"push has 2 elements outside \[0, 1\], the first is nan"):
-        rnn.unroll(x)
+    x[1, 2] = torch.nan
+    with pytest.raises(ValueError, match=r"push has 1 elements outside \[0, 1\], the first is nan"):
+        rnn.unroll(x, lengths=[6, 3])
+
+
+def test_in_the_padding_nothing_is_pushed_or_popped_not_even_nan() -> None:
+    rnn, x = network(), draw(2, 6, INPUT).detach()
+    x[1, 2] = torch.nan
+    push, pop, _ = rnn.unroll(x, lengths=[6, 3]).actions
+    assert push[1, 2].isnan().all()
+    assert push[1, 3:].count_nonzero() == pop[1, 3:].count_nonzero() == 0
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+def test_what_comes_out_shares_no_memory(cell: str) -> None:
+    """A state is a value: it is neither changed by what is done to the output nor as large as the sequence."""
+    rnn = network(cell=cell, read_skip=False)
+    run = rnn.unroll(draw(2, 50, INPUT))
+    parts = [run.output, run.reads, *run.actions, *run.state.hidden, run.state.read]
+    storages = [part.untyped_storage() for part in parts]
+    assert len({storage.data_ptr() for storage in storages}) == len(parts)
+    assert all(storage.nbytes() == part.nbytes for storage, part in zip(storages, parts, strict=True))
+    (run.output.mul_(2).sum() + run.reads.mul_(2).sum()).backward()
+
+
+MISFITS: list[tuple[Callable[[RNNState], RNNState], str]] = [
+    (lambda state: replace(state, memory=Stack(WIDTH).initial_state(3, dtype=torch.float64)), "this Stack has batch 3"),
+    (lambda state: replace(state, memory=Stack(2).initial_state(2, dtype=torch.float64)), "state holds width 2"),
+    (lambda state: replace(state, hidden=(state.hidden[0][:1],)), "batch|size"),
+    (lambda state: replace(state, hidden=(state.hidden[0].float(),)), "dtype"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), MISFITS)
+def test_a_state_that_does_not_fit_is_refused(change: Callable[[RNNState], RNNState], message: str) -> None:
+    rnn, x = network(), draw(2, 6, INPUT)
+    with pytest.raises((ValueError, RuntimeError), match=message):
+        rnn.unroll(x, change(rnn.unroll(x).state))
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm"])

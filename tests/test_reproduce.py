@@ -247,13 +247,13 @@ def test_every_seed_is_told_failures_first_and_what_was_not_run() -> None:
         record(seed=2, coarse_test=0.5),
         {"task": "Copying", "memory": "Queue", "cell": "rnn", "seed": 3, "config": "c0ffee00", "error": "Oops: no"},
     ]
-    text = render(records, [("Copying", "Queue", "rnn"), ("Reversal", "Stack", "rnn")], 5, "ddstructs", [])
+    text = render(records, [("Copying", "Queue", "rnn"), ("Reversal", "Stack", "rnn")], 3, 5, "ddstructs", [])
     rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in text.splitlines() if row.startswith("| ")]
     assert rows[2][:5] == ["Copying", "Queue", "rnn", "2/4", "0.995 / 0.500"]
     assert rows[2][9:12] == ["200 / 300", "9.500 / 12", "1.00 / 1.00"]
     assert rows[3][:4] == ["Reversal", "Stack", "rnn", "not run"]
     assert [row[3] for row in rows[6:]] == ["3", "2", "1", "0"]
-    assert "4 of 5 runs, 1 of them ended by an error" in text
+    assert "3 of 5 runs, 1 of them ended by an error, and 1 of other settings or seeds." in text
     assert "seed 3: FAILED: Oops: no" in text
 
 

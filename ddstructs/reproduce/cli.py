@@ -18,7 +18,7 @@ from rich.table import Table
 from ddstructs import catalog
 from ddstructs.command import call
 from ddstructs.reproduce.claims import write_atomically
-from ddstructs.reproduce.grid import choose, choose_memories, grid, parse_seeds
+from ddstructs.reproduce.grid import choose, choose_memories, folder_name, grid, parse_seeds
 from ddstructs.reproduce.helpers import helpers
 from ddstructs.reproduce.recipe import RECIPE, read_recipe
 from ddstructs.reproduce.results import COLUMNS, line, render, summary
@@ -76,17 +76,18 @@ def reproduce(
 
 def _write_results(asked: Grid) -> None:
     """Write `RESULTS.md` and the plots, and show the table of all."""
-    records = asked.collect()
+    records, names = asked.collect(), {cell.name for cell in asked.cells}
+    done = [record for record in records if folder_name(record) in names]
     groups = list(dict.fromkeys((cell.task, cell.memory, cell.cell) for cell in asked.cells))
     plots = []
     if find_spec("matplotlib"):
         from ddstructs.reproduce.plots import plot
 
-        plots = plot(records, asked.out)
+        plots = plot(done, asked.out)
     else:
         print("There are no plots: they need matplotlib, as pip install ddstructs[plot] brings it.")
     command = shlex.join(["ddstructs", *sys.argv[1:]])
-    write_atomically(asked.out / "RESULTS.md", render(records, groups, len(asked.cells), command, plots))
+    write_atomically(asked.out / "RESULTS.md", render(records, groups, len(done), len(asked.cells), command, plots))
     shown = [COLUMNS.index(name) for name in ("task", "memory", "cell", "success", "coarse", "updates", "seconds")]
     columns, *rows = ([row[i] for i in shown] for row in summary(records, groups))
     table = Table(*columns, box=None)

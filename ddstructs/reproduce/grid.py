@@ -43,7 +43,7 @@ class Cell:
     @property
     def name(self) -> str:
         """What its folder is called."""
-        return f"{self.task}-{self.memory}-{self.cell}-{self.seed}-{self.config}"
+        return folder_name(self.key)
 
     @property
     def key(self) -> dict[str, Any]:
@@ -55,6 +55,11 @@ class Cell:
             "seed": self.seed,
             "config": self.config,
         }
+
+
+def folder_name(key: dict[str, Any]) -> str:
+    """What the folder of a cell is called, by its key or its record."""
+    return "{task}-{memory}-{cell}-{seed}-{config}".format(**key)
 
 
 def grid(

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ddstructs.reproduce.grid import folder_name
 from ddstructs.reproduce.results import SUCCESS
 
 __all__ = ["plot"]
@@ -122,7 +123,7 @@ def _names(records: Iterable[Record], field: str) -> list[str]:
 
 
 def _file(out: Path, record: Record, name: str) -> Path:
-    return out / "cells" / "{task}-{memory}-{cell}-{seed}-{config}".format(**record) / name
+    return out / "cells" / folder_name(record) / name
 
 
 def _read(out: Path, record: Record, name: str) -> list[dict[str, Any]]:

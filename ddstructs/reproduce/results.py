@@ -35,7 +35,7 @@ COLUMNS = (
 HEAD = """\
 # Results
 
-{count} of {asked} runs, {failed} of them ended by an error. Written by
+{done} of {count} runs, {failed} of them ended by an error{others}. Written by
 
 ```sh
 {command}
@@ -85,21 +85,26 @@ def summary(records: Sequence[Record], asked: Sequence[tuple[str, str, str]]) ->
 
 
 def render(
-    records: Sequence[Record], asked: Sequence[tuple[str, str, str]], count: int, command: str, plots: Sequence[Path]
+    records: Sequence[Record],
+    asked: Sequence[tuple[str, str, str]],
+    done: int,
+    count: int,
+    command: str,
+    plots: Sequence[Path],
 ) -> str:
     """All of RESULTS.md.
 
     Args:
         records: One of each run, in order.
         asked: Task, memory and cell of every group that should be there.
+        done: How many of them are of the runs asked for; what others were done is told, too.
         count: How many runs were asked for.
         command: What was called.
         plots: Pictures to show.
     """
     errors = [f"- {line(record)}\n" for record in records if "error" in record]
-    head = HEAD.format(
-        count=len(records), asked=max(count, len(records)), failed=len(errors), command=command, success=SUCCESS
-    )
+    others = f", and {len(records) - done} of other settings or seeds" if len(records) > done else ""
+    head = HEAD.format(done=done, count=count, failed=len(errors), others=others, command=command, success=SUCCESS)
     hard = sorted({name for record in records for name in record if name.startswith("coarse_hard")}, key=_by_number)
     scores = ("coarse_train", "fine_train", "coarse_test", "fine_test", *hard)
     columns = ("task", "memory", "cell", "seed", *scores, "updates", "restarts", "seconds", "config", "commit")

@@ -68,7 +68,7 @@ class Grid:
     def collect(self) -> list[dict[str, Any]]:
         """Add all that is done in the folder to `paper.jsonl`, and return its records.
 
-        What the file tells of runs whose folders are not there is kept, for in a repository it may lie by itself.
+        What the file tells of good runs whose folders are not there is kept: in a repository it may lie by itself.
         """
         file = self.out / "paper.jsonl"
         with claim(self.out / "locks" / "paper.jsonl", wait=True):  # else an older one could be written last
