@@ -51,6 +51,7 @@ class Controller(LightningModule):
         value_skip: Whether the input also feeds the value.
         read_skip: Whether the read also feeds the output.
         read_gate: Whether the cell says how much of the read feeds the output.
+        forget_bias: Bias of the forget gate of an LSTM at the start; with 1 or more it holds on to what it knows.
         read_noise: Standard deviation of the noise on every read in training, see `MemoryRNN`.
         output_layer: Whether the cell's output goes through a layer of its own, as in the paper.
         learn_initial: Whether the first hidden state is a parameter.
@@ -82,6 +83,7 @@ class Controller(LightningModule):
         value_skip: bool = True,
         read_skip: bool = True,
         read_gate: bool = False,
+        forget_bias: float | None = None,
         read_noise: float = 1.0,
         output_layer: bool = False,
         learn_initial: bool = True,
@@ -115,6 +117,7 @@ class Controller(LightningModule):
             "value_skip": value_skip,
             "read_skip": read_skip,
             "read_gate": read_gate,
+            "forget_bias": forget_bias,
             "read_noise": read_noise,
             "output_layer": output_layer,
             "learn_initial": learn_initial,
@@ -141,6 +144,7 @@ class Controller(LightningModule):
             value_skip=value_skip,
             read_skip=read_skip,
             read_gate=read_gate,
+            forget_bias=forget_bias,
             read_noise=read_noise,
             output_layer=output_layer,
             learn_initial=learn_initial,
