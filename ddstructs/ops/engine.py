@@ -6,6 +6,9 @@ never looked at again, and a step costs as much as it consumes and reads, not as
 
 Backward runs the steps in reverse order and undoes each, by a log of what it did: it sees every step as forward saw it,
 without a copy of the state per step. The log has a fixed size, for a tile dies only once.
+
+All compiled code is in this one file: numba keeps what it has compiled until the file of the function that was called
+is changed, whatever happens to others that it calls.
 """
 
 from __future__ import annotations
