@@ -51,8 +51,10 @@ class Controller(LightningModule):
         value_skip: Whether the input also feeds the value.
         read_skip: Whether the read also feeds the output.
         read_gate: Whether the cell says how much of the read feeds the output.
-        forget_bias: Bias of the forget gate of an LSTM at the start; with 1 or more it holds on to what it knows.
         read_noise: Standard deviation of the noise on every read in training, see `MemoryRNN`.
+        signal_penalty: Weight in training, beside the cross entropy, of the mean of 4 s (1 - s) over all pushes and
+            pops s: 0 for a signal of 0 or 1, and 1 for a half. It settles what the task leaves open, such as whether
+            the start symbol is pushed, so that a network does not come to rely on fractions there.
         output_layer: Whether the cell's output goes through a layer of its own, as in the paper.
         learn_initial: Whether the first hidden state is a parameter.
         hard: Whether push and pop are rounded to 0 or 1.
@@ -83,8 +85,8 @@ class Controller(LightningModule):
         value_skip: bool = True,
         read_skip: bool = True,
         read_gate: bool = False,
-        forget_bias: float | None = None,
         read_noise: float = 1.0,
+        signal_penalty: float = 0.05,
         output_layer: bool = False,
         learn_initial: bool = True,
         hard: bool = False,
@@ -103,6 +105,8 @@ class Controller(LightningModule):
         for name, amount in (("learning_rate", learning_rate), ("clip", clip)):
             if not amount > 0:
                 raise ValueError(f"{name} is {amount}, but it must be more than 0")
+        if not signal_penalty >= 0:
+            raise ValueError(f"signal_penalty is {signal_penalty}, but it must be 0 or more")
         if isinstance(cell, dict):
             cell = cast("nn.Module", build(cell))
         settings: dict[str, Any] = {
@@ -117,8 +121,8 @@ class Controller(LightningModule):
             "value_skip": value_skip,
             "read_skip": read_skip,
             "read_gate": read_gate,
-            "forget_bias": forget_bias,
             "read_noise": read_noise,
+            "signal_penalty": signal_penalty,
             "output_layer": output_layer,
             "learn_initial": learn_initial,
             "hard": hard,
@@ -129,6 +133,7 @@ class Controller(LightningModule):
         self.save_hyperparameters(settings)
         self.input_symbols = input_symbols
         self.output_symbols = output_symbols
+        self.signal_penalty = signal_penalty
         self.learning_rate = learning_rate
         self.decay_steps = decay_steps
         self.clip = clip
@@ -144,7 +149,6 @@ class Controller(LightningModule):
             value_skip=value_skip,
             read_skip=read_skip,
             read_gate=read_gate,
-            forget_bias=forget_bias,
             read_noise=read_noise,
             output_layer=output_layer,
             learn_initial=learn_initial,
@@ -345,8 +349,12 @@ class Controller(LightningModule):
         scores["fine"].update(output, batch.targets)
         if self.rnn.memory.heads:
             real = torch.arange(asked.shape[1], device=asked.device) < batch.lengths[:, None]
-            for name, signal in (("push", run.actions.push), ("pop", run.actions.pop)):
-                scores[f"{name}_distance"].update((signal - signal.round()).detach().abs()[real])
+            signals = {"push": run.actions.push[real], "pop": run.actions.pop[real]}
+            for name, signal in signals.items():
+                scores[f"{name}_distance"].update((signal - signal.round()).detach().abs())
+            if split == "train":
+                all_signals = torch.stack([*signals.values()])
+                loss = loss + self.signal_penalty * (4 * all_signals * (1 - all_signals)).mean()
         for name, metric in scores.items():
             self.log(f"{split}_{name}", metric, on_step=False, on_epoch=True, prog_bar=name == "coarse")
         return loss, output

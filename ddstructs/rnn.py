@@ -88,9 +88,6 @@ class MemoryRNN(nn.Module):
         read_noise: Standard deviation of the noise on every read in training. Values are at most 1 in size, so with
             noise as large a read is only of use where it is of one value, and not a blend of several that the
             network can tell apart while sequences are short. That makes for pushes and pops near 0 and 1.
-        forget_bias: Bias of the forget gate of an LSTM at the start; about zero, as torch has it, if not given. With 1
-            or more it holds on to what it knows (Gers, Schmidhuber & Cummins 2000), which a task needs that gives a
-            symbol long before it is due.
         output_layer: Whether the cell's output goes through a layer of its own before it becomes the network's.
         learn_initial: Whether the first hidden state is a parameter, as in the paper, rather than zero.
         hard: Whether push and pop are rounded to 0 or 1; see `harden`.
@@ -128,7 +125,6 @@ class MemoryRNN(nn.Module):
         read_skip: bool = True,
         read_gate: bool = False,
         read_noise: float = 0.0,
-        forget_bias: float | None = None,
         output_layer: bool = False,
         learn_initial: bool = True,
         hard: bool = False,
@@ -144,8 +140,6 @@ class MemoryRNN(nn.Module):
             raise ValueError(f"read_noise is {read_noise}, but it must be 0 or more")
         if read_gate and not read_skip:
             raise ValueError("read_gate says how much of the read feeds the output, but read_skip is off: turn it on")
-        if forget_bias is not None and not (cell == "lstm" or (isinstance(cell, nn.LSTMCell) and cell.bias)):
-            raise ValueError(f"forget_bias is that of an LSTM with biases, but the cell is {cell}")
         heads, read_size = memory.heads, memory.heads * memory.width
         self.input_size = input_size
         self.hidden_size = hidden_size
@@ -153,7 +147,6 @@ class MemoryRNN(nn.Module):
         self.batch_first = batch_first
         self.hard = hard
         self.read_noise = read_noise
-        self.forget_bias = forget_bias
         self.cell = _build_cell(cell, input_size + read_size, hidden_size, device, dtype)
         self.num_states = 2 if isinstance(self.cell, nn.LSTMCell) else int(getattr(self.cell, "num_states", 1))
         initial = torch.zeros(self.num_states, hidden_size, device=device, dtype=dtype)
@@ -176,7 +169,7 @@ class MemoryRNN(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self, start: int = 0) -> None:
-        """Set what differs from the usual start of the layers: some biases, the gate of the read, the first state.
+        """Set what differs from the usual start of the layers: the biases of push and pop, the gate, the first state.
 
         The layers themselves are left as they are; each has its own `reset_parameters`.
 
@@ -187,10 +180,6 @@ class MemoryRNN(nn.Module):
             if self.act is not None:
                 push, pop = self.starts[start % len(self.starts)]
                 self.act.bias[: 2 * self.memory.heads] = torch.tensor([*push, *pop], dtype=torch.float64)
-            if self.forget_bias is not None:
-                forget = slice(self.hidden_size, 2 * self.hidden_size)
-                self.cell.get_parameter("bias_ih")[forget] = self.forget_bias
-                self.cell.get_parameter("bias_hh")[forget] = 0
             if self.read_gate is not None:
                 self.read_gate.weight.zero_()
                 self.read_gate.bias.zero_()

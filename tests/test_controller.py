@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 import torch
-from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor, nn
 
 from ddstructs import Bank, Controller, Deque, InputError, Memory, NoMemory, Queue, Stack
-from ddstructs.tasks import IGNORE, BinaryAddition, Copying, Reversal, Task
+from ddstructs.tasks import IGNORE, Batch, BinaryAddition, Copying, Reversal, Task
 
 SMALL: dict[str, Any] = {"batch_size": 4, "eval_size": 7, "eval_batch_size": 2, "test_lengths": (9, 12)}
 
@@ -92,6 +92,36 @@ def test_the_loss_is_that_of_the_target_and_the_end_alone(tmp_path: Path) -> Non
     assert result["test_loss"] == pytest.approx(float(torch.stack(losses).mean()))
 
 
+@pytest.mark.parametrize("hard", [False, True])
+def test_fractions_of_real_steps_are_penalized_in_training_alone(hard: bool, tmp_path: Path) -> None:
+    class Losses(Callback):
+        def on_train_batch_end(
+            self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
+        ) -> None:
+            self.batch, self.loss = batch, float(outputs["loss"])
+
+    def run(penalty: float) -> tuple[Controller, Losses, float]:
+        task, losses = reversal(eval_size=2, curriculum=False), Losses()
+        model = controller(task, Deque(4), read_noise=0.0, learning_rate=1e-12, signal_penalty=penalty, hard=hard)
+        trainer(tmp_path, max_steps=1, callbacks=[losses]).fit(model, task)
+        return model, losses, trainer(tmp_path).test(model, task, verbose=False)[0]["test_loss"]
+
+    model, plain, tested = run(0.0)
+    _, penalized, tested_too = run(0.7)
+    batch = plain.batch
+    assert len(set(batch.lengths.tolist())) > 1, "some rows are padded"
+    actions = model.rnn.unroll(model.embed(batch.inputs)).actions
+    fractions = [
+        float(4 * signal * (1 - signal))
+        for row, steps in enumerate(batch.lengths.tolist())
+        for kind in (actions.push, actions.pop)
+        for signal in kind[row, :steps].detach().flatten()
+    ]
+    assert penalized.loss - plain.loss == pytest.approx(0.7 * sum(fractions) / len(fractions), abs=1e-5)
+    assert (max(fractions) == 0) == hard
+    assert tested == pytest.approx(tested_too)
+
+
 @pytest.mark.parametrize("stop", [4, 6, 9])
 def test_a_resumed_run_is_the_uninterrupted_one(stop: int, tmp_path: Path) -> None:
     """Bit for bit, from the middle of an epoch and from its end, through stages of the curriculum and a fresh start."""
@@ -158,7 +188,7 @@ def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
 import json
 import sys
 import warnings
-from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from ddstructs import Controller, Stack
 from ddstructs.tasks import BinaryAddition
 
@@ -343,3 +373,19 @@ def test_a_cell_of_ones_own_is_given_again_when_loading(tmp_path: Path) -> None:
         Controller.load_from_checkpoint(tmp_path / "a.ckpt")
     again = Controller.load_from_checkpoint(tmp_path / "a.ckpt", cell=Cell(8 + 4, 16))
     assert isinstance(again.rnn.cell, Cell)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"hidden_size": 0}, "hidden_size is 0, but it must be 1 or more"),
+        ({"decay_steps": 0}, "decay_steps is 0, but it must be 1 or more"),
+        ({"learning_rate": 0.0}, "learning_rate is 0.0, but it must be more than 0"),
+        ({"clip": -1.0}, "clip is -1.0, but it must be more than 0"),
+        ({"signal_penalty": -0.1}, "signal_penalty is -0.1, but it must be 0 or more"),
+        ({"signal_penalty": float("nan")}, "signal_penalty is nan, but it must be 0 or more"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        controller(reversal(), Stack(4), **settings)

@@ -351,19 +351,6 @@ def test_biases_that_are_not_given_are_those_that_the_memory_names_one_start_aft
     assert signals(mixed).bias[:6].tolist() == [0, *other.push, -3, -3, -3]
 
 
-def test_the_bias_of_the_forget_gate_is_the_one_given_from_the_start_and_after_a_fresh_one() -> None:
-    rnn = network(cell="lstm", forget_bias=1.5)
-    assert isinstance(rnn.cell, nn.LSTMCell)
-    for _ in range(2):
-        bias = rnn.cell.get_parameter("bias_ih") + rnn.cell.get_parameter("bias_hh")
-        gates = bias.detach().unflatten(0, (4, HIDDEN))
-        assert (gates[1] == 1.5).all(), "the forget gate is torch's second"
-        assert (gates[[0, 2, 3]].abs() < 1).all()
-        nn.init.ones_(rnn.cell.get_parameter("bias_hh"))
-        rnn.cell.reset_parameters()
-        rnn.reset_parameters()
-
-
 def test_a_memory_that_names_too_few_biases_is_refused() -> None:
     class Careless(LineMemory):
         layout = Deque.layout
@@ -574,8 +561,6 @@ BUILD: list[tuple[dict[str, Any], str]] = [
     ({"cell": nn.GRUCell(INPUT + WIDTH, 6)}, "the cell has hidden_size 6, but 5 was expected"),
     ({"cell": nn.Identity()}, "the cell has input_size None, but 7 was expected"),
     ({"push_bias": [1.0, 2.0]}, "push_bias has 2 numbers, but this Stack has 1 heads"),
-    ({"forget_bias": 1.0}, "forget_bias is that of an LSTM with biases, but the cell is rnn"),
-    ({"forget_bias": 1.0, "cell": nn.LSTMCell(INPUT + WIDTH, HIDDEN, bias=False)}, "forget_bias is that of an LSTM"),
     ({"read_noise": -1.0}, "read_noise is -1.0, but it must be 0 or more"),
     ({"read_noise": float("nan")}, "read_noise is nan"),
     ({"read_gate": True, "read_skip": False}, "read_skip is off: turn it on"),

@@ -32,5 +32,6 @@ def suggest(trial: BaseTrial, heads: int) -> Settings:
         for signal in ("push", "pop")
     }
     model["read_noise"] = trial.suggest_float("read_noise", 0.0, 2.0)
+    model["signal_penalty"] = trial.suggest_float("signal_penalty", 0.002, 0.5, log=True)
     width = trial.suggest_categorical("width", [32, 64, 128])
     return {"model": model | biases, "data": data, "memory": {"width": width}}
