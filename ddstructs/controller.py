@@ -86,7 +86,7 @@ class Controller(LightningModule):
         read_skip: bool = True,
         read_gate: bool = False,
         read_noise: float = 1.0,
-        signal_penalty: float = 0.05,
+        signal_penalty: float = 0.2,
         output_layer: bool = False,
         learn_initial: bool = True,
         hard: bool = False,
