@@ -113,24 +113,41 @@ def test_the_recipe_of_the_grid_builds_every_cell() -> None:
     ("content", "message"),
     [
         ("a: [", "is no YAML"),
-        ("defaults: 3", "has no defaults, with the sections memory, model, data, training, test"),
+        ("defaults: 3", "there are no defaults, with the sections memory, model, data, training, test"),
         ("defaults: {memory: {}}", "have no section model"),
         ("{where: {task: Copying}, memory: {}}", "does not say because"),
         ("{where: {task: Copying}, because: x, training: {updates: 3}}", "says updates, which there is not"),
-        ("{where: {task: Copying}, because: x, modle: {}}", "has a section modle"),
-        ("{where: {tusk: Copying}, because: x}", "is where tusk"),
+        ("{where: {task: Copying}, because: x, modle: {}}", "there is no section modle as in the exception for"),
+        (
+            "{where: {tusk: Copying}, because: x}",
+            "is where {'tusk': 'Copying'}, but a task, memory or cell was expected",
+        ),
+        ("{where: Copying, because: x}", "is where 'Copying', but a task, memory or cell was expected"),
+        ("{where: {task: Copyin}, because: x}", "is where task is 'Copyin', but there is no such task"),
+        ("{where: {task: [Copying]}, because: x}", r"is where task is \['Copying'\], but there is no such task"),
+        ("{where: {memory: Stak}, because: x}", "is where memory is 'Stak', but there is no such memory"),
+        ("{where: {task: Copying}, because: x, training: 5}", "is 5, but names and values were expected"),
+        ("{where: {task: Copying}, because: x, model: {cell: gru}}", "says cell, which is part of the grid"),
+        ("{where: {task: Copying}, because: x, model: {learning_rate: 5e-3}}", "write 0.005 instead of 5e-3"),
+        ("exceptions: {a: 3}", "exceptions is not a list"),
+        ("exceptions: [a]", "exceptions is not a list"),
+        ("foo: {}", "there is no section foo as in the defaults: choose from"),
     ],
 )
 def test_a_recipe_of_another_form_is_refused(content: str, message: str, tmp_path: Path) -> None:
     if content.startswith("{where"):
         content = yaml.safe_dump(TINY | {"exceptions": [yaml.safe_load(content)]})
+    elif content.startswith("exceptions"):
+        content = yaml.safe_dump(TINY | yaml.safe_load(content))
+    elif content.startswith("foo"):
+        content = yaml.safe_dump({"defaults": TINY["defaults"] | yaml.safe_load(content)})
     (tmp_path / "recipe.yaml").write_text(content)
     with pytest.raises(InputError, match=message) as caught:
         read_recipe(tmp_path / "recipe.yaml")
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "ten", "0", "1;2", "-1", ",", "4294967296,"])
+@pytest.mark.parametrize("text", ["", "ten", "0", "1;2", "-1", ",", "4294967296,", "20240101"])
 def test_seeds_are_a_count_or_a_list(text: str) -> None:
     assert parse_seeds("10") == list(range(10))
     assert parse_seeds("901,900,901") == [901, 900]
@@ -231,11 +248,31 @@ def test_a_cell_that_fails_is_told_and_the_others_go_on(
     assert all("error" not in record for record in both.collect())
 
 
-def test_a_recipe_that_does_not_fit_stops_the_grid(recipe: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("section", "values", "message"),
+    [
+        ("model", {"hiden_size": 3}, "the recipe does not fit Stack on Copying: .*hiden_size"),
+        ("model", {"signal_penalty": -1.0}, "the recipe does not fit Stack on Copying: signal_penalty is -1.0"),
+        ("memory", {"width": -1}, "the recipe does not fit Stack: .*width"),
+        ("data", {"start_length": 0}, "the recipe does not fit Copying: start_length is 0"),
+        ("data", {"train_lengths": 5}, "the recipe does not fit Copying: .*int"),
+        ("training", {"max_updates": "many"}, "max_updates in the recipe is many, but a number from 1 was expected"),
+        ("training", {"validation_lengths": [9, 3]}, "the recipe does not fit Copying: val_lengths"),
+        ("training", {"max_updates": 7, "validate_every": 2}, "max_updates in the recipe is not a multiple"),
+        ("test", {"lengths": [6, 4]}, "the recipe does not fit Copying: test_lengths"),
+        ("test", {"hard": {"foo": 2}}, "the recipe does not fit Copying: "),
+        ("test", {"long": {8: "x"}}, "8 in the recipe is x, but a number from 1 was expected"),
+        ("test", {"hard": [8]}, "hard in the recipe is"),
+    ],
+)
+def test_a_recipe_that_does_not_fit_stops_the_grid_before_anything_is_trained(
+    section: str, values: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wrong = json.loads(json.dumps(TINY))
-    wrong["defaults"]["model"]["hiden_size"] = 3
+    wrong["defaults"][section] |= values
     some = grid(wrong, ["Copying"], ["Stack"], ["rnn"], [0])
-    with pytest.raises(InputError, match=r"the recipe does not fit Stack on Copying: .*hiden_size"):
+    monkeypatch.delattr(train, "run")
+    with pytest.raises(InputError, match=message):
         work(Grid(some, tmp_path))
     assert Grid(some, tmp_path).collect() == []
 
@@ -247,13 +284,18 @@ def test_every_seed_is_told_failures_first_and_what_was_not_run() -> None:
         record(seed=2, coarse_test=0.5),
         {"task": "Copying", "memory": "Queue", "cell": "rnn", "seed": 3, "config": "c0ffee00", "error": "Oops: no"},
     ]
-    text = render(records, [("Copying", "Queue", "rnn"), ("Reversal", "Stack", "rnn")], 3, 5, "ddstructs", [])
+    records.append(record(seed=0, config="0ld"))
+    asked = [("Copying", "Queue", "rnn", "c0ffee00"), ("Reversal", "Stack", "rnn", "c0ffee01")]
+    text = render(records, asked, 3, 5, "ddstructs", [])
     rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in text.splitlines() if row.startswith("| ")]
     assert rows[2][:5] == ["Copying", "Queue", "rnn", "2/4", "0.995 / 0.500"]
     assert rows[2][9:12] == ["200 / 300", "9.500 / 12", "1.00 / 1.00"]
     assert rows[3][:4] == ["Reversal", "Stack", "rnn", "not run"]
-    assert [row[3] for row in rows[6:]] == ["3", "2", "1", "0"]
-    assert "3 of 5 runs, 1 of them ended by an error, and 1 of other settings or seeds." in text
+    assert [rows[i][0] for i in (4, 5)] == ["task", "---"], "what is of other settings has a table of its own"
+    assert rows[6][:4] == ["Copying", "Queue", "rnn", "1/1"]
+    assert rows[6][-1] == "0ld"
+    assert [row[3] for row in rows[9:]] == ["3", "2", "1", "0", "0"]
+    assert "3 of 5 runs, 1 of them ended by an error, and 2 of other settings or seeds." in text
     assert "seed 3: FAILED: Oops: no" in text
 
 

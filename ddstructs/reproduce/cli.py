@@ -63,6 +63,9 @@ def reproduce(
     )
     asked = Grid(grid(read_recipe(recipe or RECIPE), *names, parse_seeds(seeds)), out, long)
     if dry_run:
+        from ddstructs.reproduce.train import check  # imports torch, which takes seconds
+
+        check(asked.cells)
         for cell in asked.cells:
             print("done" if asked.done(cell) else "to do", cell.name)
         return
@@ -78,7 +81,7 @@ def _write_results(asked: Grid) -> None:
     """Write `RESULTS.md` and the plots, and show the table of all."""
     records, names = asked.collect(), {cell.name for cell in asked.cells}
     done = [record for record in records if folder_name(record) in names]
-    groups = list(dict.fromkeys((cell.task, cell.memory, cell.cell) for cell in asked.cells))
+    groups = list(dict.fromkeys((cell.task, cell.memory, cell.cell, cell.config) for cell in asked.cells))
     plots = []
     if find_spec("matplotlib"):
         from ddstructs.reproduce.plots import plot

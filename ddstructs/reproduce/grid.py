@@ -16,6 +16,9 @@ from ddstructs.reproduce.recipe import Settings, settings_of
 
 __all__ = ["Cell", "choose", "choose_memories", "grid", "parse_seeds"]
 
+MOST = 10_000
+"""How many seeds can be asked for by a count."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -86,6 +89,8 @@ def parse_seeds(text: str) -> list[int]:
     if not re.fullmatch(r"\d+(,\d+)*,?", text, re.ASCII):
         raise InputError(f"--seeds is {text!r}, but a count such as 10 or a list such as 900,901 was expected")
     if "," not in text:
+        if int(text) > MOST:
+            raise InputError(f"--seeds is {text!r}, a count beyond {MOST}; for this one seed write {text},")
         seeds = list(range(int(text)))
     else:
         seeds = list(dict.fromkeys(int(seed) for seed in text.rstrip(",").split(",")))

@@ -12,6 +12,9 @@ __all__ = ["COLUMNS", "PAPER", "SUCCESS", "line", "render", "summary"]
 
 Record = dict[str, Any]
 
+Group = tuple[str, str, str, str]
+"""Task, memory, cell and config of runs that differ only in the seed."""
+
 SUCCESS = 0.99
 """The coarse accuracy on the test set from which on a seed counts as a success."""
 
@@ -64,29 +67,33 @@ def line(record: Record) -> str:
     )
 
 
-def summary(records: Sequence[Record], asked: Sequence[tuple[str, str, str]]) -> list[list[str]]:
+def summary(records: Sequence[Record], asked: Sequence[Group]) -> list[list[str]]:
     """The table of all: `COLUMNS`, then a row for each group of runs that differ only in the seed.
 
     Args:
         records: One of each run, in order.
-        asked: Task, memory and cell of every group that should be there.
+        asked: The groups; one without a record is told to be not run.
     """
     groups = {key: list(group) for key, group in groupby(records, _group)}
     rows = [list(COLUMNS)]
-    for (task, memory, cell, config), runs in groups.items():
+    for key in sorted(asked, key=lambda key: (key not in groups, key if key in groups else ())):
+        if key not in groups:
+            rows.append([*key[:3], "not run", *[""] * (len(COLUMNS) - 5), key[3]])
+            continue
+        task, memory, cell, config = key
+        runs = groups[key]
         good = [run for run in runs if "error" not in run]
         best = [run for run in good if run["coarse_test"] >= SUCCESS]
         scores = [_spread([run[name] for run in good if name in run], min) for name in SCORES]
         costs = [_spread([run[name] for run in best], max) for name in ("updates", "seconds")]
         paper = " / ".join(f"{score:.2f}" for score in PAPER.get(task, {}).get(memory, ()))
         rows.append([task, memory, cell, f"{len(best)}/{len(runs)}", *scores, *costs, paper, config])
-    missing = [key for key in asked if key not in {group[:3] for group in groups}]
-    return rows + [[*key, "not run", *[""] * (len(COLUMNS) - 4)] for key in missing]
+    return rows
 
 
 def render(
     records: Sequence[Record],
-    asked: Sequence[tuple[str, str, str]],
+    asked: Sequence[Group],
     done: int,
     count: int,
     command: str,
@@ -96,7 +103,7 @@ def render(
 
     Args:
         records: One of each run, in order.
-        asked: Task, memory and cell of every group that should be there.
+        asked: The groups that should be there; others follow in a table of their own.
         done: How many of them are of the runs asked for; what others were done is told, too.
         count: How many runs were asked for.
         command: What was called.
@@ -109,14 +116,16 @@ def render(
     scores = ("coarse_train", "fine_train", "coarse_test", "fine_test", *hard)
     columns = ("task", "memory", "cell", "seed", *scores, "updates", "restarts", "seconds", "config", "commit")
     seeds = [[_figure(record.get(name)) for name in columns] for record in sorted(records, key=_failures_first)]
+    elsewhere = [key for key in dict.fromkeys(map(_group, records)) if key not in asked]
     parts = [head, _table(summary(records, asked))]
+    parts += ["Other settings:\n", _table(summary(records, elsewhere))] if elsewhere else []
     parts += [f"![{plot.stem.replace('_', ' ')}]({plot.name})\n" for plot in plots]
     parts += ["## Every seed\n\nFailures first.\n", _table([columns, *seeds])]
     parts += ["## Errors\n", "".join(errors)] if errors else []
     return "\n".join(parts)
 
 
-def _group(record: Record) -> tuple[str, str, str, str]:
+def _group(record: Record) -> Group:
     return record["task"], record["memory"], record["cell"], record["config"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from ddstructs.reproduce.measure import by_length, measure
 from ddstructs.reproduce.work import Report
 from ddstructs.tasks.task import Task
 
-__all__ = ["Trained", "fit", "memory_of", "run", "run_long"]
+__all__ = ["Trained", "check", "fit", "memory_of", "run", "run_long"]
 
 PERFECT = 0.9999
 """The coarse accuracy of every sequence right; rounding may take a little off."""
@@ -172,14 +173,37 @@ def _hard(cell: Cell, checkpoint: str, sizes: dict[int, int]) -> dict[str, float
     }
 
 
+def check(cells: Sequence[Cell]) -> None:
+    """Build what each cell will need, but for the weights and sequences, before any is trained.
+
+    Raises:
+        InputError: If the recipe does not fit.
+    """
+    for cell in {(cell.task, cell.memory, cell.cell, cell.config): cell for cell in cells}.values():
+        training, test = cell.settings["training"], cell.settings["test"]
+        lengths = {name: test.get(name, {}) for name in ("hard", "long")}
+        for name, sizes in lengths.items():
+            if not isinstance(sizes, dict):
+                raise InputError(f"{name} in the recipe is {sizes}, but lengths, and how many of each, were expected")
+        counts = {name: training.get(name) for name in ("max_updates", "validate_every", "validation_size")}
+        for name, count in {**counts, "size": test["size"], **lengths["hard"], **lengths["long"]}.items():
+            if not (isinstance(count, int) and count > 0):
+                raise InputError(f"{name} in the recipe is {count}, but a number from 1 was expected")
+        if training["max_updates"] % training["validate_every"]:
+            raise InputError("max_updates in the recipe is not a multiple of validate_every, where training can end")
+        _controller(cell, _task(cell, val_lengths=training["validation_lengths"]))
+        for given in (test["lengths"], *((length, length) for sizes in lengths.values() for length in sizes)):
+            _task(cell, test_lengths=given)
+
+
 def _task(cell: Cell, **settings: Any) -> Task:
     """The task of a cell; from a recipe, pairs come as lists."""
     arguments = cell.settings["data"] | settings
     kind = getattr(ddstructs.tasks, cell.task)
     try:
         task: Task = kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in arguments.items()})
-    except TypeError as error:
-        raise InputError(f"the data of the recipe do not fit {cell.task}: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the recipe does not fit {cell.task}: {error}") from error
     return task
 
 

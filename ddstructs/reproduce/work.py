@@ -105,6 +105,7 @@ def work(grid: Grid, report: Report = lambda words: None) -> None:
     from ddstructs.reproduce import train  # imports torch, which takes seconds
 
     quiet()
+    train.check(grid.cells)
     version = commit()
     while left := [cell for cell in grid.cells if not grid.done(cell)]:
         if not [cell for cell in left if _take(cell, grid, version, train, report)]:
@@ -133,6 +134,7 @@ def _take(cell: Cell, grid: Grid, version: str, train: ModuleType, report: Repor
                 except InputError:
                     raise
                 except Exception as error:  # whatever it is, it is told in the results, and the others go on
+                    shutil.rmtree(unfinished / "model", ignore_errors=True)  # half trained, of no use to anybody
                     record = cell.key | {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]}
                 settings = json.dumps(cell.settings, indent=1)
                 (unfinished / "settings.json").write_text(settings + "\n", encoding="utf-8")
