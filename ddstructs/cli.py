@@ -255,7 +255,11 @@ def brief(message: str) -> str:
     if ours := re.search(r"Errors: - (.*?) - Expected a <class 'NoneType'>", line):
         if "import path string" in ours[1]:
             return _unknown("data", line) if 'Parser key "data"' in line else line
-        return brief(ours[1])
+        key = re.match(r'Parser key "[\w.]+": ', line)
+        if not key or ours[1].startswith("Option"):
+            return brief(ours[1])
+        came = f". Got value: {line.rpartition('Given value: ')[2]}" if ours[1].startswith("Expected a <") else ""
+        line = f"{key[0]}{ours[1].replace(' - Expected', ' or')}{came}"
     *keys, reason = re.split(r'Parser key "([\w.]+)": ', line)
     keys = keys[1::2]
     if not keys:
@@ -263,7 +267,8 @@ def brief(message: str) -> str:
     option = ".".join(keys)
     if option in NAMED and ("import path string" in line or option == "model.cell") and UNKNOWN.search(line):
         return _unknown(option, line)
-    return f"--{option}: {reason}"
+    inner = reason.startswith("--")  # from a parser of its own, which does not know where it belongs
+    return f"--{option}.{reason[2:]}" if inner else f"--{option}: {reason}"
 
 
 UNKNOWN = re.compile(r"(?:import path string|Got value|Given value): (\S+)")

@@ -173,7 +173,8 @@ class Memory(nn.Module, ABC, Generic[S]):
             state: The state before the first step; an empty memory if not given.
 
         Returns:
-            The reads, shape `(batch, time, heads, width)`, and the state after the last step.
+            The reads, shape `(batch, time, heads, width)`, and the state after the last step. It may keep the very
+            tensor of the values, not a copy: clone what you will change in place.
 
         Raises:
             ValueError: If a shape or a device does not fit this memory and this state.

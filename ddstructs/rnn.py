@@ -30,7 +30,8 @@ class RNNState(State):
     """What a `MemoryRNN` carries from one step to the next; H_t in the paper.
 
     Attributes:
-        hidden: State of the cell, the output first: one or more tensors of shape `(batch, hidden_size)`.
+        hidden: State of the cell, the output first: one or more tensors of shape `(batch, hidden_size)`. Unlike the
+            output of the network, it does not have the last read in it.
         read: Last read, shape `(batch, heads, width)`.
         memory: State of the memory.
     """
@@ -258,7 +259,7 @@ class MemoryRNN(nn.Module):
         if state is None:
             state = self.initial_state(batch, device=x.device, dtype=x.dtype)
         else:
-            self._check_state(state, batch)
+            self._check_state(state, x)
         real = None if lengths is None else _mask(lengths, batch, time, x.device)
         if real is not None:
             x = torch.where(real[..., None], x, 0)
@@ -358,7 +359,8 @@ class MemoryRNN(nn.Module):
         if x.dtype != weight.dtype and not (x.is_floating_point() and torch.is_autocast_enabled(x.device.type)):
             raise TypeError(f"x is {x.dtype}, but the parameters are {weight.dtype}: use x.to(dtype) or autocast")
 
-    def _check_state(self, state: RNNState, batch: int) -> None:
+    def _check_state(self, state: RNNState, x: Tensor) -> None:
+        batch = len(x)
         if not isinstance(state, RNNState):
             raise TypeError(f"state is a {type(state).__name__}, but a MemoryRNN goes on from a state that it returned")
         if len(state.read) != batch:
@@ -370,6 +372,11 @@ class MemoryRNN(nn.Module):
                 f"the state has hidden sizes {came[0]} and reads of {came[1]}, but this network has {expected[0]} "
                 f"and {expected[1]}: it belongs to another"
             )
+        dtype, device = state.read.dtype, state.read.device
+        if device != x.device:
+            raise ValueError(f"x is on {x.device}, but the state is on {device}: use state.to(x.device)")
+        if dtype != x.dtype and not torch.is_autocast_enabled(device.type):
+            raise TypeError(f"x is {x.dtype}, but the state is {dtype}: use state.to(dtype=x.dtype)")
 
     def _draw_noise(self, read: Tensor, time: int) -> Tensor | None:
         """What to add to the reads, shape `(time, batch, heads, width)`."""
@@ -400,6 +407,8 @@ def _build_cell(
         if cell not in CELLS:
             raise ValueError(f"there is no cell {cell!r}: choose from {', '.join(CELLS)}, or pass a module")
         return CELLS[cell](input_size, hidden_size, device=device, dtype=dtype)
+    if isinstance(cell, nn.RNNBase):
+        raise ValueError(f"the cell is an nn.{type(cell).__name__}, which takes whole sequences: use its cell")
     for name, expected in (("input_size", input_size), ("hidden_size", hidden_size)):
         if getattr(cell, name, None) != expected:
             raise ValueError(

@@ -222,6 +222,10 @@ def test_a_damaged_checkpoint_is_refused(
         (["fit", "--data=Reversal", "--model.memory=Stack", "--model.hidden_size=-3"], "hidden_size is -3"),
         (["fit", "--data=Reversal", "--model.memory=Stack", "--model.memory.width=x"], "Got value: x"),
         (["fit", "--data=Reversal", "--model.memory=Stack", "--seed_everything=-5"], "--seed_everything"),
+        (["fit", "--data=Reversal", "--model.memory=Stack", "--data.patience=x"], "--data.patience: Expected a <class"),
+        (["fit", "--data=Reversal", "--model.memory=Stack", "--data.symbols=x"], "--data.symbols: Expected a <class"),
+        (["fit", "--data=Reversal", "--model.memory=Stack", "--model.decay_steps=x"], "--model.decay_steps: Expected"),
+        (["fit", "--data=Reversal", "--model.memory=Stack", "--model.push_bias=x"], "> or a <class"),
     ],
 )
 def test_wrong_input_gets_one_line(

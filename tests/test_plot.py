@@ -17,7 +17,18 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ddstructs import Action, Controller, NoMemory, Stack, TraceCallback, plot_lengths, plot_signals, plot_trace, trace
+from ddstructs import (
+    Action,
+    Controller,
+    InputError,
+    NoMemory,
+    Stack,
+    TraceCallback,
+    plot_lengths,
+    plot_signals,
+    plot_trace,
+    trace,
+)
 from ddstructs.tasks import Reversal
 
 mpl.use("Agg")
@@ -140,3 +151,11 @@ def test_no_training_is_changed_by_being_watched(tmp_path: Path) -> None:
 def test_a_callback_that_never_draws_is_refused() -> None:
     with pytest.raises(ValueError, match="every_n_epochs is 0"):
         TraceCallback(every_n_epochs=0)
+
+
+def test_without_matplotlib_a_training_that_is_to_be_drawn_does_not_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ddstructs.view.callback.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"a TraceCallback needs matplotlib: pip install 'ddstructs\[plot\]'"):
+        fit(TraceCallback(), False, tmp_path)

@@ -560,6 +560,7 @@ BUILD: list[tuple[dict[str, Any], str]] = [
     ({"cell": nn.GRUCell(INPUT, HIDDEN)}, "the cell has input_size 3, but 7 was expected"),
     ({"cell": nn.GRUCell(INPUT + WIDTH, 6)}, "the cell has hidden_size 6, but 5 was expected"),
     ({"cell": nn.Identity()}, "the cell has input_size None, but 7 was expected"),
+    ({"cell": nn.LSTM(INPUT + WIDTH, HIDDEN)}, "the cell is an nn.LSTM, which takes whole sequences"),
     ({"push_bias": [1.0, 2.0]}, "push_bias has 2 numbers, but this Stack has 1 heads"),
     ({"read_noise": -1.0}, "read_noise is -1.0, but it must be 0 or more"),
     ({"read_noise": float("nan")}, "read_noise is nan"),
@@ -598,6 +599,9 @@ CALL: list[tuple[Callable[[MemoryRNN, Tensor], object], type[Exception], str]] =
     (lambda rnn, x: rnn(x, (x, x)), TypeError, "state is a tuple, but a MemoryRNN goes on from a state"),
     (lambda rnn, x: rnn(x, network(cell="lstm")(x)[1]), ValueError,
      "the state has hidden sizes [5, 5] and reads of [1, 4], but this network has [5] and [1, 4]"),
+    (lambda rnn, x: rnn(x, rnn(x)[1].to(dtype=torch.float32)), TypeError,
+     "x is torch.float64, but the state is torch.float32: use state.to(dtype=x.dtype)"),
+    (lambda rnn, x: rnn(x, rnn(x)[1].to("meta")), ValueError, "x is on cpu, but the state is on meta: use state.to"),
     (lambda rnn, x: rnn(x, network("deque")(x)[1]), ValueError, "the state has hidden sizes [5] and reads of [2, 4]"),
 ]  # fmt: skip
 

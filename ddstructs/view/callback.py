@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from ddstructs.controller import Controller
+from ddstructs.errors import InputError
 from ddstructs.tasks import Batch, Task
 from ddstructs.view.plot import plot_trace
 from ddstructs.view.record import trace
@@ -27,6 +29,7 @@ class TraceCallback(Callback):
 
     Raises:
         ValueError: If `every_n_epochs` is less than 1.
+        InputError: As training begins, if matplotlib is not there.
 
     Example:
         >>> from pytorch_lightning import Trainer
@@ -41,6 +44,10 @@ class TraceCallback(Callback):
         self.every_n_epochs = every_n_epochs
         self.text = text
         self.folder = folder
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if not find_spec("matplotlib"):
+            raise InputError("a TraceCallback needs matplotlib: pip install 'ddstructs[plot]'")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         epoch = trainer.current_epoch
