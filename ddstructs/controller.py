@@ -349,12 +349,11 @@ class Controller(LightningModule):
         scores["fine"].update(output, batch.targets)
         if self.rnn.memory.heads:
             real = torch.arange(asked.shape[1], device=asked.device) < batch.lengths[:, None]
-            signals = {"push": run.actions.push[real], "pop": run.actions.pop[real]}
-            for name, signal in signals.items():
-                scores[f"{name}_distance"].update((signal - signal.round()).detach().abs())
+            signals = torch.stack([run.actions.push[real], run.actions.pop[real]])
+            for name, distances in zip(("push", "pop"), (signals - signals.round()).detach().abs(), strict=True):
+                scores[f"{name}_distance"].update(distances)
             if split == "train":
-                all_signals = torch.stack([*signals.values()])
-                loss = loss + self.signal_penalty * (4 * all_signals * (1 - all_signals)).mean()
+                loss = loss + self.signal_penalty * (4 * signals * (1 - signals)).mean()
         for name, metric in scores.items():
             self.log(f"{split}_{name}", metric, on_step=False, on_epoch=True, prog_bar=name == "coarse")
         return loss, output

@@ -188,7 +188,7 @@ def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
 import json
 import sys
 import warnings
-from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
+from pytorch_lightning import Trainer, seed_everything
 from ddstructs import Controller, Stack
 from ddstructs.tasks import BinaryAddition
 

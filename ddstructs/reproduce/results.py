@@ -76,7 +76,7 @@ def summary(records: Sequence[Record], asked: Sequence[Group]) -> list[list[str]
     """
     groups = {key: list(group) for key, group in groupby(records, _group)}
     rows = [list(COLUMNS)]
-    for key in sorted(asked, key=lambda key: (key not in groups, key if key in groups else ())):
+    for key in [*(key for key in groups if key in asked), *(key for key in asked if key not in groups)]:
         if key not in groups:
             rows.append([*key[:3], "not run", *[""] * (len(COLUMNS) - 5), key[3]])
             continue
