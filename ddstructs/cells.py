@@ -20,7 +20,8 @@ class Stepwise(ABC):
     """The activations of a cell in all steps of a sequence: first each step forward, or `prepare` and each backward.
 
     Args:
-        kept: The states beside the output, each of shape `(time + 1, batch, hidden_size)`.
+        kept: The states beside the output, each of shape `(time + 1, batch, hidden_size)`. After a step noise may be
+            added to its states, so backward does not find there what forward put.
         opened: What else backward needs of forward, or room for one step of it, if there is to be no backward.
     """
 
@@ -82,21 +83,21 @@ class LSTM(Stepwise):
         _, cell = hidden
         kept = cell.new_empty(time + 1, *cell.shape)
         kept[0] = cell
-        return cls((kept,), (cell.new_empty(time if differentiate else 1, len(cell), 4, cell.shape[1]),))
+        time = time if differentiate else 1
+        return cls((kept,), (cell.new_empty(time, len(cell), 4, cell.shape[1]), cell.new_empty(time, *cell.shape)))
 
     def forward(self, t: int, z: Tensor, output: Tensor) -> None:
-        (kept,), (opened,) = self.kept, self.opened
-        gates = opened[t % len(opened)]
+        (kept,), (opened, seen) = self.kept, self.opened
+        gates, squashed = opened[t % len(opened)], seen[t % len(seen)]
         torch.sigmoid(z.view_as(gates), out=gates)
         torch.tanh(z.view_as(gates)[:, 2], out=gates[:, 2])
         enter, forget, candidate, leave = gates.unbind(1)
         torch.mul(forget, kept[t], out=kept[t + 1]).addcmul_(enter, candidate)
-        torch.mul(leave, kept[t + 1].tanh(), out=output)
+        torch.mul(leave, torch.tanh(kept[t + 1], out=squashed), out=output)
 
     def prepare(self, outputs: Tensor, grads: Sequence[Tensor | None]) -> None:
-        (kept,), (opened,), (grad,) = self.kept, self.opened, grads
+        (kept,), (opened, seen), (grad,) = self.kept, self.opened, grads
         enter, forget, candidate, leave = opened.unbind(2)
-        seen = kept[1:].tanh()
         into = candidate * enter * (1 - enter), kept[:-1] * forget * (1 - forget), enter * (1 - candidate.square())
         self.into, self.out = torch.stack(into, dim=2).unbind(), (seen * leave * (1 - leave)).unbind()
         self.through, self.forget = (leave * (1 - seen.square())).unbind(), forget.unbind()

@@ -52,6 +52,8 @@ class Controller(LightningModule):
         read_skip: Whether the read also feeds the output.
         read_gate: Whether the cell says how much of the read feeds the output.
         read_noise: Standard deviation of the noise on every read in training, see `MemoryRNN`.
+        state_noise: That of the noise on what the cell carries beside its output, see `MemoryRNN`. With an LSTM and a
+            memory that does all of the work 1 is good; what the cell itself must hold, it drowns.
         signal_penalty: Weight in training, beside the cross entropy, of the mean of 4 s (1 - s) over all pushes and
             pops s: 0 for a signal of 0 or 1, and 1 for a half. It settles what the task leaves open, such as whether
             the start symbol is pushed, so that a network does not come to rely on fractions there.
@@ -86,6 +88,7 @@ class Controller(LightningModule):
         read_skip: bool = True,
         read_gate: bool = False,
         read_noise: float = 1.0,
+        state_noise: float = 0.0,
         signal_penalty: float = 0.2,
         output_layer: bool = False,
         learn_initial: bool = True,
@@ -122,6 +125,7 @@ class Controller(LightningModule):
             "read_skip": read_skip,
             "read_gate": read_gate,
             "read_noise": read_noise,
+            "state_noise": state_noise,
             "signal_penalty": signal_penalty,
             "output_layer": output_layer,
             "learn_initial": learn_initial,
@@ -150,6 +154,7 @@ class Controller(LightningModule):
             read_skip=read_skip,
             read_gate=read_gate,
             read_noise=read_noise,
+            state_noise=state_noise,
             output_layer=output_layer,
             learn_initial=learn_initial,
             hard=hard,

@@ -25,7 +25,7 @@ from ddstructs.ops import LineState
 if TYPE_CHECKING:
     from ddstructs.ops.tape import Tape
 
-__all__ = ["Fused", "Network", "fits", "run"]
+__all__ = ["Fused", "Network", "Noise", "fits", "run"]
 
 SHORT = 2
 """A loop is faster over so few steps."""
@@ -49,12 +49,26 @@ class Network(NamedTuple):
     hard: bool
 
 
+class Noise(NamedTuple):
+    """What is added in each step, if anything.
+
+    Attributes:
+        reads: To the reads, shape `(time, batch, heads, width)`.
+        states: To the states of the cell beside its output, once they are made, shape
+            `(states, time, batch, hidden_size)`.
+    """
+
+    reads: Tensor | None
+    states: Tensor | None
+
+
 class Fused(NamedTuple):
     """All that happened in a sequence, time first. In the padding the network runs on.
 
     Attributes:
         reads: Shape `(time + 1, batch, heads * width)`, from the one before the first step; noise included.
-        hidden: The states of the cell, the output first, each of shape `(time + 1, batch, hidden_size)`.
+        hidden: The states of the cell, the output first, each of shape `(time + 1, batch, hidden_size)`; noise
+            included.
         actions: Push and pop, shape `(time, batch, heads)`, and value.
         memory: The state of the memory after the last step.
     """
@@ -113,8 +127,8 @@ def run(
     read: Tensor,
     hidden: tuple[Tensor, ...],
     state: State,
-    noise: Tensor | None = None,
-    padding: Tensor | None = None,
+    noise: Noise,
+    padding: Tensor | None,
 ) -> Fused:
     """Run a network that `fits` over a sequence.
 
@@ -124,7 +138,7 @@ def run(
         read: The read before the first step, shape `(batch, heads, width)`.
         hidden: The states of the cell before it, the output first.
         state: That of the memory.
-        noise: What to add to the reads, shape `(time, batch, heads, width)`.
+        noise: What to add.
         padding: Where nothing is to be pushed or popped, shape `(time, batch, 1)`, bool.
 
     Raises:
@@ -178,7 +192,7 @@ class Steps(Function):
         skip: Tensor,
         weight: Tensor,
         act: Tensor,
-        noise: Tensor | None,
+        noise: Noise,
         padding: Tensor | None,
         hard: bool,
         differentiate: bool,
@@ -201,6 +215,9 @@ class Steps(Function):
             zip(*(view.unbind() for view in views), strict=True)
         ):
             cell.forward(t, torch.addmm(now, before, recurrent), output)
+            if noise.states is not None:
+                for kept, more in zip(cell.kept, noise.states, strict=True):
+                    kept[t + 1].add_(more[t])
             torch.addmm(bias, output, out, out=logits)
             signal.sigmoid_()
             value.tanh_()
@@ -210,10 +227,10 @@ class Steps(Function):
                 soft[t] = signal
                 signal.sub_(signal).add_(soft[t] >= 0.5)  # so that a NaN stays one
             answer = tape.append(push, pop, value)
-            if noise is None:
+            if noise.reads is None:
                 after.copy_(answer)
             else:
-                torch.add(answer, noise[t], out=after)
+                torch.add(answer, noise.reads[t], out=after)
         ctx.run = kind, tape, start, token is not None
         ctx.save_for_backward(weight, act, past, acts, soft, *cell.kept, *cell.opened)
         ctx.set_materialize_grads(False)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from ddstructs import fused
-from ddstructs.fused import Network
+from ddstructs.fused import Network, Noise
 from ddstructs.memory import Action, Memory, Start, State, harden
 
 __all__ = ["CELLS", "MemoryRNN", "RNNState", "Unrolled"]
@@ -89,6 +89,9 @@ class MemoryRNN(nn.Module):
         read_noise: Standard deviation of the noise on every read in training. Values are at most 1 in size, so with
             noise as large a read is only of use where it is of one value, and not a blend of several that the
             network can tell apart while sequences are short. That makes for pushes and pops near 0 and 1.
+        state_noise: Standard deviation of the noise in training on what the cell carries to the next step beside its
+            output, such as the cell state of an LSTM. What drifts a little in each step, and counts them, is of no use
+            then, so that the cell comes to hold what it needs in a way that lasts beyond the lengths of training.
         output_layer: Whether the cell's output goes through a layer of its own before it becomes the network's.
         learn_initial: Whether the first hidden state is a parameter, as in the paper, rather than zero.
         hard: Whether push and pop are rounded to 0 or 1; see `harden`.
@@ -96,8 +99,8 @@ class MemoryRNN(nn.Module):
         dtype: Floating-point type of the parameters.
 
     Raises:
-        ValueError: If the cell is unknown or of the wrong size, if a bias is not one a head, if the noise is negative,
-            or if a read that feeds no output is to be gated.
+        ValueError: If the cell is unknown or of the wrong size, if a bias is not one a head, if a noise is negative or
+            on a state that the cell does not have, or if a read that feeds no output is to be gated.
 
     Reference:
         Grefenstette, Hermann, Suleyman & Blunsom 2015, *Learning to Transduce with Unbounded Memory*, section 3.3.
@@ -126,6 +129,7 @@ class MemoryRNN(nn.Module):
         read_skip: bool = True,
         read_gate: bool = False,
         read_noise: float = 0.0,
+        state_noise: float = 0.0,
         output_layer: bool = False,
         learn_initial: bool = True,
         hard: bool = False,
@@ -137,8 +141,9 @@ class MemoryRNN(nn.Module):
             raise TypeError(f"memory is {memory!r}, but a memory such as Stack(64) was expected")
         if hidden_size < 1 or input_size < 1:
             raise ValueError(f"input_size is {input_size} and hidden_size {hidden_size}, but each must be 1 or more")
-        if not read_noise >= 0:
-            raise ValueError(f"read_noise is {read_noise}, but it must be 0 or more")
+        for name, noise in (("read_noise", read_noise), ("state_noise", state_noise)):
+            if not noise >= 0:
+                raise ValueError(f"{name} is {noise}, but it must be 0 or more")
         if read_gate and not read_skip:
             raise ValueError("read_gate says how much of the read feeds the output, but read_skip is off: turn it on")
         heads, read_size = memory.heads, memory.heads * memory.width
@@ -148,8 +153,13 @@ class MemoryRNN(nn.Module):
         self.batch_first = batch_first
         self.hard = hard
         self.read_noise = read_noise
+        self.state_noise = state_noise
         self.cell = _build_cell(cell, input_size + read_size, hidden_size, device, dtype)
         self.num_states = 2 if isinstance(self.cell, nn.LSTMCell) else int(getattr(self.cell, "num_states", 1))
+        if state_noise and self.num_states == 1:
+            raise ValueError(
+                f"state_noise is {state_noise}, but {type(self.cell).__name__} carries nothing beside its output: use 0"
+            )
         initial = torch.zeros(self.num_states, hidden_size, device=device, dtype=dtype)
         self.initial = nn.Parameter(initial) if learn_initial else None
 
@@ -263,7 +273,7 @@ class MemoryRNN(nn.Module):
         real = None if lengths is None else _mask(lengths, batch, time, x.device)
         if real is not None:
             x = torch.where(real[..., None], x, 0)
-        noise = self._draw_noise(state.read, time)
+        noise = self._draw_noise(state, time)
         network = Network(self.cell, self.act, self.value_skip, self.memory, self.hard)
         fits = fused.fits(network, x, state.read, state.hidden, state.memory)
         run = partial(self._fused, network) if fits else self._loop
@@ -278,7 +288,7 @@ class MemoryRNN(nn.Module):
             output = torch.where(real[..., None], output, 0)
         return Unrolled(output, actions, reads, state)
 
-    def _loop(self, x: Tensor, state: RNNState, real: Tensor | None, noise: Tensor | None) -> Unrolled:
+    def _loop(self, x: Tensor, state: RNNState, real: Tensor | None, noise: Noise) -> Unrolled:
         """All steps, with any cell and any memory; the output is that of the cell."""
         hidden, read, memory = state.hidden, state.read, state.memory
         skips = x if self.value_skip is None else self.value_skip(x)
@@ -288,13 +298,15 @@ class MemoryRNN(nn.Module):
             after = self.cell(fed, hidden if self.num_states > 1 else hidden[0])
             after = tuple(after) if self.num_states > 1 else (after,)
             action = self._act(after[0], skip)
+            if noise.states is not None:
+                after = (after[0], *(part + more for part, more in zip(after[1:], noise.states[:, t], strict=True)))
             if real is not None:
                 keep = real[:, t, None]
                 after = tuple(torch.where(keep, new, old) for new, old in zip(after, hidden, strict=True))
                 action = Action(torch.where(keep, action.push, 0), torch.where(keep, action.pop, 0), action.value)
             answer, memory = self.memory.step(action, memory)
-            if noise is not None:
-                answer = answer + noise[t]
+            if noise.reads is not None:
+                answer = answer + noise.reads[t]
             hidden, read = after, answer if real is None else torch.where(real[:, t, None, None], answer, read)
             hiddens.append(hidden[0])
             actions.append(action)
@@ -302,9 +314,7 @@ class MemoryRNN(nn.Module):
         stacked = Action(*(torch.stack(part, dim=1) for part in zip(*actions, strict=True)))
         return Unrolled(torch.stack(hiddens, dim=1), stacked, torch.stack(reads, dim=1), RNNState(hidden, read, memory))
 
-    def _fused(
-        self, network: Network, x: Tensor, state: RNNState, real: Tensor | None, noise: Tensor | None
-    ) -> Unrolled:
+    def _fused(self, network: Network, x: Tensor, state: RNNState, real: Tensor | None, noise: Noise) -> Unrolled:
         """All steps at once; the output is that of the cell."""
         batch, time = x.shape[:2]
         padding = None if real is None else real.logical_not().t()[..., None]
@@ -378,11 +388,14 @@ class MemoryRNN(nn.Module):
         if dtype != x.dtype and not torch.is_autocast_enabled(device.type):
             raise TypeError(f"x is {x.dtype}, but the state is {dtype}: use state.to(dtype=x.dtype)")
 
-    def _draw_noise(self, read: Tensor, time: int) -> Tensor | None:
-        """What to add to the reads, shape `(time, batch, heads, width)`."""
-        if not (self.training and self.read_noise):
-            return None
-        return self.read_noise * torch.randn(time, *read.shape, device=read.device, dtype=read.dtype)
+    def _draw_noise(self, state: RNNState, time: int) -> Noise:
+        def draw(deviation: float, like: Tensor, *shape: int) -> Tensor | None:
+            if not (self.training and deviation):
+                return None
+            return deviation * torch.randn(*shape, *like.shape, device=like.device, dtype=like.dtype)
+
+        output, *others = state.hidden
+        return Noise(draw(self.read_noise, state.read, time), draw(self.state_noise, output, len(others), time))
 
     def _act(self, hidden: Tensor, skip: Tensor) -> Action:
         """From the cell's output, and what the input adds to the value, to the action."""

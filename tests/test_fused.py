@@ -57,12 +57,14 @@ def gradients(rnn: MemoryRNN, found: list[Tensor], *inputs: Tensor) -> list[Tens
 @settings(max_examples=150)
 @given(data=st.data())
 def test_all_at_once_is_one_by_one(data: st.DataObject) -> None:
+    cell = data.draw(st.sampled_from(["rnn", "lstm"]), "cell")
     rnn = network(
         data.draw(st.sampled_from(sorted(LINES)), "memory"),
-        data.draw(st.sampled_from(["rnn", "lstm"]), "cell"),
+        cell,
         **{name: data.draw(st.booleans(), name) for name in ("hard", "value_skip", "output_layer", "learn_initial")},
         read_gate=data.draw(st.booleans(), "read_gate"),
-        read_noise=data.draw(st.sampled_from([0.0, 0.5]), "noise"),
+        read_noise=data.draw(st.sampled_from([0.0, 0.5]), "read_noise"),
+        state_noise=data.draw(st.sampled_from([0.0, 0.5]), "state_noise") if cell == "lstm" else 0.0,
     )
     batch, before, time = data.draw(st.integers(1, 3)), data.draw(st.integers(0, 5)), data.draw(st.integers(1, 40))
     padded = data.draw(st.booleans(), "padded")

@@ -451,6 +451,27 @@ def test_a_cell_of_ones_own_is_taken(kind: Callable[[int, int], nn.Module], stat
     assert (rnn.initial.grad != 0).any(1).all()
 
 
+@pytest.mark.parametrize("cell", ["lstm", TwoLayers(INPUT + WIDTH, HIDDEN)])
+def test_noise_is_on_what_the_cell_carries_beside_its_output(cell: str | nn.Module) -> None:
+    plain, noisy = network(cell=cell), network(cell=cell, state_noise=0.5)
+    noisy.load_state_dict(plain.state_dict())
+    x = noise(50, 3, INPUT)
+    exact = plain.unroll(x)
+    assert torch.equal(noisy.eval().unroll(x).output, exact.output)
+    run = noisy.train().unroll(x)
+    same(run.output[:, 0], exact.output[:, 0])  # the noise of a step comes after its output
+    assert not torch.isclose(run.output[:, 1:], exact.output[:, 1:]).all(dim=2).any()
+    _, *drifts = (
+        got - expected
+        for got, expected in zip(noisy.unroll(x[:, :1]).state.hidden, plain.unroll(x[:, :1]).state.hidden, strict=True)
+    )
+    for drift in drifts:
+        assert 0.4 < drift.std() < 0.6
+        assert drift.unique().numel() == drift.numel()
+    padded = noisy.unroll(x, lengths=[0] * 50).state
+    assert all(map(torch.equal, padded.hidden, noisy.initial_state(50).hidden))
+
+
 def test_a_cell_of_torch_as_an_object_is_the_one_of_its_name() -> None:
     torch.manual_seed(0)
     cell = nn.LSTMCell(INPUT + WIDTH, HIDDEN, dtype=torch.float64)
@@ -564,6 +585,8 @@ BUILD: list[tuple[dict[str, Any], str]] = [
     ({"push_bias": [1.0, 2.0]}, "push_bias has 2 numbers, but this Stack has 1 heads"),
     ({"read_noise": -1.0}, "read_noise is -1.0, but it must be 0 or more"),
     ({"read_noise": float("nan")}, "read_noise is nan"),
+    ({"cell": "lstm", "state_noise": -1.0}, "state_noise is -1.0, but it must be 0 or more"),
+    ({"state_noise": 1.0}, "state_noise is 1.0, but RNNCell carries nothing beside its output: use 0"),
     ({"read_gate": True, "read_skip": False}, "read_skip is off: turn it on"),
     ({"pop_bias": []}, "pop_bias has 0 numbers, but this Stack has 1 heads"),
 ]

@@ -73,16 +73,18 @@ def test_the_seeds_of_a_search_are_not_those_of_the_results_and_its_settings_are
     work(asked)
     assert [cell.seed for cell in cells] == [1000, 1001]
     (trial,) = open_study(asked).trials
-    changes = suggest(FixedTrial(trial.params), heads=1)
+    changes = suggest(FixedTrial(trial.params), heads=1, cell="rnn")
     assert cells[0].settings["model"] == {"embedding_size": 8} | changes["model"]
     assert cells[0].settings["memory"] == changes["memory"]
     assert trial.value == 1.5
 
 
-def test_the_space_has_biases_for_each_head_and_none_without() -> None:
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+def test_the_space_has_biases_for_each_head_and_none_without(cell: str) -> None:
     for heads in (0, 1, 2):
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-        settings = suggest(study.ask(), heads)
+        settings = suggest(study.ask(), heads, cell)
+        assert ("state_noise" in settings["model"]) == (heads > 0 and cell == "lstm")
         assert len(settings["model"].get("push_bias", [])) == heads
         assert ("memory" in settings) == (heads > 0)
 

@@ -46,4 +46,4 @@ def _exception(sweep: Sweep, best: optuna.trial.FrozenTrial) -> list[dict[str, o
     heads = sum(name.startswith("push_bias_") for name in best.params)
     where = {"task": sweep.task, "memory": sweep.memory, "cell": sweep.cell}
     because = f"trial {best.number} of a sweep over {sweep.trials}, worth {best.value:.3f}"
-    return [{"where": where, "because": because, **suggest(FixedTrial(best.params), heads)}]
+    return [{"where": where, "because": because, **suggest(FixedTrial(best.params), heads, sweep.cell)}]

@@ -9,12 +9,13 @@ from ddstructs.reproduce.recipe import Settings
 __all__ = ["suggest"]
 
 
-def suggest(trial: BaseTrial, heads: int) -> Settings:
+def suggest(trial: BaseTrial, heads: int, cell: str) -> Settings:
     """Settings to try, in the sections of a recipe; what is not here stays as the recipe says.
 
     Args:
         trial: Who suggests.
         heads: Number of the memory's heads. Each has biases of its own.
+        cell: Name of the recurrent cell.
     """
     model = {
         "learning_rate": trial.suggest_float("learning_rate", 1e-3, 2e-2, log=True),
@@ -32,6 +33,8 @@ def suggest(trial: BaseTrial, heads: int) -> Settings:
         for signal in ("push", "pop")
     }
     model["read_noise"] = trial.suggest_float("read_noise", 0.0, 2.0)
+    if cell == "lstm":
+        model["state_noise"] = trial.suggest_categorical("state_noise", [0.0, 0.3, 1.0])
     model["signal_penalty"] = trial.suggest_float("signal_penalty", 0.002, 0.5, log=True)
     width = trial.suggest_categorical("width", [32, 64, 128])
     return {"model": model | biases, "data": data, "memory": {"width": width}}

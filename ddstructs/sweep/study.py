@@ -104,7 +104,7 @@ def work(sweep: Sweep, report: Report = lambda words: None) -> None:
                 _recover(study, sweep)
                 running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
                 trial = study.ask() if len(ended(study)) + len(running) < sweep.trials else None
-                changes = suggest(trial, heads) if trial else {}
+                changes = suggest(trial, heads, sweep.cell) if trial else {}
                 if trial:
                     held.enter_context(claim(sweep.lock(str(trial.number))))
             if trial:
