@@ -13,7 +13,7 @@ from jsonargparse import ArgumentParser
 
 from ddstructs.errors import InputError
 
-__all__ = ["call", "quiet"]
+__all__ = ["Parser", "call", "quiet"]
 
 
 class Parser(ArgumentParser):
@@ -35,7 +35,7 @@ def call(function: Callable[..., None], command: str, **flags: str) -> int:
     Returns:
         The exit code: 0, or 2 when the input cannot be used.
     """
-    parser = Parser(prog=f"ddstructs {command}", usage=f"ddstructs {command} [options]")
+    parser = Parser(prog=f"ddstructs {command}", usage=f"ddstructs {command} [options]", allow_abbrev=False)
     parser.add_function_arguments(function, skip=set(flags))
     for name, text in flags.items():
         parser.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=text)

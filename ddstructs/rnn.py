@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -142,8 +143,8 @@ class MemoryRNN(nn.Module):
         if hidden_size < 1 or input_size < 1:
             raise ValueError(f"input_size is {input_size} and hidden_size {hidden_size}, but each must be 1 or more")
         for name, noise in (("read_noise", read_noise), ("state_noise", state_noise)):
-            if not noise >= 0:
-                raise ValueError(f"{name} is {noise}, but it must be 0 or more")
+            if not 0 <= noise < math.inf:
+                raise ValueError(f"{name} is {noise}, but a finite number from 0 was expected")
         if read_gate and not read_skip:
             raise ValueError("read_gate says how much of the read feeds the output, but read_skip is off: turn it on")
         heads, read_size = memory.heads, memory.heads * memory.width

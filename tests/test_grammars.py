@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -209,6 +209,55 @@ def test_sentences_of_a_length_are_as_probable_as_the_productions_make_them() ->
     for sentence, p in probability.items():
         expected = len(rows) * p / sum(probability.values())
         assert abs(counts[sentence] - expected) < 5 * expected**0.5
+
+
+PROBABLE: dict[Any, dict[str, dict[str, float]]] = {
+    SVOtoSOV: {
+        "A": {"S vi O": 1},
+        "S": {"S S": 1 / 5, "S rpi S vi": 1 / 5, "si": 3 / 5},
+        "O": {"O O": 1 / 5, "S rpi S vi": 1 / 5, "oi": 3 / 5},
+    },
+    GenderConjugation: {
+        "A": {"B": 1},
+        "B": {"B or B": 1 / 4, "S and S": 1 / 4, "B V": 1 / 2},
+        "V": {"we B": 3 / 4, "we": 1 / 4},
+        "S": {f"{article} {noun}": 1 / 6 for article in ("the", "a") for noun in ("em", "ef", "en")},
+    },
+}
+"""The productions of the paper, over kinds of words."""
+
+
+def derivable(rules: dict[str, dict[str, float]], symbols: Words, length: int) -> dict[Words, float]:
+    """The probability of every sentence of a length that some symbols come to, summed over its derivations."""
+    found: dict[Words, float] = defaultdict(float)
+    if len(symbols) > 1:
+        for k in range(1, length - len(symbols) + 2):
+            rests = derivable(rules, symbols[1:], length - k)
+            for first, p in derivable(rules, symbols[:1], k).items():
+                for rest, q in rests.items():
+                    found[first + rest] += p * q
+    elif symbols[0] not in rules:
+        found |= {symbols: 1.0} if length == 1 else {}
+    else:
+        for source, p in rules[symbols[0]].items():
+            parts = tuple(source.split())
+            if len(parts) <= length:
+                for sentence, q in derivable(rules, parts, length).items():
+                    found[sentence] += p * q
+    return found
+
+
+@pytest.mark.parametrize(("kind", "length"), [(SVOtoSOV, 8), (GenderConjugation, 7), (GenderConjugation, 12)])
+def test_the_kinds_of_words_are_as_probable_as_the_productions_of_the_paper_make_them(kind: Any, length: int) -> None:
+    names = [re.sub(r"\d", "", words[0]) for words in kind.source_words]
+    rows = kind.grammar.draw(torch.full((50_000,), length), torch.Generator().manual_seed(0)).tolist()
+    counts = Counter(tuple(names[number] for number in row) for row in rows)
+    probable = derivable(PROBABLE[kind], ("A",), length)
+    assert counts.keys() <= probable.keys()
+    assert len(probable) > 20
+    for sentence, p in probable.items():
+        expected = len(rows) * p / sum(probable.values())
+        assert abs(counts[sentence] - expected) < 5 * expected**0.5 + 5
 
 
 @pytest.mark.parametrize("kind", TASKS)

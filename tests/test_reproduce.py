@@ -61,6 +61,10 @@ def record(**values: Any) -> dict[str, Any]:
     return run | values
 
 
+def lines_of(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
 def wait_for(condition: Callable[[], Any], seconds: float = 400) -> Any:
     """What a condition comes to, once it is met."""
     end = time.monotonic() + seconds
@@ -107,6 +111,12 @@ def test_the_recipe_of_the_grid_builds_every_cell() -> None:
     for cell in grid(recipe, tasks, ["Stack", "Queue", "Deque", "NoMemory"], ["rnn", "lstm"], [0]):
         model = train._controller(cell, train._task(cell))
         assert model.rnn.memory.heads == {"Deque": 2, "NoMemory": 0}.get(cell.memory, 1)
+        told = cell.settings["model"]
+        assert (model.rnn.read_noise, model.rnn.state_noise) == (told["read_noise"], told.get("state_noise", 0))
+        assert (model.signal_penalty, model.rnn.read_gate is None) == (
+            told["signal_penalty"],
+            not told["read_gate"] or not model.rnn.memory.heads,
+        )
 
 
 @pytest.mark.parametrize(
@@ -189,14 +199,21 @@ def test_one_seed_and_config_give_one_result(recipe: Path, tmp_path: Path) -> No
 def test_the_line_of_a_cell_has_what_a_reader_needs(recipe: Path, tmp_path: Path) -> None:
     whole = Grid(cells(recipe, seeds=1), tmp_path / "out", long=True)
     work(whole)
-    lines = [json.loads(line) for line in (tmp_path / "out/paper.jsonl").read_text().splitlines()]
+    lines = lines_of(tmp_path / "out/paper.jsonl")
     assert [(line["task"], line["seed"]) for line in lines] == [("Copying", 0), ("Reversal", 0)]
     for line_, cell in zip(lines, whole.cells, strict=True):
         assert cell.key.items() <= line_.items()
         scores = {"coarse_train", "fine_train", "coarse_test", "fine_test", "coarse_hard_20", "coarse_hard_30"}
         assert line_.keys() == {*cell.key, *scores, "updates", "seconds", "restarts", "commit"}
         assert all(0 <= line_[name] <= 1 for name in scores)
-    assert [path.suffix for path in plot(lines, tmp_path / "out")] == [".svg"] * 3
+    curves = whole.explain()
+    assert [path.suffix for path in plot(lines, curves, tmp_path / "out")] == [".svg"] * 3
+    for curve, cell in zip(curves, whole.cells, strict=True):
+        assert curve.keys() == {*cell.key, "val_fine", "coarse"}
+        assert [at for at, _ in curve["val_fine"]] == [3, 6]
+        assert all(0 <= share <= 1 for part in (curve["val_fine"], curve["coarse"]) for _, share in part)
+    configs = {line["config"]: line["settings"] for line in lines_of(tmp_path / "out/configs.jsonl")}
+    assert configs == {cell.config: json.loads(json.dumps(cell.settings)) for cell in whole.cells}
 
 
 def test_the_long_test_is_added_to_a_cell_that_is_done(recipe: Path, tmp_path: Path) -> None:
@@ -213,11 +230,13 @@ def test_the_long_test_is_added_to_a_cell_that_is_done(recipe: Path, tmp_path: P
 def test_what_the_file_tells_of_runs_that_lie_elsewhere_is_kept(recipe: Path, tmp_path: Path) -> None:
     some = cells(recipe, seeds=1)
     work(Grid(some[:1], tmp_path))
-    (before,) = Grid(some, tmp_path).collect()
+    (before,), curves = Grid(some, tmp_path).collect(), Grid(some, tmp_path).explain()
+    assert [path.name for path in plot([before], [], tmp_path)] == ["success.svg"], "there are no curves to draw"
     shutil.rmtree(tmp_path / "cells")
-    assert [path.name for path in plot([before], tmp_path)] == ["success.svg"], "there are no curves to draw"
+    assert Grid(some, tmp_path).explain() == json.loads(json.dumps(curves))
     work(Grid(some[1:], tmp_path))
-    assert [record["task"] for record in Grid(some, tmp_path).collect()] == [cell.task for cell in some]
+    for told in (Grid(some, tmp_path).collect(), Grid(some, tmp_path).explain()):
+        assert [record["task"] for record in told] == [cell.task for cell in some]
     work(Grid(some[:1], tmp_path))
     again, _ = Grid(some, tmp_path).collect()
     assert again | {"seconds": 0} == before | {"seconds": 0}, "and a run that is done again is told once"
@@ -257,7 +276,10 @@ def test_a_cell_that_fails_is_told_and_the_others_go_on(
         ("model", {"signal_penalty": -1.0}, "the recipe does not fit Stack on Copying: signal_penalty is -1.0"),
         ("memory", {"width": -1}, "the recipe does not fit Stack: .*width"),
         ("data", {"start_length": 0}, "the recipe does not fit Copying: start_length is 0"),
-        ("data", {"train_lengths": 5}, "the recipe does not fit Copying: .*int"),
+        ("data", {"train_lengths": 5}, "the recipe does not fit Copying: train_lengths: Expected"),
+        ("data", {"train_lengths": [1, 8, 9]}, "the recipe does not fit Copying: train_lengths: Expected"),
+        ("data", {"batch_size": 2.5}, "the recipe does not fit Copying: batch_size: Expected a <class 'int'>"),
+        ("model", {"learning_rate": "fast"}, "the recipe does not fit Stack on Copying: learning_rate: Expected"),
         ("training", {"max_updates": "many"}, "max_updates in the recipe is many, but a number from 1 was expected"),
         ("training", {"validation_lengths": [9, 3]}, "the recipe does not fit Copying: val_lengths"),
         ("training", {"max_updates": 7, "validate_every": 2}, "max_updates in the recipe is not a multiple"),
@@ -277,6 +299,39 @@ def test_a_recipe_that_does_not_fit_stops_the_grid_before_anything_is_trained(
     with pytest.raises(InputError, match=message):
         work(Grid(some, tmp_path))
     assert Grid(some, tmp_path).collect() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "line_"), [("paper.jsonl", "<<<<<<< HEAD"), ("paper.jsonl", '{"task": "Copying"}'), ("curves.jsonl", "5")]
+)
+def test_a_damaged_file_of_results_is_refused_and_left_as_it_is(
+    name: str,
+    line_: str,
+    recipe: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / name).write_text(f"{json.dumps(record())}\n{line_}\n")
+    before = (tmp_path / name).read_text()
+    monkeypatch.delattr(train, "run")
+    monkeypatch.setattr(sys, "argv", ["ddstructs", "reproduce", f"--recipe={recipe}", f"--out={tmp_path}"])
+    assert __main__.main() == 2
+    assert (
+        f"{name}, line 2: a JSON object with task, memory, cell, config, seed was expected" in capsys.readouterr().err
+    )
+    assert (tmp_path / name).read_text() == before
+
+
+@pytest.mark.parametrize(("section", "name"), [("test", "lengths"), ("test", "size"), ("training", "max_updates")])
+def test_what_must_have_a_value_may_not_be_null(section: str, name: str, tmp_path: Path) -> None:
+    wrong = json.loads(json.dumps(TINY))
+    wrong["exceptions"][0][section] = {name: None}
+    (tmp_path / "wrong.yaml").write_text(yaml.safe_dump(wrong))
+    with pytest.raises(
+        InputError, match=rf"{name} in the exception for .*NoMemory.* is null, but it must have a value"
+    ):
+        read_recipe(tmp_path / "wrong.yaml")
 
 
 def test_every_seed_is_told_failures_first_and_what_was_not_run() -> None:
@@ -387,7 +442,7 @@ def test_two_workers_share_a_grid_and_one_that_is_killed_loses_only_its_cell(rec
     after = done()
     assert len(after) == 8
     assert {name: after[name] for name in before} == before, "nothing was done twice"
-    lines = [json.loads(line) for line in (out / "paper.jsonl").read_text().splitlines()]
+    lines = lines_of(out / "paper.jsonl")
     assert len({(line["task"], line["memory"], line["seed"]) for line in lines}) == len(lines) == 8
     again = start()
     again.communicate(timeout=400)
@@ -436,6 +491,7 @@ def test_a_summary_tells_what_is_done_and_runs_nothing(
         ("--workers=two", "--workers"),
         ("--recipe=nowhere.yaml", "cannot read the recipe nowhere.yaml"),
         ("--colour", "--colour"),
+        ("--seed=3", "--seed=3"),
     ],
 )
 def test_wrong_options_get_one_line(

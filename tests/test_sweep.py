@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,16 @@ def sweep(folder: Path, **changes: Any) -> Sweep:
     names: dict[str, Any] = {"task": "Copying", "memory": "Stack", "cell": "rnn"}
     asked: dict[str, Any] = {"journal": folder / "studies" / "journal", "trials": 3, "seeds": 2}
     return Sweep(**names, settings=settings_of(read_recipe(path), **names), **asked | changes)
+
+
+def test_trials_of_other_seeds_or_recipes_are_not_in_one_study(tmp_path: Path) -> None:
+    asked = sweep(tmp_path, trials=1, seeds=1)
+    work(asked)
+    longer = {**asked.settings, "training": asked.settings["training"] | {"max_updates": 3}}
+    for other in (replace(asked, seeds=2), replace(asked, settings=longer)):
+        assert open_study(other).trials == []
+    (trial,) = open_study(replace(asked, trials=2)).trials
+    assert trial.user_attrs["settings"] == suggest(FixedTrial(trial.params), heads=1, cell="rnn")
 
 
 def fake(perfect: bool = True, updates: int = 1) -> train.Trained:
@@ -177,7 +188,9 @@ def test_two_workers_share_a_study_and_the_trial_of_one_that_is_killed_is_tried_
         (["--task=Copying", "--memory=Stack,Queue", "--study=s"], "--memory has 2 names"),
         (["--task=Copying", "--memory=Stack", "--study=s", "--trials=0"], "--trials is 0"),
         (["--task=Copying", "--memory=Stack", "--study=text"], "text is no journal of a study"),
-        (["--task=Copying", "--memory=Stack", "--study=."], "error: "),
+        (["--task=Copying", "--memory=Stack", "--study=."], ". is no journal of a study"),
+        (["--task=Copying", "--memory=Stack", "--study=number"], "number is no journal of a study"),
+        (["--task=Copying", "--memory=Stack", "--study=/dev/null"], "/dev/null is no journal of a study"),
     ],
 )
 def test_wrong_options_get_one_line(
@@ -189,6 +202,7 @@ def test_wrong_options_get_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text").write_text("no journal\nat all\n")
+    (tmp_path / "number").write_text("5\n")
     monkeypatch.setattr(sys, "argv", ["ddstructs", "sweep", *options])
     assert __main__.main() == 2
     said = capsys.readouterr()

@@ -21,7 +21,7 @@ from ddstructs.reproduce.claims import write_atomically
 from ddstructs.reproduce.grid import choose, choose_memories, folder_name, grid, parse_seeds
 from ddstructs.reproduce.helpers import helpers
 from ddstructs.reproduce.recipe import RECIPE, read_recipe
-from ddstructs.reproduce.results import COLUMNS, line, render, summary
+from ddstructs.reproduce.results import COLUMNS, group_of, line, render, summary
 from ddstructs.reproduce.work import PAUSE, Grid, Report, read, work
 
 __all__ = ["reproduce", "run"]
@@ -69,6 +69,7 @@ def reproduce(
         for cell in asked.cells:
             print("done" if asked.done(cell) else "to do", cell.name)
         return
+    asked.check()
     if retry:
         asked.retry()
     if not summarize:
@@ -79,20 +80,21 @@ def reproduce(
 
 def _write_results(asked: Grid) -> None:
     """Write `RESULTS.md` and the plots, and show the table of all."""
-    records, names = asked.collect(), {cell.name for cell in asked.cells}
+    records, curves, names = asked.collect(), asked.explain(), {cell.name for cell in asked.cells}
     done = [record for record in records if folder_name(record) in names]
     groups = list(dict.fromkeys((cell.task, cell.memory, cell.cell, cell.config) for cell in asked.cells))
     plots = []
     if find_spec("matplotlib"):
         from ddstructs.reproduce.plots import plot
 
-        plots = plot(done, asked.out)
+        shown, traced = ([run for run in runs if group_of(run) in groups] for runs in (records, curves))
+        plots = plot(shown, traced, asked.out)
     else:
         print("There are no plots: they need matplotlib, as pip install ddstructs[plot] brings it.")
     command = shlex.join(["ddstructs", *sys.argv[1:]])
     write_atomically(asked.out / "RESULTS.md", render(records, groups, len(done), len(asked.cells), command, plots))
-    shown = [COLUMNS.index(name) for name in ("task", "memory", "cell", "success", "coarse", "updates", "seconds")]
-    columns, *rows = ([row[i] for i in shown] for row in summary(records, groups))
+    chosen = [COLUMNS.index(name) for name in ("task", "memory", "cell", "success", "coarse", "updates", "seconds")]
+    columns, *rows = ([row[i] for i in chosen] for row in summary(records, groups))
     table = Table(*columns, box=None)
     for row in rows:
         table.add_row(*row)

@@ -2,58 +2,46 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ddstructs.reproduce.grid import folder_name
-from ddstructs.reproduce.results import SUCCESS
+from ddstructs.reproduce.results import SUCCESS, Record
 
 __all__ = ["plot"]
 
-Record = dict[str, Any]
 Panel = Callable[[Axes, list[Record]], None]
 
-BIN = 8
-"""Lengths in one point of the accuracy against length."""
 
-
-def plot(records: Sequence[Record], out: Path) -> list[Path]:
+def plot(records: Sequence[Record], curves: Sequence[Record], out: Path) -> list[Path]:
     """Draw `learning_curves.svg`, `success.svg` and `lengths.svg`, and return their paths.
 
-    The curves are of the runs whose folders are there.
-
     Args:
-        records: One of each run.
-        out: The folder of the results, in which the runs are.
+        records: One of each run, as in `paper.jsonl`.
+        curves: What the curves are of, as in `curves.jsonl`.
+        out: The folder of the results.
     """
-    good = [record for record in records if "error" not in record]
-    if not good:
+    if all("error" in record for record in records):
         return []
-    kept = [record for record in good if _file(out, record, "lengths.json").exists()]
     mpl.use("Agg")
 
-    def curves(axes: Axes, runs: list[Record]) -> None:
+    def learning(axes: Axes, runs: list[Record]) -> None:
         for run in runs:
-            lines = _read(out, run, "curve.jsonl")
-            axes.plot([at["updates"] for at in lines], [at["val_fine"] for at in lines], lw=0.8, color=_color(run))
+            axes.plot(*zip(*run["val_fine"], strict=True), lw=0.8, color=_color(run))
 
     def lengths(axes: Axes, runs: list[Record]) -> None:
         for run in runs:
-            lines = json.loads(_file(out, run, "lengths.json").read_text(encoding="utf-8"))
-            axes.plot(*_binned(lines), lw=0.8, color=_color(run))
+            axes.plot(*zip(*run["coarse"], strict=True), lw=0.8, color=_color(run))
         axes.axvline(64.5, color="black", lw=0.5, ls=":")
 
     drawn = {"success.svg": _success(records)}
-    if kept:
-        drawn["learning_curves.svg"] = _panels(kept, curves, "updates", "fine accuracy in validation")
-        drawn["lengths.svg"] = _panels(kept, lengths, "length of the source", "coarse accuracy")
+    if curves:
+        drawn["learning_curves.svg"] = _panels(curves, learning, "updates", "fine accuracy in validation")
+        drawn["lengths.svg"] = _panels(curves, lengths, "length of the source", "coarse accuracy")
     paths = []
     for name, figure in drawn.items():
         with mpl.rc_context({"svg.hashsalt": "ddstructs"}):  # the same file for the same results
@@ -105,26 +93,9 @@ def _success(records: Sequence[Record]) -> Figure:
     return figure
 
 
-def _binned(lines: Sequence[dict[str, float]]) -> tuple[list[float], list[float]]:
-    """The middle of each bin of lengths, and the coarse accuracy in it."""
-    bins: dict[int, list[tuple[float, float]]] = {}
-    for at in lines:
-        bins.setdefault(int(at["length"] - 1) // BIN, []).append((at["sequences"], at["coarse"]))
-    middle = [(number + 0.5) * BIN + 0.5 for number in bins]
-    return middle, [sum(n * share for n, share in part) / sum(n for n, _ in part) for part in bins.values()]
-
-
 def _color(record: Record) -> str:
     return {"rnn": "C0", "lstm": "C1"}.get(record["cell"], "C2")
 
 
 def _names(records: Iterable[Record], field: str) -> list[str]:
     return list(dict.fromkeys(record[field] for record in records))
-
-
-def _file(out: Path, record: Record, name: str) -> Path:
-    return out / "cells" / folder_name(record) / name
-
-
-def _read(out: Path, record: Record, name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in _file(out, record, name).read_text(encoding="utf-8").splitlines()]

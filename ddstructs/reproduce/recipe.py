@@ -25,6 +25,9 @@ OURS = {
 }
 """What the sections may say that are not the arguments of a class."""
 
+NEEDED = {"training": OURS["training"], "test": {"size", "lengths"}}
+"""What must have a value."""
+
 NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 """What looks like a number. YAML takes 5e-3, without a point, for text."""
 
@@ -55,7 +58,7 @@ def _check(recipe: Any) -> dict[str, Any]:
     if missing := [section for section in SECTIONS if section not in defaults]:
         raise InputError(f"the defaults have no section {missing[0]}")
     _check_sections("the defaults", defaults)
-    for section, needed in {"training": OURS["training"], "test": {"size", "lengths"}}.items():
+    for section, needed in NEEDED.items():
         if absent := needed - defaults[section].keys():
             raise InputError(f"the {section} in the defaults does not say {min(absent)}")
     if not (isinstance(exceptions, list) and all(isinstance(exception, dict) for exception in exceptions)):
@@ -81,6 +84,8 @@ def _check_sections(place: str, sections: dict[str, Any]) -> None:
         if section == "model" and "cell" in part:
             raise InputError(f"the model in {place} says cell, which is part of the grid: use --cells")
         for name, value in part.items():
+            if value is None and name in NEEDED.get(section, ()):
+                raise InputError(f"{name} in {place} is null, but it must have a value")
             if isinstance(value, str) and re.fullmatch(NUMBER, value):
                 raise InputError(f"{name} in {place} is text to YAML: write {float(value)!r} instead of {value}")
 

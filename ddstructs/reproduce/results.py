@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-__all__ = ["COLUMNS", "PAPER", "SUCCESS", "line", "render", "summary"]
+__all__ = ["COLUMNS", "PAPER", "SUCCESS", "Record", "group_of", "line", "render", "summary"]
 
 Record = dict[str, Any]
 
@@ -49,10 +49,11 @@ first error. Each run is trained on sources of 8 to 64 symbols, and tested on 1,
 128, neither of which it has seen before, unless its recipe says otherwise. Training ends when a validation set of other
 sequences, of both ranges, comes out right as a whole, or else at the most updates that the recipe allows; then the
 weights count that were best on that set. *Success* is the share of seeds with {success} coarse or more on 65 to 128.
-*Hard* is the coarse accuracy at length 1,000, with push and pop rounded to 0 or 1. *Paper* is the best run of
-Grefenstette et al. 2015, coarse and fine on 65 to 128, with their LSTM. Elsewhere there are two figures, the median of
-the seeds and the worst; updates and seconds are those of the seeds that succeeded. A `+` behind a commit says that the
-code was changed since.
+*Hard* is the coarse accuracy of 100 sequences of length 1,000, with push and pop rounded to 0 or 1; at 10,000 it is of
+10 sequences. *Paper* is the best run of Grefenstette et al. 2015, coarse and fine on 65 to 128, with their LSTM.
+Elsewhere there are two figures, the median of the seeds and the worst; updates and seconds are those of the seeds that
+succeeded, and the seconds of training and validation. A `+` behind a commit says that the code was changed since. What
+each config stands for is in `configs.jsonl`.
 """
 
 
@@ -74,7 +75,7 @@ def summary(records: Sequence[Record], asked: Sequence[Group]) -> list[list[str]
         records: One of each run, in order.
         asked: The groups; one without a record is told to be not run.
     """
-    groups = {key: list(group) for key, group in groupby(records, _group)}
+    groups = {key: list(group) for key, group in groupby(records, group_of)}
     rows = [list(COLUMNS)]
     for key in [*(key for key in groups if key in asked), *(key for key in asked if key not in groups)]:
         if key not in groups:
@@ -116,7 +117,7 @@ def render(
     scores = ("coarse_train", "fine_train", "coarse_test", "fine_test", *hard)
     columns = ("task", "memory", "cell", "seed", *scores, "updates", "restarts", "seconds", "config", "commit")
     seeds = [[_figure(record.get(name)) for name in columns] for record in sorted(records, key=_failures_first)]
-    elsewhere = [key for key in dict.fromkeys(map(_group, records)) if key not in asked]
+    elsewhere = [key for key in dict.fromkeys(map(group_of, records)) if key not in asked]
     parts = [head, _table(summary(records, asked))]
     parts += ["Other settings:\n", _table(summary(records, elsewhere))] if elsewhere else []
     parts += [f"![{plot.stem.replace('_', ' ')}]({plot.name})\n" for plot in plots]
@@ -125,7 +126,8 @@ def render(
     return "\n".join(parts)
 
 
-def _group(record: Record) -> Group:
+def group_of(record: Record) -> Group:
+    """Which runs it goes with."""
     return record["task"], record["memory"], record["cell"], record["config"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 import ddstructs
 import ddstructs.tasks
+from ddstructs.command import Parser
 from ddstructs.controller import Controller
 from ddstructs.errors import InputError
 from ddstructs.memory import Memory
@@ -197,13 +198,7 @@ def check(cells: Sequence[Cell]) -> None:
 
 
 def _task(cell: Cell, **settings: Any) -> Task:
-    """The task of a cell; from a recipe, pairs come as lists."""
-    arguments = cell.settings["data"] | settings
-    kind = getattr(ddstructs.tasks, cell.task)
-    try:
-        task: Task = kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in arguments.items()})
-    except (TypeError, ValueError) as error:
-        raise InputError(f"the recipe does not fit {cell.task}: {error}") from error
+    task: Task = _build(getattr(ddstructs.tasks, cell.task), cell.task, cell.settings["data"] | settings)
     return task
 
 
@@ -214,17 +209,28 @@ def memory_of(cell: Cell) -> Memory:
         InputError: If the recipe does not fit it.
     """
     kind = getattr(ddstructs, cell.memory, None) or load_memories()[cell.memory]
-    try:
-        memory: Memory = kind(**cell.settings["memory"])
-    except (TypeError, ValueError) as error:
-        raise InputError(f"the recipe does not fit {cell.memory}: {error}") from error
+    memory: Memory = _build(kind, cell.memory, cell.settings["memory"])
     return memory
 
 
 def _controller(cell: Cell, task: Task) -> Controller:
-    settings: dict[str, Any] = {"cell": cell.cell, **cell.settings["model"]}
-    memory = memory_of(cell)
+    model: Controller = _build(
+        Controller,
+        f"{cell.memory} on {cell.task}",
+        cell.settings["model"],
+        memory=memory_of(cell),
+        input_symbols=task.input_symbols,
+        output_symbols=task.output_symbols,
+        cell=cell.cell,
+    )
+    return model
+
+
+def _build(kind: Callable[..., Any], name: str, settings: dict[str, Any], **given: Any) -> Any:
+    """An object with the settings of a recipe, each made into the type that the constructor says."""
+    parser = Parser()
+    parser.add_class_arguments(kind, skip=set(given))
     try:
-        return Controller(memory, task.input_symbols, task.output_symbols, **settings)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"the recipe does not fit {cell.memory} on {cell.task}: {error}") from error
+        return kind(**vars(parser.parse_object(settings, defaults=False)), **given)
+    except (InputError, TypeError, ValueError) as error:
+        raise InputError(f"the recipe does not fit {name}: {str(error).removeprefix('--')}") from error

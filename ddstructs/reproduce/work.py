@@ -16,8 +16,17 @@ from ddstructs.command import quiet
 from ddstructs.errors import InputError
 from ddstructs.reproduce.claims import attempt, claim, write_atomically
 from ddstructs.reproduce.grid import Cell
+from ddstructs.reproduce.results import Record
 
-__all__ = ["PAUSE", "Grid", "Report", "commit", "read", "work"]
+__all__ = ["PAUSE", "Grid", "Report", "binned", "commit", "read", "work"]
+
+KEY = ("task", "memory", "cell", "config", "seed")
+"""What tells one run from the others."""
+
+CONFIG = ("config",)
+
+BIN = 8
+"""Lengths in one point of the accuracy against length."""
 
 Report = Callable[[str], None]
 """Takes a few words on what a worker is at."""
@@ -31,7 +40,10 @@ class Grid:
 
     Args:
         cells: The cells.
-        out: The folder. It has a folder for each cell that is done, in `cells/`, and `paper.jsonl`, a line for each.
+        out: The folder. It has a folder for each cell that is done, in `cells/`, and what they come to, a JSON line for
+            each: the records in `paper.jsonl`, what the plots are of in `curves.jsonl`, and the settings behind each
+            config in `configs.jsonl`. These three stand by themselves, as in a repository: what they tell of cells
+            whose folders are not there is kept.
         long: Whether the longest tests are wanted, too.
     """
 
@@ -65,33 +77,89 @@ class Grid:
                 if mine and self.folder(cell).is_dir() and "error" in read(self.folder(cell)):
                     shutil.rmtree(self.folder(cell))
 
-    def collect(self) -> list[dict[str, Any]]:
-        """Add all that is done in the folder to `paper.jsonl`, and return its records.
+    def check(self) -> None:
+        """Refuse files of results that have something else in them.
 
-        What the file tells of good runs whose folders are not there is kept: in a repository it may lie by itself.
+        Raises:
+            InputError: If one has.
         """
-        file = self.out / "paper.jsonl"
+        for name, key in (("paper.jsonl", KEY), ("curves.jsonl", KEY), ("configs.jsonl", CONFIG)):
+            _lines(self.out / name, key)
+
+    def collect(self) -> list[Record]:
+        """Add all that is done in the folder to `paper.jsonl`, and return its records."""
         with claim(self.out / "locks" / "paper.jsonl", wait=True):  # else an older one could be written last
-            lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-            records = {_order(record): record for record in map(json.loads, lines) if "error" not in record}
-            for folder in (self.out / "cells").glob("*/record.json"):
-                record = read(folder.parent)
-                records[_order(record)] = record
-            self.out.mkdir(parents=True, exist_ok=True)
-            ordered = [records[key] for key in sorted(records)]
-            write_atomically(file, "".join(json.dumps(record) + "\n" for record in ordered))
+            before = [record for record in _lines(self.out / "paper.jsonl", KEY) if "error" not in record]
+            return self._write("paper.jsonl", KEY, [*before, *map(read, self._folders())])
+
+    def explain(self) -> list[Record]:
+        """Add all that is done to `configs.jsonl` and `curves.jsonl`, and return what the latter has."""
+        with claim(self.out / "locks" / "curves.jsonl", wait=True):
+            folders = self._folders()
+            configs = [{"config": read(at)["config"], "settings": _json(at / "settings.json")} for at in folders]
+            self._write("configs.jsonl", CONFIG, [*_lines(self.out / "configs.jsonl", CONFIG), *configs])
+            curves = [_curve(at) for at in folders if (at / "lengths.json").exists()]
+            return self._write("curves.jsonl", KEY, [*_lines(self.out / "curves.jsonl", KEY), *curves])
+
+    def _folders(self) -> list[Path]:
+        return [file.parent for file in (self.out / "cells").glob("*/record.json")]
+
+    def _write(self, name: str, key: Sequence[str], records: Sequence[Record]) -> list[Record]:
+        """Write JSON lines in order, of those with one key the last, and return them."""
+        known = {tuple(record[part] for part in key): record for record in records}
+        ordered = [known[key] for key in sorted(known)]
+        self.out.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.out / name, "".join(json.dumps(record) + "\n" for record in ordered))
         return ordered
 
 
-def read(folder: Path) -> dict[str, Any]:
+def read(folder: Path) -> Record:
     """The record of a cell that is done."""
-    record: dict[str, Any] = json.loads((folder / "record.json").read_text(encoding="utf-8"))
-    long = folder / "long.json"
-    return record | (json.loads(long.read_text(encoding="utf-8")) if long.exists() else {})
+    record: Record = _json(folder / "record.json")
+    return record | (_json(folder / "long.json") if (folder / "long.json").exists() else {})
 
 
-def _order(record: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(record[name] for name in ("task", "memory", "cell", "config", "seed"))
+def _curve(folder: Path) -> Record:
+    """What the plots are of, for a cell that is done."""
+    key = {name: value for name, value in read(folder).items() if name in KEY}
+    lines = (folder / "curve.jsonl").read_text(encoding="utf-8").splitlines()
+    points = [(at["updates"], round(at["val_fine"], 4)) for at in map(json.loads, lines)]
+    return key | {"val_fine": points, "coarse": binned(_json(folder / "lengths.json"))}
+
+
+def binned(lines: Sequence[dict[str, float]]) -> list[tuple[float, float]]:
+    """The middle of each bin of lengths, and the coarse accuracy in it.
+
+    Example:
+        >>> from ddstructs.reproduce.work import binned
+        >>> binned([{"length": 8, "sequences": 1, "coarse": 1.0}, {"length": 5, "sequences": 3, "coarse": 0.0}])
+        [(4.5, 0.25)]
+    """
+    bins: dict[int, list[tuple[float, float]]] = {}
+    for at in lines:
+        bins.setdefault(int(at["length"] - 1) // BIN, []).append((at["sequences"], at["coarse"]))
+    return [
+        ((number + 0.5) * BIN + 0.5, round(sum(n * share for n, share in part) / sum(n for n, _ in part), 4))
+        for number, part in sorted(bins.items())
+    ]
+
+
+def _json(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _lines(file: Path, key: Sequence[str]) -> list[Record]:
+    """The JSON lines of a file, each an object with some keys; none, if there is no file."""
+    records = []
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines() if file.exists() else [], 1):
+        try:
+            record = json.loads(line)
+            records.append(record | {name: record[name] for name in key})
+        except (ValueError, TypeError, KeyError) as error:
+            raise InputError(
+                f"{file}, line {number}: a JSON object with {', '.join(key)} was expected, but it is {line[:40]!r}"
+            ) from error
+    return records
 
 
 def work(grid: Grid, report: Report = lambda words: None) -> None:
@@ -154,6 +222,7 @@ def commit() -> str:
 
     try:
         git("ls-files", "--error-unmatch", "__init__.py")
-        return git("rev-parse", "--short=10", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
+        changed = git("status", "--porcelain", "--", ":/ddstructs", ":/tasks", ":/pyproject.toml")
+        return git("rev-parse", "--short=10", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return ddstructs.__version__

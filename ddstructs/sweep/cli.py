@@ -30,8 +30,8 @@ def sweep(
     Args:
         task: Name of the task.
         memory: Name of the memory.
-        study: The journal of the study. Commands with one file share the study, on any number of machines; started
-            again, a command goes on where it was.
+        study: The journal of the study. Commands with one file, recipe and number of seeds share the study, on any
+            number of machines; started again, a command goes on where it was.
         cell: Name of the recurrent cell.
         trials: How many settings are tried in all, by whichever command.
         seeds: Runs of each.

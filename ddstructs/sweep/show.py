@@ -6,11 +6,9 @@ from collections import Counter
 
 import optuna
 import yaml
-from optuna.trial import FixedTrial
 from rich.console import Console
 from rich.markup import escape
 
-from ddstructs.sweep.space import suggest
 from ddstructs.sweep.study import Sweep, ended, open_study, work
 
 __all__ = ["show"]
@@ -43,7 +41,6 @@ def show(sweep: Sweep) -> None:
 
 def _exception(sweep: Sweep, best: optuna.trial.FrozenTrial) -> list[dict[str, object]]:
     """The settings of a trial as an exception in a recipe."""
-    heads = sum(name.startswith("push_bias_") for name in best.params)
     where = {"task": sweep.task, "memory": sweep.memory, "cell": sweep.cell}
     because = f"trial {best.number} of a sweep over {sweep.trials}, worth {best.value:.3f}"
-    return [{"where": where, "because": because, **suggest(FixedTrial(best.params), heads, sweep.cell)}]
+    return [{"where": where, "because": because, **best.user_attrs["settings"]}]

@@ -60,8 +60,9 @@ class Sweep:
 
     @property
     def name(self) -> str:
-        """What the study is called; a journal can have several."""
-        return f"{self.task}-{self.memory}-{self.cell}"
+        """What the study is called. A journal can have several, and trials that do not compare are not in one."""
+        config = _cell(self, FIRST_SEED, self.settings).config
+        return f"{self.task}-{self.memory}-{self.cell}-{config}-{self.seeds}"
 
     def lock(self, name: str) -> Path:
         """A file to lock, beside the journal."""
@@ -83,7 +84,7 @@ def open_study(sweep: Sweep) -> optuna.Study:
             pruner=MedianPruner(),
             load_if_exists=True,
         )
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError, OSError) as error:
         raise InputError(f"{sweep.journal} is no journal of a study: {' '.join(str(error).split())}") from error
 
 
@@ -106,6 +107,7 @@ def work(sweep: Sweep, report: Report = lambda words: None) -> None:
                 trial = study.ask() if len(ended(study)) + len(running) < sweep.trials else None
                 changes = suggest(trial, heads, sweep.cell) if trial else {}
                 if trial:
+                    trial.set_user_attr("settings", changes)
                     held.enter_context(claim(sweep.lock(str(trial.number))))
             if trial:
                 settings = {section: part | changes.get(section, {}) for section, part in sweep.settings.items()}
