@@ -230,20 +230,19 @@ PROBABLE: dict[Any, dict[str, dict[str, float]]] = {
 def derivable(rules: dict[str, dict[str, float]], symbols: Words, length: int) -> dict[Words, float]:
     """The probability of every sentence of a length that some symbols come to, summed over its derivations."""
     found: dict[Words, float] = defaultdict(float)
-    if len(symbols) > 1:
-        for k in range(1, length - len(symbols) + 2):
-            rests = derivable(rules, symbols[1:], length - k)
-            for first, p in derivable(rules, symbols[:1], k).items():
-                for rest, q in rests.items():
-                    found[first + rest] += p * q
-    elif symbols[0] not in rules:
-        found |= {symbols: 1.0} if length == 1 else {}
-    else:
-        for source, p in rules[symbols[0]].items():
+    head, rest = symbols[0], symbols[1:]
+    if rest:
+        for k in range(1, length - len(rest) + 1):
+            for first, p in derivable(rules, (head,), k).items():
+                for last, q in derivable(rules, rest, length - k).items():
+                    found[first + last] += p * q
+    elif head in rules:
+        for source, p in rules[head].items():
             parts = tuple(source.split())
-            if len(parts) <= length:
-                for sentence, q in derivable(rules, parts, length).items():
-                    found[sentence] += p * q
+            for sentence, q in derivable(rules, parts, length).items() if len(parts) <= length else ():
+                found[sentence] += p * q
+    elif length == 1:
+        found[symbols] = 1.0
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -226,7 +226,7 @@ def _controller(cell: Cell, task: Task) -> Controller:
     return model
 
 
-def _build(kind: Callable[..., Any], name: str, settings: dict[str, Any], **given: Any) -> Any:
+def _build(kind: type[Any], name: str, settings: dict[str, Any], **given: Any) -> Any:
     """An object with the settings of a recipe, each made into the type that the constructor says."""
     parser = Parser()
     parser.add_class_arguments(kind, skip=set(given))
