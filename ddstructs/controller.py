@@ -53,7 +53,7 @@ class Controller(LightningModule):
         read_gate: Whether the cell says how much of the read feeds the output.
         read_noise: Standard deviation of the noise on every read in training, see `MemoryRNN`.
         state_noise: That of the noise on what the cell carries beside its output, see `MemoryRNN`. With an LSTM and a
-            memory that does all of the work 1 is good; what the cell itself must hold, it drowns.
+            memory that does all of the work 1 is good; what the cell itself must hold is harder to hold with it.
         signal_penalty: Weight in training, beside the cross entropy, of the mean of 4 s (1 - s) over all pushes and
             pops s: 0 for a signal of 0 or 1, and 1 for a half. It settles what the task leaves open, such as whether
             the start symbol is pushed, so that a network does not come to rely on fractions there.
