@@ -84,10 +84,11 @@ def _success(records: Sequence[Record]) -> Figure:
             if runs:
                 successes = sum(run.get("coarse_test", 0) >= SUCCESS for run in runs)
                 bars = axes.bar(i + k * width, successes / len(runs), 0.9 * width, color=f"C{k}")
-                axes.bar_label(bars, [f"{successes}/{len(runs)}"], fontsize=6)
-        axes.bar(0, 0, color=f"C{k}", label=f"{memory}, {cell}")
+                axes.bar_label(bars, [f"{successes}/{len(runs)}"], fontsize=6, rotation=90, padding=2)
+        axes.bar(0, 0, width, color=f"C{k}", label=f"{memory}, {cell}")
     axes.set_xticks(np.arange(len(tasks)) + (len(kinds) - 1) / 2 * width, tasks)
-    axes.set_ylim(0, 1.1)
+    axes.set_ylim(0, 1.2)
+    axes.set_yticks(np.linspace(0, 1, 6))
     axes.set_ylabel(f"seeds at {SUCCESS} coarse or more, 65..128", fontsize=8)
     axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
