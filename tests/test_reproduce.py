@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
+import ddstructs
 from ddstructs import InputError, __main__
 from ddstructs.reproduce import train
 from ddstructs.reproduce.claims import claim
@@ -24,7 +25,7 @@ from ddstructs.reproduce.grid import Cell, choose, grid, parse_seeds
 from ddstructs.reproduce.plots import plot
 from ddstructs.reproduce.recipe import RECIPE, read_recipe, settings_of
 from ddstructs.reproduce.results import line, render
-from ddstructs.reproduce.work import Grid, read, work
+from ddstructs.reproduce.work import Grid, commit, read, work
 
 TINY: dict[str, Any] = {
     "defaults": {
@@ -354,6 +355,32 @@ def test_every_seed_is_told_failures_first_and_what_was_not_run() -> None:
     assert [row[3] for row in rows[9:]] == ["3", "2", "1", "0", "0"]
     assert "3 of 5 runs, 1 of them ended by an error, and 2 of other settings or seeds." in text
     assert "seed 3: FAILED: Oops: no" in text
+
+
+def test_a_commit_is_marked_if_the_code_was_changed_since_not_if_results_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*arguments: str) -> str:
+        who = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+        return subprocess.run(
+            ["git", *who, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout
+
+    for name in ("ddstructs/__init__.py", "tasks/task.py", "results/paper.jsonl"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "all")
+    monkeypatch.setattr(ddstructs, "__file__", str(tmp_path / "ddstructs" / "__init__.py"))
+    clean = git("rev-parse", "--short=10", "HEAD").strip()
+    (tmp_path / "results/paper.jsonl").write_text("{}")
+    assert commit() == clean
+    for name in ("tasks/task.py", "ddstructs/new.py"):
+        (tmp_path / name).write_text("1")
+        assert commit() == f"{clean}+"
+        git("stash", "--include-untracked")
+        assert commit() == clean
 
 
 # Workers.
