@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ddstructs.bank import Bank, NoMemory
-    from ddstructs.controller import Controller
     from ddstructs.deque import Deque
     from ddstructs.errors import InputError
     from ddstructs.memory import Action, Contents, Memory, Start, State, harden
-    from ddstructs.metrics import CoarseAccuracy, FineAccuracy
+    from ddstructs.nn.rnn import MemoryRNN, RNNState
     from ddstructs.queue import Queue
-    from ddstructs.rnn import MemoryRNN, RNNState
     from ddstructs.stack import Stack
+    from ddstructs.training.controller import Controller
+    from ddstructs.training.metrics import CoarseAccuracy, FineAccuracy
     from ddstructs.view.callback import TraceCallback
     from ddstructs.view.diagnose import Diagnosis, diagnose
     from ddstructs.view.plot import plot_lengths, plot_signals, plot_trace
@@ -55,18 +55,18 @@ __all__ = [
 _HOME = {
     "Action": "memory",
     "Bank": "bank",
-    "CoarseAccuracy": "metrics",
+    "CoarseAccuracy": "training.metrics",
     "Contents": "memory",
-    "Controller": "controller",
+    "Controller": "training.controller",
     "Deque": "deque",
     "Diagnosis": "view.diagnose",
-    "FineAccuracy": "metrics",
+    "FineAccuracy": "training.metrics",
     "InputError": "errors",
     "Memory": "memory",
-    "MemoryRNN": "rnn",
+    "MemoryRNN": "nn.rnn",
     "NoMemory": "bank",
     "Queue": "queue",
-    "RNNState": "rnn",
+    "RNNState": "nn.rnn",
     "Stack": "stack",
     "Start": "memory",
     "State": "memory",

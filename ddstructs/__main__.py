@@ -45,23 +45,23 @@ def main() -> int:
     elif command == "--version":
         print(f"ddstructs {__version__}")
     elif command == "list":
-        from ddstructs.catalog import render
+        from ddstructs.registry.catalog import render
 
         print(render())
     elif command == "reproduce":
-        from ddstructs.reproduce.cli import run as reproduce
+        from ddstructs.cli.reproduce import run as reproduce
 
         return reproduce()
     elif command == "sweep":
-        from ddstructs.sweep.cli import run as sweep
+        from ddstructs.cli.sweep import run as sweep
 
         return sweep()
     elif command in COMMANDS:
-        from ddstructs.cli import run
+        from ddstructs.cli.train import run
 
         return run(command)
     elif command == "trace":
-        from ddstructs.view.command import run_trace
+        from ddstructs.cli.trace import run_trace
 
         return run_trace(sys.argv[2:])
     else:

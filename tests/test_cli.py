@@ -15,8 +15,9 @@ from pytorch_lightning import Trainer
 
 import ddstructs
 import ddstructs.tasks
-from ddstructs import __main__, catalog
-from ddstructs.rnn import CELLS
+from ddstructs import __main__
+from ddstructs.nn.rnn import CELLS
+from ddstructs.registry import catalog
 
 QUICK = ["--data.batches_per_epoch=2", "--data.eval_size=4", "--trainer.max_epochs=1", "--trainer.accelerator=cpu"]
 

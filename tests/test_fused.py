@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from kinds import LINES
 from torch import Tensor, nn
 
-from ddstructs import MemoryRNN, RNNState, Stack, fused, ops
+from ddstructs import MemoryRNN, RNNState, Stack, ops
 from ddstructs.line import LineMemory
+from ddstructs.nn import fused
 
 INPUT, HIDDEN, WIDTH = 3, 5, 4
 

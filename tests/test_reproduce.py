@@ -19,13 +19,13 @@ import yaml
 
 import ddstructs
 from ddstructs import InputError, __main__
-from ddstructs.reproduce import train
-from ddstructs.reproduce.claims import claim
-from ddstructs.reproduce.grid import Cell, choose, grid, parse_seeds
-from ddstructs.reproduce.plots import plot
-from ddstructs.reproduce.recipe import RECIPE, read_recipe, settings_of
-from ddstructs.reproduce.results import line, render
-from ddstructs.reproduce.work import Grid, commit, read, work
+from ddstructs.experiments import train
+from ddstructs.experiments.claims import claim
+from ddstructs.experiments.grid import Cell, choose, grid, parse_seeds
+from ddstructs.experiments.plots import plot
+from ddstructs.experiments.recipe import RECIPE, read_recipe, settings_of
+from ddstructs.experiments.results import line, render
+from ddstructs.experiments.work import Grid, commit, read, work
 
 TINY: dict[str, Any] = {
     "defaults": {
@@ -388,7 +388,7 @@ def test_a_commit_is_marked_if_the_code_was_changed_since_not_if_results_were(
 
 def test_a_claim_is_exclusive_and_ends_with_its_process(tmp_path: Path) -> None:
     path = tmp_path / "locks" / "cell"
-    code = "import sys, time; from pathlib import Path; from ddstructs.reproduce.claims import claim\n"
+    code = "import sys, time; from pathlib import Path; from ddstructs.experiments.claims import claim\n"
     code += f"with claim(Path({str(path)!r})) as mine: print(mine, flush=True); time.sleep(600)"
     holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
@@ -408,8 +408,8 @@ def test_a_helper_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
 import sys
 import time
 from pathlib import Path
-from ddstructs.reproduce.claims import claim
-from ddstructs.reproduce.helpers import helpers
+from ddstructs.experiments.claims import claim
+from ddstructs.experiments.helpers import helpers
 
 
 def work(path):

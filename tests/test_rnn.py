@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequen
 
 from ddstructs import Bank, Deque, Memory, MemoryRNN, NoMemory, Queue, RNNState, Stack, Start
 from ddstructs.line import LineMemory
-from ddstructs.rnn import CELLS
+from ddstructs.nn.rnn import CELLS
 
 INPUT, HIDDEN, WIDTH = 3, 5, 4
 

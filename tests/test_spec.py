@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ddstructs import Bank, Deque, InputError, Memory, NoMemory, Queue, Stack
-from ddstructs.checkpoint import TASK, load_weights, read, task_name
-from ddstructs.spec import build, check, describe
+from ddstructs.registry.spec import build, check, describe
 from ddstructs.tasks import BinaryAddition, Reversal
+from ddstructs.training.checkpoint import TASK, load_weights, read, task_name
 
 CONTENT: dict[str, Any] = {
     "state_dict": {"weight": torch.arange(6.0).reshape(2, 3), "bias": torch.zeros(2)},
@@ -112,8 +112,8 @@ def test_what_cannot_be_described_is_refused() -> None:
         ({"class_path": "ddstructs.nowhere.Stack"}, "cannot build ddstructs.nowhere.Stack: No module named"),
         ({"class_path": "ddstructs."}, "the class 'ddstructs.' is refused"),
         ({"class_path": "torch.nn..os"}, "the class 'torch.nn..os' is refused"),
-        ({"class_path": "ddstructs.spec.import_module", "init_args": {"name": "this"}}, "it is not a module"),
-        ({"class_path": "ddstructs.checkpoint.Path", "init_args": {}}, "it is not a module"),
+        ({"class_path": "ddstructs.registry.spec.import_module", "init_args": {"name": "this"}}, "it is not a module"),
+        ({"class_path": "ddstructs.training.checkpoint.Path", "init_args": {}}, "it is not a module"),
         ({"class_path": "torch.nn.init.ones_"}, "it is not a module"),
         ({"class_path": "ddstructs.stack.Stack", "init_args": {"depth": 3}}, "cannot build ddstructs.stack.Stack"),
         ({"class_path": "ddstructs.stack.Stack", "init_args": {"width": 0}}, "width is 0"),

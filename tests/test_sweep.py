@@ -18,11 +18,11 @@ import yaml
 from optuna.trial import FixedTrial, TrialState
 
 from ddstructs import InputError, __main__
-from ddstructs.reproduce import train
-from ddstructs.reproduce.claims import claim
-from ddstructs.reproduce.recipe import read_recipe, settings_of
-from ddstructs.sweep.space import suggest
-from ddstructs.sweep.study import Sweep, ended, open_study, score, work
+from ddstructs.experiments import train
+from ddstructs.experiments.claims import claim
+from ddstructs.experiments.recipe import read_recipe, settings_of
+from ddstructs.experiments.sweep.space import suggest
+from ddstructs.experiments.sweep.study import Sweep, ended, open_study, score, work
 
 TINY: dict[str, Any] = {
     "defaults": {

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from ddstructs.controller import Controller
 from ddstructs.errors import InputError
 from ddstructs.tasks import Batch, Task
+from ddstructs.training.controller import Controller
 from ddstructs.view.plot import plot_trace
 from ddstructs.view.record import trace
 

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from ddstructs.memory import Action, Memory, harden
-from ddstructs.rnn import MemoryRNN, Unrolled
+from ddstructs.nn.rnn import MemoryRNN, Unrolled
 from ddstructs.view.replay import replay
 from ddstructs.view.trace import Trace
 
 if TYPE_CHECKING:
-    from ddstructs.controller import Controller
     from ddstructs.tasks.batch import Batch
     from ddstructs.tasks.task import Task
+    from ddstructs.training.controller import Controller
 
 __all__ = ["Run", "Text", "rounded", "trace"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ddstructs.controller import Controller
 from ddstructs.memory import Memory
 from ddstructs.tasks.batch import IGNORE, SEPARATOR, START, Batch
 from ddstructs.tasks.task import Task
+from ddstructs.training.controller import Controller
 from ddstructs.view.record import Run, rounded
 
 __all__ = ["run_controller"]

@@ -12,11 +12,11 @@ from types import ModuleType
 from typing import Any
 
 import ddstructs
-from ddstructs.command import quiet
+from ddstructs.cli.parser import quiet
 from ddstructs.errors import InputError
-from ddstructs.reproduce.claims import attempt, claim, write_atomically
-from ddstructs.reproduce.grid import Cell
-from ddstructs.reproduce.results import Record
+from ddstructs.experiments.claims import attempt, claim, write_atomically
+from ddstructs.experiments.grid import Cell
+from ddstructs.experiments.results import Record
 
 __all__ = ["PAUSE", "Grid", "Report", "binned", "commit", "read", "work"]
 
@@ -131,7 +131,7 @@ def binned(lines: Sequence[dict[str, float]]) -> list[tuple[float, float]]:
     """The middle of each bin of lengths, and the coarse accuracy in it.
 
     Example:
-        >>> from ddstructs.reproduce.work import binned
+        >>> from ddstructs.experiments.work import binned
         >>> binned([{"length": 8, "sequences": 1, "coarse": 1.0}, {"length": 5, "sequences": 3, "coarse": 0.0}])
         [(4.5, 0.25)]
     """
@@ -170,7 +170,7 @@ def work(grid: Grid, report: Report = lambda words: None) -> None:
     Raises:
         InputError: If the recipe does not fit the classes it is for.
     """
-    from ddstructs.reproduce import train  # imports torch, which takes seconds
+    from ddstructs.experiments import train  # imports torch, which takes seconds
 
     quiet()
     train.check(grid.cells)

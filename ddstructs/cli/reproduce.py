@@ -15,14 +15,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ddstructs import catalog
-from ddstructs.command import call
-from ddstructs.reproduce.claims import write_atomically
-from ddstructs.reproduce.grid import choose, choose_memories, folder_name, grid, parse_seeds
-from ddstructs.reproduce.helpers import helpers
-from ddstructs.reproduce.recipe import RECIPE, read_recipe
-from ddstructs.reproduce.results import COLUMNS, group_of, line, render, summary
-from ddstructs.reproduce.work import PAUSE, Grid, Report, read, work
+from ddstructs.cli.parser import call
+from ddstructs.experiments.claims import write_atomically
+from ddstructs.experiments.grid import choose, choose_memories, folder_name, grid, parse_seeds
+from ddstructs.experiments.helpers import helpers
+from ddstructs.experiments.recipe import RECIPE, read_recipe
+from ddstructs.experiments.results import COLUMNS, group_of, line, render, summary
+from ddstructs.experiments.work import PAUSE, Grid, Report, read, work
+from ddstructs.registry import catalog
 
 __all__ = ["reproduce", "run"]
 
@@ -54,7 +54,7 @@ def reproduce(
         retry: Try again what failed with an error.
         dry_run: Only list what would be done.
         summarize: Only write down what is done.
-        recipe: How to train, in the form of ddstructs/reproduce/recipe.yaml, which it is by default.
+        recipe: How to train, in the form of ddstructs/experiments/recipe.yaml, which it is by default.
     """
     names = (
         choose("tasks", tasks, [*catalog.TASKS]),
@@ -63,7 +63,7 @@ def reproduce(
     )
     asked = Grid(grid(read_recipe(recipe or RECIPE), *names, parse_seeds(seeds)), out, long)
     if dry_run:
-        from ddstructs.reproduce.train import check  # imports torch, which takes seconds
+        from ddstructs.experiments.train import check  # imports torch, which takes seconds
 
         check(asked.cells)
         for cell in asked.cells:
@@ -85,7 +85,7 @@ def _write_results(asked: Grid) -> None:
     groups = list(dict.fromkeys((cell.task, cell.memory, cell.cell, cell.config) for cell in asked.cells))
     plots = []
     if find_spec("matplotlib"):
-        from ddstructs.reproduce.plots import plot
+        from ddstructs.experiments.plots import plot
 
         shown, traced = ([run for run in runs if group_of(run) in groups] for runs in (records, curves))
         plots = plot(shown, traced, asked.out)

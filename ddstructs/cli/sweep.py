@@ -5,12 +5,12 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-from ddstructs import catalog
-from ddstructs.command import call
+from ddstructs.cli.parser import call
 from ddstructs.errors import InputError
-from ddstructs.reproduce.grid import choose, choose_memories
-from ddstructs.reproduce.helpers import helpers
-from ddstructs.reproduce.recipe import RECIPE, read_recipe, settings_of
+from ddstructs.experiments.grid import choose, choose_memories
+from ddstructs.experiments.helpers import helpers
+from ddstructs.experiments.recipe import RECIPE, read_recipe, settings_of
+from ddstructs.registry import catalog
 
 __all__ = ["run", "sweep"]
 
@@ -36,7 +36,7 @@ def sweep(
         trials: How many settings are tried in all, by whichever command.
         seeds: Runs of each.
         workers: Processes to start.
-        recipe: Where the other settings are from, in the form of ddstructs/reproduce/recipe.yaml, which it is by
+        recipe: Where the other settings are from, in the form of ddstructs/experiments/recipe.yaml, which it is by
             default.
     """
     if not find_spec("optuna"):
@@ -49,8 +49,8 @@ def sweep(
         "memory": _one("memory", choose_memories("memory", memory)),
         "cell": _one("cell", choose("cell", cell, [*catalog.CELLS])),
     }
-    from ddstructs.sweep.show import show
-    from ddstructs.sweep.study import Sweep, open_study, work
+    from ddstructs.experiments.sweep.show import show
+    from ddstructs.experiments.sweep.study import Sweep, open_study, work
 
     settings = settings_of(read_recipe(recipe or RECIPE), **names)
     asked = Sweep(**names, settings=settings, journal=study, trials=trials, seeds=seeds)

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ddstructs.controller import Controller
-from ddstructs.metrics import CoarseAccuracy, FineAccuracy
 from ddstructs.tasks.batch import IGNORE, SEPARATOR
 from ddstructs.tasks.task import Task
+from ddstructs.training.controller import Controller
+from ddstructs.training.metrics import CoarseAccuracy, FineAccuracy
 
 __all__ = ["Scores", "by_length", "measure"]
 

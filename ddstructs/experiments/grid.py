@@ -10,9 +10,9 @@ from hashlib import sha256
 from itertools import product
 from typing import Any
 
-from ddstructs.catalog import MEMORIES
 from ddstructs.errors import InputError
-from ddstructs.reproduce.recipe import Settings, settings_of
+from ddstructs.experiments.recipe import Settings, settings_of
+from ddstructs.registry.catalog import MEMORIES
 
 __all__ = ["Cell", "choose", "choose_memories", "grid", "parse_seeds"]
 
@@ -82,7 +82,7 @@ def parse_seeds(text: str) -> list[int]:
         InputError: If it is neither.
 
     Example:
-        >>> from ddstructs.reproduce.grid import parse_seeds
+        >>> from ddstructs.experiments.grid import parse_seeds
         >>> parse_seeds("3"), parse_seeds("900,901"), parse_seeds("7,")
         ([0, 1, 2], [900, 901], [7])
     """
@@ -120,7 +120,7 @@ def choose_memories(option: str, text: str) -> list[str]:
     """Names of memories, those of other packages among them; these are imported only if one is meant."""
     known = [name for name in MEMORIES if name != "Bank"]  # of a bank one must say what is in it
     if not {name.strip() for name in text.split(",")} <= {*known, ""}:
-        from ddstructs.plugins import load_memories
+        from ddstructs.registry.plugins import load_memories
 
         known += load_memories()
     return choose(option, text, known)

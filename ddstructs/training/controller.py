@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torchmetrics import MeanMetric, Metric
 
-from ddstructs.checkpoint import RANDOM, TASK, load_weights, random_state, read, set_random_state, task_name
 from ddstructs.errors import InputError
 from ddstructs.memory import Memory
-from ddstructs.metrics import CoarseAccuracy, FineAccuracy
-from ddstructs.rnn import MemoryRNN
-from ddstructs.spec import build, describe
+from ddstructs.nn.rnn import MemoryRNN
+from ddstructs.registry.spec import build, describe
 from ddstructs.tasks.batch import IGNORE, SEPARATOR, Batch
 from ddstructs.tasks.task import Task
+from ddstructs.training.checkpoint import RANDOM, TASK, load_weights, random_state, read, set_random_state, task_name
+from ddstructs.training.metrics import CoarseAccuracy, FineAccuracy
 
 __all__ = ["Controller"]
 
@@ -33,7 +33,7 @@ class Controller(LightningModule):
     decodes greedily, feeding the controller its own output. Up to the first error greedy decoding sees the very
     symbols of the target, so both accuracies are exact from one teacher-forced pass, and validation and test use that.
 
-    Logged for train, val and test: `loss`, `coarse` and `fine` accuracy (see `ddstructs.metrics`), and
+    Logged for train, val and test: `loss`, `coarse` and `fine` accuracy (see `ddstructs.training.metrics`), and
     `push_distance` and `pop_distance`, the mean distance of push and pop from {0, 1}.
 
     Args:

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from ddstructs import fused
-from ddstructs.fused import Network, Noise
 from ddstructs.memory import Action, Memory, Start, State, harden
+from ddstructs.nn import fused
+from ddstructs.nn.fused import Network, Noise
 
 __all__ = ["CELLS", "MemoryRNN", "RNNState", "Unrolled"]
 

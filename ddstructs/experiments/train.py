@@ -14,15 +14,15 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 import ddstructs
 import ddstructs.tasks
-from ddstructs.command import Parser
-from ddstructs.controller import Controller
+from ddstructs.cli.parser import Parser
 from ddstructs.errors import InputError
+from ddstructs.experiments.grid import Cell
+from ddstructs.experiments.measure import by_length, measure
+from ddstructs.experiments.work import Report
 from ddstructs.memory import Memory
-from ddstructs.plugins import load_memories
-from ddstructs.reproduce.grid import Cell
-from ddstructs.reproduce.measure import by_length, measure
-from ddstructs.reproduce.work import Report
+from ddstructs.registry.plugins import load_memories
 from ddstructs.tasks.task import Task
+from ddstructs.training.controller import Controller
 
 __all__ = ["Trained", "check", "fit", "memory_of", "run", "run_long"]
 

@@ -9,7 +9,7 @@ import yaml
 from rich.console import Console
 from rich.markup import escape
 
-from ddstructs.sweep.study import Sweep, ended, open_study, work
+from ddstructs.experiments.sweep.study import Sweep, ended, open_study, work
 
 __all__ = ["show"]
 

@@ -18,15 +18,14 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from torch import Tensor
 
-from ddstructs import catalog, checkpoint
 from ddstructs.bank import Bank, NoMemory
-from ddstructs.command import quiet
-from ddstructs.controller import Controller
+from ddstructs.cli.parser import quiet
 from ddstructs.deque import Deque
 from ddstructs.errors import InputError
-from ddstructs.plugins import load_memories
 from ddstructs.queue import Queue
-from ddstructs.spec import allowed_modules
+from ddstructs.registry import catalog
+from ddstructs.registry.plugins import load_memories
+from ddstructs.registry.spec import allowed_modules
 from ddstructs.stack import Stack
 from ddstructs.tasks import (
     IGNORE,
@@ -39,6 +38,8 @@ from ddstructs.tasks import (
     Task,
 )
 from ddstructs.tasks.lines import printable
+from ddstructs.training import checkpoint
+from ddstructs.training.controller import Controller
 from ddstructs.view.callback import TraceCallback
 
 __all__ = ["run"]

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from ddstructs import catalog
 from ddstructs.errors import InputError
+from ddstructs.registry import catalog
 
 __all__ = ["RECIPE", "Settings", "read_recipe", "settings_of"]
 
@@ -100,7 +100,7 @@ def _check_where(where: Any) -> None:
 
 
 def _is_plugin(memory: str) -> bool:
-    from ddstructs.plugins import load_memories  # imports torch, which takes seconds
+    from ddstructs.registry.plugins import load_memories  # imports torch, which takes seconds
 
     return memory in load_memories()
 
@@ -113,7 +113,7 @@ def settings_of(recipe: dict[str, Any], **cell: str) -> Settings:
         cell: `task`, `memory` and `cell`, by name.
 
     Example:
-        >>> from ddstructs.reproduce.recipe import RECIPE, read_recipe, settings_of
+        >>> from ddstructs.experiments.recipe import RECIPE, read_recipe, settings_of
         >>> settings_of(read_recipe(RECIPE), task="Copying", memory="Queue", cell="rnn")["memory"]
         {'width': 64}
     """

@@ -82,7 +82,7 @@ class CoarseAccuracy(SequenceAccuracy):
 
     Example:
         >>> import torch
-        >>> from ddstructs.metrics import CoarseAccuracy
+        >>> from ddstructs.training.metrics import CoarseAccuracy
         >>> coarse = CoarseAccuracy()
         >>> coarse(torch.tensor([[1, 2, 3], [1, 9, 3]]), torch.tensor([[1, 2, 3], [1, 2, 3]]))
         tensor(0.5000)
@@ -105,7 +105,7 @@ class FineAccuracy(SequenceAccuracy):
 
     Example:
         >>> import torch
-        >>> from ddstructs.metrics import FineAccuracy
+        >>> from ddstructs.training.metrics import FineAccuracy
         >>> fine = FineAccuracy()
         >>> fine(torch.tensor([[1, 2, 3, 4], [1, 9, 3, 4]]), torch.tensor([[1, 2, 3, 4], [1, 2, 3, 4]]))
         tensor(0.6250)

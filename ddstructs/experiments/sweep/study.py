@@ -22,13 +22,13 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
-from ddstructs.command import quiet
+from ddstructs.cli.parser import quiet
 from ddstructs.errors import InputError
-from ddstructs.reproduce.claims import claim
-from ddstructs.reproduce.grid import Cell
-from ddstructs.reproduce.recipe import Settings
-from ddstructs.reproduce.work import PAUSE, Report
-from ddstructs.sweep.space import suggest
+from ddstructs.experiments.claims import claim
+from ddstructs.experiments.grid import Cell
+from ddstructs.experiments.recipe import Settings
+from ddstructs.experiments.sweep.space import suggest
+from ddstructs.experiments.work import PAUSE, Report
 
 __all__ = ["Sweep", "ended", "open_study", "score", "work"]
 
@@ -94,7 +94,7 @@ def work(sweep: Sweep, report: Report = lambda words: None) -> None:
     Raises:
         InputError: If the recipe does not fit the classes it is for.
     """
-    from ddstructs.reproduce import train  # imports torch, which takes seconds
+    from ddstructs.experiments import train  # imports torch, which takes seconds
 
     heads = train.memory_of(_cell(sweep, 0, sweep.settings)).heads
     quiet()
@@ -158,7 +158,7 @@ def score(perfect: bool, fine: float, updates: int, max_updates: int) -> float:
     It looks at the validation set alone; a search has no business with the test set.
 
     Example:
-        >>> from ddstructs.sweep.study import score
+        >>> from ddstructs.experiments.sweep.study import score
         >>> score(True, 1.0, 500, 2000), score(True, 1.0, 2000, 2000), score(False, 0.9, 2000, 2000)
         (1.75, 1.0, 0.9)
     """

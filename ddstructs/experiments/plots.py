@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ddstructs.reproduce.results import SUCCESS, Record
+from ddstructs.experiments.results import SUCCESS, Record
 
 __all__ = ["plot"]
 

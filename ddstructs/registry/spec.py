@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from ddstructs.errors import InputError
-from ddstructs.plugins import load_memories, registered
+from ddstructs.registry.plugins import load_memories, registered
 
 __all__ = ["allowed_modules", "build", "check", "describe"]
 

@@ -11,9 +11,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ddstructs.catalog import CELLS
 from ddstructs.errors import InputError
-from ddstructs.spec import check
+from ddstructs.registry.catalog import CELLS
+from ddstructs.registry.spec import check
 
 __all__ = ["RANDOM", "TASK", "load_weights", "random_state", "read", "set_random_state", "task_name"]
 

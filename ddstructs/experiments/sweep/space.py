@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from optuna.trial import BaseTrial
 
-from ddstructs.reproduce.recipe import Settings
+from ddstructs.experiments.recipe import Settings
 
 __all__ = ["suggest"]
 

@@ -6,8 +6,8 @@ import warnings
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
-from ddstructs.catalog import GROUP, MEMORIES
 from ddstructs.memory import Memory
+from ddstructs.registry.catalog import GROUP, MEMORIES
 
 __all__ = ["load_memories", "registered"]
 

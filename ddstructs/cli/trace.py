@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ddstructs.checkpoint import TASK, read
-from ddstructs.controller import Controller
 from ddstructs.errors import InputError
-from ddstructs.plugins import load_memories
-from ddstructs.spec import build
+from ddstructs.registry.plugins import load_memories
+from ddstructs.registry.spec import build
 from ddstructs.tasks import Task
 from ddstructs.tasks.lines import read_lines
+from ddstructs.training.checkpoint import TASK, read
+from ddstructs.training.controller import Controller
 from ddstructs.view.diagnose import diagnose
 from ddstructs.view.record import trace
 from ddstructs.view.trace import Trace

@@ -17,9 +17,9 @@ from torch.nn.functional import linear, pad
 from torch.nn.modules import module as hooks
 
 from ddstructs import ops
-from ddstructs.cells import STEPWISE, Stepwise
 from ddstructs.line import LineMemory
 from ddstructs.memory import Action, Memory, State
+from ddstructs.nn.cells import STEPWISE, Stepwise
 from ddstructs.ops import LineState
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Networks with a memory, for a user's own model: torch only."""

@@ -1,0 +1,1 @@
+"""What can be named: the catalog, plugins, and objects as plain data. Imports no torch."""
