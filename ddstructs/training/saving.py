@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any, final
 
@@ -9,7 +10,7 @@ import torch
 from pytorch_lightning.plugins.io import CheckpointIO, TorchCheckpointIO
 from typing_extensions import override
 
-from ddstructs.files import replacing
+from ddstructs.files import write_atomically
 from ddstructs.training.checkpoint import load
 
 __all__ = ["SafeCheckpointIO", "with_safe_saving"]
@@ -36,8 +37,9 @@ class SafeCheckpointIO(TorchCheckpointIO):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as file:
-            torch.save(checkpoint, file)
+        content = io.BytesIO()  # into a file torch fails with an error of its own once there is no room
+        torch.save(checkpoint, content)
+        write_atomically(path, content.getbuffer())
 
     @override
     def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
