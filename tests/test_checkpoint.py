@@ -17,9 +17,11 @@ from typing import Any
 
 import pytest
 import torch
+from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
 from ddstructs import Bank, Controller, Deque, InputError, Queue, Stack
+from ddstructs.__main__ import main
 from ddstructs.registry.spec import describe
 from ddstructs.tasks import Reversal
 from ddstructs.training.archive import Weight, outline
@@ -381,3 +383,52 @@ def test_half_precision_weights_are_loaded(tmp_path: Path) -> None:
         for name, weight in content["state_dict"].items()
     }
     use(saved(content | {"state_dict": halved}, tmp_path / "model.ckpt"))
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of a run that was stopped in the middle of its second epoch."""
+    folder = tmp_path_factory.mktemp("run")
+    task = Reversal(symbols=8, eval_size=2, batches_per_epoch=3, test_lengths=(2, 4))
+    model = Controller(Stack(4), task.input_symbols, task.output_symbols, **TINY)
+    quiet: dict[str, Any] = dict.fromkeys(
+        ["logger", "enable_progress_bar", "enable_model_summary", "enable_checkpointing"], False
+    )
+    trainer = Trainer(accelerator="cpu", max_steps=5, default_root_dir=folder, limit_val_batches=0, **quiet)
+    trainer.fit(model, task)
+    trainer.save_checkpoint(folder / "last.ckpt")
+    return folder / "last.ckpt"
+
+
+OVERRIDES = [
+    ("test", "--model.memory=Queue", "with memory Stack(width=4), not Queue"),
+    ("validate", "--model.memory.width=8", "with memory Stack(width=4), not Stack(width=8)"),
+    ("fit", "--model.memory=Queue", "with memory Stack(width=4), not Queue"),
+    ("fit", "--model.hidden_size=32", "with hidden_size 8, not 32"),
+    ("test", "--model.cell=lstm", "with cell rnn, not lstm"),
+    ("test", "--data.symbols=10", "with input_symbols 18, not 22: leave the symbols of the task as they are"),
+    ("fit", "--data.symbols=10", "with input_symbols 18, not 22: leave the symbols of the task as they are"),
+    ("fit", "--trainer.max_steps=5", "has come to its end, after 1 epochs and 5 updates, and --trainer.max_steps is 5"),
+    ("fit", "--trainer.max_epochs=1", "has come to its end, after 1 epochs and 5 updates"),
+]
+
+
+@pytest.mark.parametrize(("command", "option", "expected"), OVERRIDES)
+def test_a_command_that_cannot_use_a_checkpoint_says_so_and_leaves_nothing(
+    command: str,
+    option: str,
+    expected: str,
+    stopped: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ddstructs", command, f"--ckpt_path={stopped}", option])
+    with warnings.catch_warnings():
+        assert main() == 2
+    said = capsys.readouterr()
+    assert expected in said.err
+    assert said.err.count("\n") == 1
+    assert not said.out
+    assert list(tmp_path.iterdir()) == []

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from ddstructs.training.saving import SafeCheckpointIO, with_safe_saving
 PROGRAM = """
 import resource, sys
 from pathlib import Path
+from typing import Any
 from pytorch_lightning import Trainer
 from ddstructs import Controller, Stack
 from ddstructs.tasks import Reversal
@@ -96,7 +98,7 @@ def test_a_checkpoint_survives_a_full_disk(small_disk: Path) -> None:
 
 def test_a_checkpoint_is_read_as_data(tmp_path: Path) -> None:
     class Attack:
-        def __reduce__(self) -> object:
+        def __reduce__(self) -> tuple[Any, ...]:
             return Path.touch, (tmp_path / "marker",)
 
     path = tmp_path / "model.ckpt"

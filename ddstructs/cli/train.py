@@ -40,6 +40,7 @@ from ddstructs.tasks import (
 from ddstructs.tasks.lines import printable
 from ddstructs.training import checkpoint
 from ddstructs.training.controller import Controller
+from ddstructs.training.resume import check_resumable, check_unfinished
 from ddstructs.training.saving import with_safe_saving
 from ddstructs.training.weights import check_same
 from ddstructs.view.callback import TraceCallback
@@ -158,7 +159,10 @@ class CLI(LightningCLI):
                 raise InputError("there is nothing to transduce: give --data.text TEXT, or --data.file FILE")
         if self.content:
             check_same(self.model.hparams, self.content["hyper_parameters"], "the checkpoint")
-        if self.content and self.command != "fit":
+        if self.content and self.command == "fit":
+            check_resumable(self.model, self.content, "the checkpoint")
+            check_unfinished(self.trainer, self.content)
+        elif self.content:
             checkpoint.load_weights(self.model, self.content, "the checkpoint")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -179,6 +183,17 @@ class CLI(LightningCLI):
         if subcommand != "fit" and path is None:
             raise InputError(f"{subcommand} needs a trained controller: give --ckpt_path FILE")
         return kwargs | {"weights_only": True}
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        try:
+            super()._run_subcommand(subcommand)
+        except InputError:
+            raise
+        except Exception as error:
+            if self.content is None or subcommand != "fit" or self.trainer.global_step > self.content["global_step"]:
+                raise
+            reason = f"{type(error).__name__}: {brief(str(error))[:200]}"  # what Lightning reads may be anything
+            raise InputError(f"no run can go on from this checkpoint: {reason}") from error
 
     def after_fit(self) -> None:
         paths = [getattr(saving, "best_model_path", "") for saving in self.trainer.checkpoint_callbacks]

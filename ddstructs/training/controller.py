@@ -22,7 +22,7 @@ from ddstructs.tasks.batch import IGNORE, SEPARATOR, Batch
 from ddstructs.tasks.task import Task
 from ddstructs.training.checkpoint import RANDOM, TASK, random_state, read, set_random_state, task_name
 from ddstructs.training.metrics import CoarseAccuracy, FineAccuracy
-from ddstructs.training.resume import check_resumable
+from ddstructs.training.resume import check_resumable, reopen_epoch, set_rate
 from ddstructs.training.weights import check_fit, check_same, rehearse, restore
 
 __all__ = ["Controller"]
@@ -165,6 +165,7 @@ class Controller(LightningModule):
         self.scores = nn.ModuleDict({f"{split}_": self._new_scores() for split in ("train", "val", "test")})
         self._first_batch = True
         self._random: dict[str, Any] | None = None
+        self._resumed: dict[str, Any] | None = None
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Scores of the symbol that comes after each step.
@@ -264,6 +265,10 @@ class Controller(LightningModule):
         if self._random is not None:
             set_random_state(self._random)
             self._random = None
+        schedule = {"learning_rate": self.learning_rate, "decay_steps": self.decay_steps}
+        if self._resumed is not None and self._resumed != self._resumed | schedule:
+            set_rate(self.trainer, self.learning_rate, self.decay_steps)
+        self._resumed = None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint[RANDOM] = random_state()
@@ -291,7 +296,9 @@ class Controller(LightningModule):
         fitting = self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
         if fitting:
             check_resumable(self, checkpoint, path)
+            reopen_epoch(checkpoint["loops"])
         self._random = checkpoint.get(RANDOM) if fitting else None
+        self._resumed = checkpoint["hyper_parameters"] if fitting else None
         task = self._task()
         if task is not None and TASK in checkpoint and task_name(checkpoint) != type(task).__name__:
             raise InputError(

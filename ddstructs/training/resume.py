@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
 from ddstructs.errors import InputError
 
-__all__ = ["check_resumable"]
+__all__ = ["check_resumable", "check_unfinished", "reopen_epoch", "set_rate"]
 
 PARTS = {"optimizer_states": list, "lr_schedulers": list, "loops": dict, "epoch": int, "global_step": int}
 """What Lightning writes beside the weights of a run that can go on."""
@@ -41,6 +42,65 @@ def check_resumable(model: nn.Module, checkpoint: Mapping[str, Any], path: str |
     for state in checkpoint["optimizer_states"]:
         if (reason := _misfit(state, parameters)) is not None:
             raise InputError(f"{path} is damaged: the state of its optimizer {reason}")
+
+
+def reopen_epoch(loops: dict[str, Any]) -> None:
+    """Let a run that was stopped in the middle of an epoch go on there, and not at the start of the next.
+
+    An epoch that `max_steps` ends early counts as processed in the checkpoint that Lightning writes at its end.
+
+    Args:
+        loops: What the checkpoint says of the loops, changed in place.
+
+    Raises:
+        InputError: If it is damaged.
+    """
+    try:
+        batches, epochs = loops["fit_loop"]["epoch_loop.batch_progress"], loops["fit_loop"]["epoch_progress"]
+        if batches["current"]["completed"] > 0 and not batches["is_last_batch"]:
+            for progress in (epochs["total"], epochs["current"]):
+                progress["processed"] = progress["completed"] = progress["started"] - 1
+    except (KeyError, TypeError) as error:
+        raise InputError("the checkpoint does not say how far its run was: it is damaged") from error
+
+
+def check_unfinished(trainer: Trainer, checkpoint: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run that has no updates left.
+
+    Args:
+        trainer: The trainer that is to go on with it.
+        checkpoint: What `read` returned.
+
+    Raises:
+        InputError: If it has as many epochs or updates as the trainer gives.
+    """
+    reopen_epoch(checkpoint["loops"])
+    steps, epochs = checkpoint["global_step"], checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+    for name, done, most in (("max_steps", steps, trainer.max_steps), ("max_epochs", epochs, trainer.max_epochs)):
+        if most is not None and 0 <= most <= done:
+            raise InputError(
+                f"the run has come to its end, after {epochs} epochs and {steps} updates, and --trainer.{name} is "
+                f"{most}: give a larger number to train on"
+            )
+
+
+def set_rate(trainer: Trainer, rate: float, decay_steps: int | None) -> None:
+    """Give the optimizers of a resumed run another learning rate, or another decay, from where the run is.
+
+    Args:
+        trainer: The trainer, with what the checkpoint says of its optimizers and schedules.
+        rate: The rate at the start of the schedule.
+        decay_steps: Updates over which it falls; it does not fall if None.
+    """
+    factor = 1.0
+    for config in trainer.lr_scheduler_configs if decay_steps is not None else ():
+        schedule: Any = config.scheduler
+        schedule.total_iters, schedule.base_lrs = decay_steps, [rate for _ in schedule.base_lrs]
+        done = min(schedule.last_epoch, decay_steps) / decay_steps
+        factor = schedule.start_factor + (schedule.end_factor - schedule.start_factor) * done
+    for optimizer in trainer.optimizers:
+        for group in optimizer.param_groups:
+            group["initial_lr"], group["lr"] = rate, rate * factor
 
 
 def _misfit(state: Any, parameters: list[nn.Parameter]) -> str | None:
