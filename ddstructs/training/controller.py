@@ -399,7 +399,7 @@ class Controller(LightningModule):
         return cast("dict[str, Metric]", dict(cast("nn.ModuleDict", self.scores[f"{split}_"])))
 
     def _new_scores(self) -> nn.ModuleDict:
-        metrics = {"loss": MeanMetric(), "coarse": CoarseAccuracy(), "fine": FineAccuracy()}
+        metrics = {"loss": MeanMetric(), "coarse": CoarseAccuracy(aligned=True), "fine": FineAccuracy(aligned=True)}
         if self.rnn.memory.heads:
             metrics |= {"push_distance": MeanMetric(), "pop_distance": MeanMetric()}
         return nn.ModuleDict(metrics)
