@@ -14,7 +14,19 @@ from torch import Tensor, nn
 from torch.autograd import backward
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence, pad_packed_sequence
 
-from ddstructs import Bank, Deque, Memory, MemoryRNN, NoMemory, Queue, RNNState, Stack, Start
+from ddstructs import (
+    Bank,
+    Deque,
+    Memory,
+    MemoryRNN,
+    NoMemory,
+    Queue,
+    RNNState,
+    Stack,
+    Start,
+    SuperpositionStack,
+    Tape,
+)
 from ddstructs.line import LineMemory
 from ddstructs.nn.rnn import CELLS
 
@@ -26,14 +38,21 @@ MEMORIES: dict[str, Callable[[], Memory]] = {
     "deque": lambda: Deque(WIDTH),
     "bank": lambda: Bank([Stack(WIDTH), Deque(WIDTH)]),
     "none": NoMemory,
+    "superposition": lambda: SuperpositionStack(WIDTH, reads=2, empty=-1.0),
+    "tape": lambda: Tape(WIDTH),
+    "ring": lambda: Tape(WIDTH, size=5, write="add", jump=2),
+    "mixed": lambda: Bank([Stack(WIDTH), Tape(WIDTH), SuperpositionStack(WIDTH, noop=False)]),
 }
 
 
 def network(memory: str = "stack", cell: str | nn.Module = "rnn", seed: int = 0, **options: Any) -> MemoryRNN:
     """A network in float64, its first hidden state somewhere other than zero."""
     torch.manual_seed(seed)
-    arguments: dict[str, Any] = {"batch_first": True, "dtype": torch.float64, "pop_bias": 0.0} | options
-    rnn = MemoryRNN(INPUT, HIDDEN, MEMORIES[memory](), cell, **arguments)
+    working = MEMORIES[memory]()
+    arguments: dict[str, Any] = {"batch_first": True, "dtype": torch.float64} | options
+    if "pop" in dict(working.signals.labels):
+        arguments = {"pop_bias": 0.0} | arguments
+    rnn = MemoryRNN(INPUT, HIDDEN, working, cell, **arguments)
     if rnn.initial is not None:
         nn.init.normal_(rnn.initial)
     return rnn
