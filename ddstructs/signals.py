@@ -239,6 +239,9 @@ class Raw(_Named):
     def action(self, logits: Tensor, value: Tensor) -> Scores:
         return Scores(self._split(logits), value)
 
+    def numbers(self, action: Scores) -> Tensor:
+        return super().numbers(Choice(action.scores.softmax(-1).nan_to_num(0), action.value))
+
     def inspect(self, action: Scores) -> None:
         if action.scores.isnan().any():
             raise ValueError(f"scores has {int(action.scores.isnan().sum())} elements that are NaN")
