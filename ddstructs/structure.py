@@ -223,7 +223,8 @@ class Structure(Superposed[StructureState], metaclass=_Tried):
         kind = type(self).__name__
         new, form = tree_flatten(after)
         if form != tree:
-            raise TypeError(f"{kind}.{name} returns a state of another form than empty: {form} in place of {tree}")
+            came, wanted = (" ".join(str(each).split()) for each in (form, tree))
+            raise TypeError(f"{kind}.{name} returns a state of another form than empty: {came} in place of {wanted}")
         for came, expected in zip(new, leaves, strict=True):
             if not isinstance(came, Tensor) or not came.is_floating_point():
                 sort = came.dtype if isinstance(came, Tensor) else type(came).__name__

@@ -2,6 +2,7 @@
 
 import copy
 import io
+import itertools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -253,6 +254,43 @@ def test_a_state_carried_over_padding_goes_on_as_the_row_alone(memory: str, hard
         same(output[row : row + 1], alone[:, length:])
         backward(loss(alone[:, length:], expected))
     same(got, gradients(rnn))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_a_row_with_resets_is_its_pieces_alone(memory: str, cell: str) -> None:
+    """Outputs, gradients and the state after; where a row is padded, resets are of no account."""
+    rnn, x = network(memory, cell), noise(3, 6, INPUT)
+    reset = torch.tensor([[0, 0, 1, 0, 0, 0], [1, 0, 0, 1, 1, 0], [0, 1, 0, 0, 1, 1]], dtype=torch.bool)
+    lengths = [6, 6, 4]
+    output, state = rnn(x, lengths=lengths, reset=reset)
+    output.square().sum().backward()
+    slopes = gradients(rnn)
+    pieces = []
+    for row, length in enumerate(lengths):
+        bounds = sorted({0, length, *(t for t in range(length) if reset[row, t])})
+        runs = [run(rnn, x[row : row + 1, a:b]) for a, b in itertools.pairwise(bounds)]
+        pieces.append(torch.cat([piece for piece, _ in runs], dim=1)[0])
+        same(output[row, :length], pieces[-1])
+        assert_same_state(rnn, state.select(torch.tensor([row])), runs[-1][1])
+    torch.cat(pieces).square().sum().backward()
+    for name, slope in gradients(rnn).items():
+        same(slopes[name], slope)
+
+
+def test_a_reset_that_does_not_fit_is_refused() -> None:
+    rnn, x = network(), noise(2, 4, INPUT)
+    packed = pack_padded_sequence(x, torch.tensor([4, 2]), batch_first=True)
+    none = torch.zeros(2, 4, dtype=torch.bool)
+    for came, reset, error, message in (
+        (x, none[:, :3], ValueError, "reset has shape (2, 3), but (batch, time) is (2, 4)"),
+        (x, none.int(), TypeError, "reset is torch.int32, but a tensor of bool was expected"),
+        (x, [False], TypeError, "reset is list, but a tensor of bool was expected"),
+        (packed, none, ValueError, "reset goes with a padded x and lengths, not with a PackedSequence"),
+    ):
+        with pytest.raises(error) as caught:
+            rnn(came, reset=reset)
+        assert str(caught.value) == message
 
 
 @settings(max_examples=15)
