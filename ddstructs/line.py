@@ -11,6 +11,7 @@ from torch import Tensor
 from ddstructs import ops
 from ddstructs.memory import Action, Contents, Memory, check_fit, check_reset, check_size
 from ddstructs.ops import Layout, LineState, Slots, compact, strength_dtype
+from ddstructs.signals import PushPop
 
 __all__ = ["LineMemory", "compact"]
 
@@ -31,6 +32,11 @@ class LineMemory(Memory[LineState], ABC):
         super().__init__()
         self.width = check_size("width", width)
         self.heads = len(self.layout)
+        self._signals = PushPop(self.heads)
+
+    @property
+    def signals(self) -> PushPop:
+        return self._signals
 
     def initial_state(
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None

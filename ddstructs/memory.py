@@ -167,8 +167,31 @@ class Memory(nn.Module, ABC, Generic[S]):
             TypeError: If this is not an action of the type that `signals` names, or a part of it not a floating-point
                 tensor.
         """
-        signals, kind, lead = self.signals, type(self).__name__, 1 + time
-        batch = "(batch, time)" if time else "(batch)"
+        signals = self.signals
+        if not (isinstance(action, signals.action_type) and self._fits(action, signals, 1 + time)):
+            self._refuse(action, signals, 1 + time)
+        if self.validate:
+            signals.inspect(action)
+
+    def _fits(self, action: Any, signals: Signals, lead: int) -> bool:
+        """Whether an action has the form that is expected, with `lead` axes before those of the heads."""
+        value = action.value
+        if not (isinstance(value, Tensor) and value.is_floating_point()):
+            return False
+        shape, device = tuple(value.shape[:lead]), value.device
+        if value.shape != (*shape, self.heads, self.width) or len(shape) != lead:
+            return False
+        return all(
+            isinstance(part, Tensor)
+            and part.shape == (*shape, *signals.axes[name].values())
+            and part.is_floating_point()
+            and part.device == device
+            for name, part in zip(action._fields[:-1], action, strict=False)
+        )
+
+    def _refuse(self, action: Any, signals: Signals, lead: int) -> None:
+        """Say what is wrong with an action that does not fit."""
+        kind, batch = type(self).__name__, "(batch, time)" if lead > 1 else "(batch)"
         if not isinstance(action, signals.action_type):
             form = f"{signals.action_type.__name__}({', '.join(signals.action_type._fields)})"
             form = f"{'an' if form[0] in 'AEIOU' else 'a'} {form}"
@@ -178,26 +201,24 @@ class Memory(nn.Module, ABC, Generic[S]):
             if not isinstance(part, Tensor) or not part.is_floating_point():
                 sort = part.dtype if isinstance(part, Tensor) else type(part).__name__
                 raise TypeError(f"{name} is {sort}, but a memory takes floating-point tensors")
-        axes = signals.axes() | {"value": (("heads", self.heads), ("width", self.width))}
-        first = action._fields[0]
+        axes = signals.axes | {"value": {"heads": self.heads, "width": self.width}}
+        first, shape = action._fields[0], tuple(action[0].shape[:lead])
         for name, part in zip(action._fields, action, strict=True):
             if part.device != action.value.device:
                 raise ValueError(
                     f"{name} is on {part.device}, but value is on {action.value.device}: move one to the other"
                 )
             if part.dim() != lead + len(axes[name]):
-                expected = ", ".join([batch[:-1], *(axis for axis, _ in axes[name])])
-                count = lead + len(axes[name])
-                raise ValueError(f"{name} has shape {tuple(part.shape)}, but {count} axes were expected: {expected})")
+                form = f"{', '.join([batch[:-1], *axes[name]])})"
+                raise ValueError(
+                    f"{name} has shape {tuple(part.shape)}, but {lead + len(axes[name])} axes were expected: {form}"
+                )
         for name, part in zip(action._fields, action, strict=True):
-            if part.shape[:lead] != action[0].shape[:lead]:
-                came = tuple(part.shape[:lead])
-                raise ValueError(f"{name} has {batch} {came}, but {first} has {tuple(action[0].shape[:lead])}")
-            for (axis, size), came in zip(axes[name], part.shape[lead:], strict=True):
+            if part.shape[:lead] != shape:
+                raise ValueError(f"{name} has {batch} {tuple(part.shape[:lead])}, but {first} has {shape}")
+            for (axis, size), came in zip(axes[name].items(), part.shape[lead:], strict=True):
                 if came != size:
                     raise ValueError(_MISFITS[axis].format(name=name, came=came, size=size, kind=kind))
-        if self.validate:
-            signals.inspect(action)
 
 
 def check_size(name: str, size: object) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, final
+from typing import Any, ClassVar, NamedTuple, Self, final
 
 import torch
 from torch import Tensor
@@ -36,10 +36,12 @@ class Signals(ABC):
 
     Attributes:
         names: What a head is told, in the order of its logits.
+        axes: For each part of an action but the value, its axes after batch and time: their names and sizes.
         action_type: The type of the actions made of them.
     """
 
     names: tuple[str, ...]
+    axes: dict[str, dict[str, int]]
     action_type: ClassVar[type[Any]]
 
     def __init__(self, heads: int) -> None:
@@ -69,10 +71,6 @@ class Signals(ABC):
         """The signals of an action as numbers to look at, in the order of the logits, shape `(..., size)`."""
 
     @abstractmethod
-    def axes(self) -> dict[str, tuple[tuple[str, int], ...]]:
-        """The axes of each part of an action after batch and time, but for the value: their names and sizes."""
-
-    @abstractmethod
     def inspect(self, action: Any) -> None:
         """Look at the numbers of an action.
 
@@ -93,11 +91,9 @@ class Signals(ABC):
             return self.resized(sum(each.heads for each in everything))
         return Mixed(everything)
 
+    @abstractmethod
     def resized(self, heads: int) -> Signals:
         """The same signals for another number of heads."""
-        twin = object.__new__(type(self))
-        twin.__dict__ |= self.__dict__ | {"heads": heads}
-        return twin
 
     def biases(
         self, start: Any, given: Mapping[str, float | Sequence[float] | None], kind: str = "memory"
@@ -152,15 +148,19 @@ class PushPop(Signals):
     names = ("push", "pop")
     action_type = Action
 
+    def __init__(self, heads: int) -> None:
+        super().__init__(heads)
+        self.axes = {name: {"heads": heads} for name in self.names}
+
+    def resized(self, heads: int) -> PushPop:
+        return PushPop(heads)
+
     def action(self, logits: Tensor, value: Tensor) -> Action:
         push, pop = logits.tensor_split(2, dim=-1)
         return Action(push.sigmoid(), pop.sigmoid(), value)
 
     def numbers(self, action: Action) -> Tensor:
         return torch.cat([action.push, action.pop], dim=-1)
-
-    def axes(self) -> dict[str, tuple[tuple[str, int], ...]]:
-        return dict.fromkeys(self.names, (("heads", self.heads),))
 
     def inspect(self, action: Action) -> None:
         for name, part in (("push", action.push), ("pop", action.pop)):
@@ -178,9 +178,10 @@ class _Named(Signals):
     def __init__(self, names: Sequence[str], heads: int = 1) -> None:
         super().__init__(heads)
         self.names = tuple(names)
+        self.axes = {self.action_type._fields[0]: {"heads": heads, "operations": len(self.names)}}
 
-    def axes(self) -> dict[str, tuple[tuple[str, int], ...]]:
-        return {self.action_type._fields[0]: (("heads", self.heads), ("operations", len(self.names)))}
+    def resized(self, heads: int) -> Self:
+        return type(self)(self.names, heads)
 
     def numbers(self, action: Any) -> Tensor:
         numbers: Tensor = torch.cat(action[0].unbind(-1), dim=-1)
@@ -261,6 +262,7 @@ class Mixed(Signals):
         super().__init__(sum(member.heads for member in members))
         self.members = tuple(members)
         self.names = tuple(dict.fromkeys(name for member in members for name in member.names))
+        self.axes = {}
 
     @property
     def labels(self) -> tuple[tuple[str, int], ...]:
@@ -279,8 +281,8 @@ class Mixed(Signals):
         each = zip(self.members, action.actions, strict=True)
         return torch.cat([member.numbers(part) for member, part in each], dim=-1)
 
-    def axes(self) -> dict[str, tuple[tuple[str, int], ...]]:
-        return {}
+    def resized(self, heads: int) -> Mixed:
+        raise ValueError(f"the heads of {self.told()} belong to different memories: they cannot be {heads}")
 
     def inspect(self, action: Joint) -> None:
         for member, part in zip(self.members, action.actions, strict=True):
