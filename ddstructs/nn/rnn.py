@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -284,6 +284,7 @@ class MemoryRNN(nn.Module):
             state = self.initial_state(batch, device=x.device, dtype=x.dtype)
         else:
             self._check_state(state, x)
+            state = self._tied(state)
         real = None if lengths is None else _mask(lengths, batch, time, x.device)
         if real is not None:
             x = torch.where(real[..., None], x, 0)
@@ -412,6 +413,18 @@ class MemoryRNN(nn.Module):
             raise ValueError(f"x is on {x.device}, but the state is on {device}: use state.to(x.device)")
         if dtype != x.dtype and not torch.is_autocast_enabled(device.type):
             raise TypeError(f"x is {x.dtype}, but the state is {dtype}: use state.to(dtype=x.dtype)")
+
+    def _tied(self, state: RNNState) -> RNNState:
+        """The same state, from which a gradient of zero goes to the first one, for processes that train together.
+
+        They exchange gradients only once each parameter has one (`DistributedDataParallel`), and here `initial` would
+        have none. On its own a process leaves it without, so that an optimizer does not move it.
+        """
+        if self.initial is None or not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+            return state
+        never = torch.zeros((), dtype=torch.bool, device=state.read.device)
+        hidden = zip(self.initial, state.hidden, strict=True)
+        return replace(state, hidden=tuple(torch.where(never, first.to(part.dtype), part) for first, part in hidden))
 
     def _draw_noise(self, state: RNNState, time: int) -> Noise:
         def draw(deviation: float, like: Tensor, *shape: int) -> Tensor | None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ddstructs.errors import InputError
+from ddstructs.files import write_atomically
 from ddstructs.memory import Contents
 from ddstructs.view.order import line_order
 
@@ -111,7 +112,7 @@ class Trace:
 
     def save(self, path: str | Path) -> None:
         """Write the trace to a file, as JSON. What `load` reads from it is the same in every bit."""
-        Path(path).write_text(self.to_json(), encoding="utf-8")
+        write_atomically(path, self.to_json())
 
     @classmethod
     def load(cls, path: str | Path) -> Trace:
@@ -163,7 +164,7 @@ class Trace:
         """
         from ddstructs.view.player import page
 
-        Path(path).write_text(page(self, other), encoding="utf-8")
+        write_atomically(path, page(self, other))
 
     def _repr_html_(self) -> str:
         from ddstructs.view.player import frame
