@@ -65,18 +65,18 @@ class LineMemory(Memory[LineState], ABC):
         kind, value = type(self).__name__, action.value
         if not isinstance(state, LineState):
             raise TypeError(f"state is a {type(state).__name__}, but a {kind} steps from its own initial_state")
-        origin = state.origin
-        if value.shape[0] != origin.shape[0]:
+        template = state.template
+        if value.shape[0] != template.shape[0]:
             raise ValueError(
-                f"value has batch {value.shape[0]}, but the state of this {kind} has batch {origin.shape[0]}"
+                f"value has batch {value.shape[0]}, but the state of this {kind} has batch {template.shape[0]}"
             )
-        if origin.shape[-1] != self.width:
-            raise ValueError(f"state holds width {origin.shape[-1]}, but this {kind} stores width {self.width}")
-        if value.device != origin.device:
-            raise ValueError(f"value is on {value.device}, but the state is on {origin.device}: use state.to(device)")
-        if value.dtype != origin.dtype and not torch.is_autocast_enabled(value.device.type):
-            raise TypeError(f"value is {value.dtype}, but the state holds {origin.dtype}: use state.to(dtype=...)")
-        strength = strength_dtype(origin.dtype)
-        if action.push.dtype == action.pop.dtype == strength and value.dtype == origin.dtype:
+        if template.shape[-1] != self.width:
+            raise ValueError(f"state holds width {template.shape[-1]}, but this {kind} stores width {self.width}")
+        if value.device != template.device:
+            raise ValueError(f"value is on {value.device}, but the state is on {template.device}: use state.to(device)")
+        if value.dtype != template.dtype and not torch.is_autocast_enabled(value.device.type):
+            raise TypeError(f"value is {value.dtype}, but the state holds {template.dtype}: use state.to(dtype=...)")
+        strength = strength_dtype(template.dtype)
+        if action.push.dtype == action.pop.dtype == strength and value.dtype == template.dtype:
             return action
-        return Action(action.push.to(strength), action.pop.to(strength), value.to(origin.dtype))
+        return Action(action.push.to(strength), action.pop.to(strength), value.to(template.dtype))

@@ -21,6 +21,7 @@ from ddstructs.line import LineMemory
 from ddstructs.memory import Action, Memory, State
 from ddstructs.nn.cells import STEPWISE, Stepwise
 from ddstructs.ops import LineState
+from ddstructs.ops.once import differentiable_once
 
 if TYPE_CHECKING:
     from ddstructs.ops.tape import Tape
@@ -100,8 +101,8 @@ def fits(network: Network, x: Tensor, read: Tensor, hidden: tuple[Tensor, ...], 
         return False
     if not all(map(_bare, (cell, act, memory))) or not _plain(memory) or not isinstance(state, LineState):
         return False
-    parts, batch = (state.origin, read, *hidden), len(x)
-    return state.origin.shape[-1] == memory.width and all(
+    parts, batch = (state.template, read, *hidden), len(x)
+    return state.template.shape[-1] == memory.width and all(
         part.dtype == x.dtype and part.device == x.device and len(part) == batch for part in parts
     )
 
@@ -237,13 +238,8 @@ class Steps(Function):
         return past, acts, tape.token(), *cell.kept
 
     @staticmethod
+    @differentiable_once
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        from ddstructs.ops.tape import once
-
-        if torch.is_grad_enabled():
-            with torch.no_grad():
-                found = Steps.backward(ctx, *grads)
-            return once(*found)
         past_grad, acts_grad, tiles_grad, *others = grads
         weight, act, past, acts, soft, *states = ctx.saved_tensors
         kind, tape, start, continued = ctx.run
