@@ -38,6 +38,12 @@ class LineMemory(Memory[LineState], ABC):
     def signals(self) -> PushPop:
         return self._signals
 
+    @property
+    def line(self) -> Layout | None:
+        own = "step", "check", "signals", "_fit"
+        plain = all(getattr(type(self), name) is getattr(LineMemory, name) and name not in vars(self) for name in own)
+        return self.layout if plain else None
+
     def initial_state(
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> LineState:
