@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from kinds import KINDS
+from kinds import EVERYTHING
 from torch.utils import _pytree
 
 from ddstructs import MemoryRNN, NoMemory, RNNState, ops
@@ -20,7 +20,7 @@ WIDTH = 3
 
 def network(kind: str) -> MemoryRNN:
     torch.manual_seed(0)
-    return MemoryRNN(2, 5, NoMemory() if kind == "none" else KINDS[kind](WIDTH), batch_first=True)
+    return MemoryRNN(2, 5, NoMemory() if kind == "none" else EVERYTHING[kind](WIDTH), batch_first=True)
 
 
 def run(rnn: MemoryRNN) -> RNNState:
@@ -29,7 +29,7 @@ def run(rnn: MemoryRNN) -> RNNState:
 
 
 @pytest.mark.parametrize("kernel", ["auto", "reference"])
-@pytest.mark.parametrize("kind", [*KINDS, "none"])
+@pytest.mark.parametrize("kind", [*EVERYTHING, "none"])
 def test_a_state_is_saved_and_loaded_with_weights_alone(kind: str, kernel: str) -> None:
     rnn, file = network(kind), io.BytesIO()
     with ops.using(kernel):  # type: ignore[arg-type]  # a parameter of the test
@@ -42,7 +42,7 @@ def test_a_state_is_saved_and_loaded_with_weights_alone(kind: str, kernel: str) 
 
 
 @pytest.mark.parametrize("kernel", ["auto", "reference"])
-@pytest.mark.parametrize("kind", [*KINDS, "none"])
+@pytest.mark.parametrize("kind", [*EVERYTHING, "none"])
 def test_a_state_is_a_tree_with_all_of_its_tensors(kind: str, kernel: str) -> None:
     rnn, x = network(kind), torch.randn(2, 3, 2)
     with ops.using(kernel):  # type: ignore[arg-type]  # a parameter of the test

@@ -37,14 +37,14 @@ _choice: Kernel = "auto"
 
 @contextmanager
 def using(kernel: Kernel) -> Iterator[None]:
-    """Choose the kernels within a block, for all threads.
+    """Choose the kernels used within a block, by all threads.
 
     Args:
-        kernel: "reference" for the paper's equations, in plain differentiable torch: slow, but they can be
-            differentiated twice, and anything can be compared with them. "auto" for the fastest that fits, as always.
+        kernel: "reference" for the paper's equations in plain differentiable torch: slow, but twice differentiable, and
+            the definition to compare with. "auto", the default, for the fastest kernel that fits.
 
     Raises:
-        ValueError: If there is no such kernel.
+        ValueError: If the kernel is unknown.
 
     Example:
         >>> import torch
@@ -83,12 +83,12 @@ def scan(layout: Layout, actions: Action, state: LineState) -> tuple[Tensor, Lin
 
 
 def on_tape(value: Tensor) -> bool:
-    """Whether single steps with such values are taken on a `tape.Tape`."""
+    """Whether single steps with these values are taken on a `tape.Tape`."""
     return value.device.type == "cpu" and not torch.compiler.is_compiling() and _kernel_fits(value)
 
 
 def _kernel_fits(value: Tensor) -> bool:
-    """Whether to use a kernel: none knows the transforms of torch.func, nor derivatives in forward mode."""
+    """Whether to use a kernel; none supports torch.func transforms or forward-mode derivatives."""
     if _choice == "reference" or value.dtype not in _DTYPES:
         return False
     if not torch.compiler.is_compiling() and (_transformed() or forward_ad._current_level >= 0):
@@ -99,12 +99,12 @@ def _kernel_fits(value: Tensor) -> bool:
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 _transformed = torch._C._are_functorch_transforms_active
 _COMPILERS = {"cpu": "numba", "cuda": "triton"}
-_MISSING = {name for name in _COMPILERS.values() if find_spec(name) is None}  # only looked for: to import is slow
+_MISSING = {name for name in _COMPILERS.values() if find_spec(name) is None}  # importing one is slow
 _warned = set[str]()
 
 
 def _compiler_found(device: str) -> bool:
-    """Whether there is a compiler for the kernels of a type of device; warns once if there could be, but is not."""
+    """Whether the compiler for a type of device is installed; warns once if one exists but is missing."""
     compiler = _COMPILERS.get(device)
     if compiler in _MISSING and compiler not in _warned and not torch.compiler.is_compiling():
         _warned.add(compiler)

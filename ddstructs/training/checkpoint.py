@@ -27,6 +27,9 @@ TASK = "ddstructs_task"
 RANDOM = "ddstructs_random"
 """Where a checkpoint keeps the state of torch's random numbers, so that a resumed run draws the same noise."""
 
+VERSION = re.compile(r"\d+(\.\d+)*((a|b|rc|\.dev|\.post)\d+)*(\+[a-z0-9.]+)?", re.ASCII)
+"""What the version of a package looks like."""
+
 RUN = {
     "optimizer_states": list,
     "lr_schedulers": list,
@@ -58,7 +61,7 @@ def read(
     if not _is_controller(content):
         raise InputError(f"{path} is not a checkpoint of a ddstructs controller")
     version = content.get("pytorch-lightning_version", "0")
-    if not (isinstance(version, str) and re.fullmatch(r"\d+(\.\d+)*[\w.+-]{,40}", version, re.ASCII)):
+    if not (isinstance(version, str) and len(version) < 50 and VERSION.fullmatch(version)):
         raise InputError(f"{path} is damaged: it says that Lightning {str(version)[:20]!r} wrote it")
     for name, kind in RUN.items():
         if name in content and not isinstance(content[name], kind):
