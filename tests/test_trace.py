@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -233,6 +235,21 @@ def small() -> Trace:
     return trace(Stack(1), Action(ones, 0 * ones, torch.ones(1, 2, 1, 1)))
 
 
+def tensor(kind: str, *shape: int) -> dict[str, Any]:
+    """Zeros, as a file has them."""
+    return {"dtype": kind, "shape": shape, "data": [0] * math.prod(shape)}
+
+
+def endless(content: dict[str, Any]) -> dict[str, Any]:
+    """A small file of a memory without heads, that says it has a billion steps."""
+    steps = 10**9
+    empty = {
+        name: tensor("float64", 1, steps, 0) for name in ("push", "pop", "strengths", "input", "output", "rounded")
+    }
+    wide = {name: tensor("float64", 1, steps, 0, 0) for name in ("value", "reads", "weights")}
+    return content | empty | wide | {"origin": tensor("int64", 1, steps, 0), "stores": []}
+
+
 def test_what_is_no_trace_is_refused(tmp_path: Path) -> None:
     content = json.loads(small().to_json())
     wrong = {
@@ -252,6 +269,14 @@ def test_what_is_no_trace_is_refused(tmp_path: Path) -> None:
         "a text too short": json.dumps(content | {"input_text": [["a"]]}),
         "a long row": json.dumps(content | {"lengths": content["lengths"] | {"data": [3]}}),
         "heads of nobody": json.dumps(content | {"stores": [2]}),
+        "a push of two": json.dumps(content | {"push": content["push"] | {"data": [2.0, 1.0]}}),
+        "strength without end": json.dumps(content | {"strengths": content["strengths"] | {"data": [1, 0, 1, 1e300]}}),
+        "more axes": json.dumps(content | {"pop": content["pop"] | {"shape": [1, 2, 1, 1]}}),
+        "symbols with axes": json.dumps(content | {"output": tensor("int64", 1, 2, 1)}),
+        "vectors without": json.dumps(content | {"output": tensor("float64", 1, 2)}),
+        "other outputs": json.dumps(content | {"rounded": tensor("float64", 1, 2, 7)}),
+        "slots without heads": json.dumps(content | {name: tensor("float64", 1, 2, 0) for name in ("push", "pop")}),
+        "steps without numbers": json.dumps(endless(content)),
     }
     for name, text in wrong.items():
         with pytest.raises(InputError, match="is no trace") as caught:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NoReturn, cast
 
 import torch
 from torch import Tensor
@@ -13,38 +12,9 @@ from torch import Tensor
 from ddstructs.errors import InputError
 from ddstructs.files import write_atomically
 from ddstructs.memory import Contents
-from ddstructs.view.order import line_order
+from ddstructs.view.trace_file import FORMAT, check, plain, read, refuse
 
 __all__ = ["Trace"]
-
-FORMAT = "ddstructs trace 1"
-"""What a file says it is."""
-
-KINDS = {"float64": torch.float64, "int64": torch.int64}
-"""The dtypes in a file."""
-
-FREE = ("input", "output", "rounded")
-"""Those that may be symbols or vectors, with more axes than these."""
-
-LARGE = 1e6
-"""Beyond any strength, and any part of a read."""
-
-OPTIONAL = ("origin", "weights", "values")
-AXES = {
-    "push": "BTH",
-    "pop": "BTH",
-    "value": "BTHW",
-    "reads": "BTHW",
-    "strengths": "BTS",
-    "origin": "BTS",
-    "weights": "BTHS",
-    "values": "BTSW",
-    "lengths": "B",
-    "input": "BT",
-    "output": "BT",
-    "rounded": "BT",
-}
-"""The axes of each tensor; one letter is one size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +107,7 @@ class Trace:
 
     def to_json(self) -> str:
         """The trace as JSON."""
-        content = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        content = {field.name: plain(getattr(self, field.name)) for field in fields(self)}
         return json.dumps({"format": FORMAT, **content}, allow_nan=False)
 
     @classmethod
@@ -152,12 +122,12 @@ class Trace:
             InputError: If it is no trace, or one whose parts do not fit together.
         """
         try:
-            content = json.loads(text, parse_constant=_refuse)
+            content = json.loads(text, parse_constant=refuse)
             if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
                 raise ValueError(f"it does not say that it is a {FORMAT}")
             if content.keys() != {field.name for field in fields(cls)}:
                 raise ValueError("it has other parts than a trace")
-            return _check(cls(**{part: _read(part, value) for part, value in content.items()}))
+            return check(cls(**{part: read(part, value) for part, value in content.items()}))
         except (ValueError, TypeError, KeyError, RuntimeError, OverflowError, RecursionError) as error:
             raise InputError(f"{name} is no trace: {' '.join(str(error).split())[:200]}") from error
 
@@ -176,75 +146,3 @@ class Trace:
         from ddstructs.view.player import frame
 
         return frame(self)
-
-
-def _plain(part: object) -> object:
-    if not isinstance(part, Tensor):
-        return part
-    kind = str(part.dtype).removeprefix("torch.")
-    return {"dtype": kind, "shape": list(part.shape), "data": part.flatten().tolist()}
-
-
-def _read(name: str, part: Any) -> Any:
-    """A part of a trace, from what JSON has of it."""
-    if name in AXES:
-        if part is None:
-            if name in OPTIONAL:
-                return None
-            raise ValueError(f"{name} is missing")
-        return torch.tensor(part["data"], dtype=KINDS[part["dtype"]]).view(tuple(part["shape"]))
-    if name == "title":
-        return str(part)
-    if name == "stores":
-        return tuple(int(heads) for heads in part)
-    return tuple(tuple(str(symbol) for symbol in row) for row in part)
-
-
-def _check(trace: Trace) -> Trace:
-    """Refuse a trace whose parts do not fit together."""
-    for name in AXES:
-        tensor, whole = cast("Tensor | None", getattr(trace, name)), name in ("origin", "lengths")
-        if tensor is not None and name not in FREE and tensor.is_floating_point() == whole:
-            raise ValueError(f"{name} is {tensor.dtype}")
-    batch, time, heads = trace.push.shape
-    slots, width = trace.strengths.size(-1), trace.value.size(-1)
-    sizes = {"B": batch, "T": time, "H": heads, "S": slots, "W": width}
-    for name, axes in AXES.items():
-        tensor = cast("Tensor | None", getattr(trace, name))
-        expected = tuple(sizes[axis] for axis in axes)
-        if tensor is not None and tensor.shape[: len(axes) if name in FREE else None] != expected:
-            raise ValueError(f"{name} has shape {tuple(tensor.shape)}, but {expected} was expected")
-        if tensor is not None and not tensor.isfinite().all():
-            raise ValueError(f"{name} has a number that is not finite")
-    if not (batch and time):
-        raise ValueError("it has no step")
-    for name in FREE:
-        tensor = cast("Tensor", getattr(trace, name))
-        if (tensor.dim() > 2) != tensor.is_floating_point():
-            raise ValueError(
-                f"{name} has shape {tuple(tensor.shape)} and {tensor.dtype}: symbols or vectors were expected"
-            )
-    if trace.rounded.shape != trace.output.shape or trace.rounded.dtype != trace.output.dtype:
-        raise ValueError(f"rounded has shape {tuple(trace.rounded.shape)}, but output has {tuple(trace.output.shape)}")
-    for name, low, high in (("push", 0, 1), ("pop", 0, 1), ("strengths", 0, LARGE), ("weights", -LARGE, LARGE)):
-        tensor = getattr(trace, name)
-        if tensor is not None and not ((tensor >= low) & (tensor <= high)).all():
-            raise ValueError(f"{name} has a number outside {low}..{high}")
-    if (trace.origin is None) == (trace.values is None):
-        raise ValueError("it has both origin and values, or neither")
-    if trace.origin is not None and not ((trace.origin >= -1) & (trace.origin < time * max(1, heads))).all():
-        raise ValueError("origin is of a push that there is not")
-    if trace.origin is not None and any(line_order(row) is None for row in trace.origin):
-        raise ValueError("origin has slots that change places")
-    if not ((trace.lengths >= 0) & (trace.lengths <= time)).all():
-        raise ValueError(f"lengths are {trace.lengths.tolist()}, but there are {time} steps")
-    if sum(trace.stores) != heads or not all(count > 0 for count in trace.stores):
-        raise ValueError(f"stores are {trace.stores}, but there are {heads} heads")
-    for text in (trace.input_text, trace.output_text):
-        if [len(row) for row in text] != [time] * batch:
-            raise ValueError("there is not one symbol for each step")
-    return trace
-
-
-def _refuse(number: str) -> NoReturn:
-    raise ValueError(f"{number} is no number")
