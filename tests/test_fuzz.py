@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import sys
 import warnings
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from matplotlib.figure import Figure
 from pytorch_lightning import Trainer
 
 from ddstructs import Action, Bank, Controller, Deque, InputError, Memory, MemoryRNN, NoMemory, Stack, Trace, trace
+from ddstructs.__main__ import main
 from ddstructs.registry.spec import build
 from ddstructs.tasks import Reversal, Task
 from ddstructs.training.checkpoint import TASK, read
@@ -30,12 +33,15 @@ QUIET: dict[str, Any] = {
     "limit_val_batches": 0,
 }
 
+SMALL: dict[str, Any] = {"eval_size": 2, "batch_size": 2, "batches_per_epoch": 2}
+
 
 def targets(folder: Path) -> list[Target]:
     """The kinds of file, with good ones to begin with."""
     return [
         Target("checkpoint", _checkpoints(folder), (mutate_torch, mutate_torch, mutate_zip, mutate_bytes), _use),
         Target("resumed", _checkpoints(folder), (mutate_torch, mutate_torch, mutate_torch, mutate_zip), _resume),
+        Target("commands", _checkpoints(folder), (mutate_torch, mutate_torch, mutate_torch, mutate_bytes), _command),
         Target("trace", _traces(), (mutate_json, mutate_json, mutate_json, mutate_bytes), _look),
     ]
 
@@ -47,7 +53,9 @@ def _checkpoints(folder: Path) -> list[bytes]:
         (Bank([Deque(2), Stack(2)]), {"cell": "lstm", "decay_steps": 9}),
     ]
     for memory, settings in kinds:
-        task = Reversal(symbols=3, eval_size=2, batch_size=2, batches_per_epoch=2, train_lengths=(1, 3), seed=1)
+        task = Reversal(
+            symbols=3, eval_size=2, batch_size=2, batches_per_epoch=2, train_lengths=(1, 3), test_lengths=(1, 3), seed=1
+        )
         model = Controller(memory, task.input_symbols, task.output_symbols, hidden_size=4, embedding_size=3, **settings)
         trainer = Trainer(max_steps=3, default_root_dir=folder, **QUIET)
         trainer.fit(model, task)
@@ -72,7 +80,7 @@ def _resume(path: Path) -> None:
     Controller.rehearse(content, path)
     model = Controller.load_from_checkpoint(path)
     check_resumable(model, content, path)
-    task = Reversal(symbols=3, eval_size=2, batch_size=2, batches_per_epoch=2, train_lengths=(1, 3), seed=1)
+    task = Reversal(symbols=3, train_lengths=(1, 3), seed=1, **SMALL)
     trainer = Trainer(max_steps=5, default_root_dir=path.parent, plugins=with_safe_saving(), **QUIET)
     check_unfinished(trainer, content)
     try:
@@ -83,6 +91,29 @@ def _resume(path: Path) -> None:
         if trainer.global_step > content["global_step"]:
             raise
         raise InputError("no run can go on from this checkpoint") from error
+
+
+COMMANDS = (
+    ("test", "--trainer.limit_test_batches=1"),
+    ("fit", "--trainer.max_steps=5", "--trainer.limit_val_batches=0", "--trainer.enable_progress_bar=false"),
+)
+
+
+def _command(path: Path) -> None:
+    """The commands themselves, in this process: they end with 0, or with one line and 2."""
+    for command, *options in COMMANDS:
+        words = ["ddstructs", command, f"--ckpt_path={path}", "--data.batch_size=2", "--data.eval_size=2", *options]
+        said = io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()), redirect_stderr(said):
+            patch.chdir(path.parent)
+            patch.setattr(sys, "argv", [*words, "--trainer.accelerator=cpu"])
+            code = main()
+        text = said.getvalue()
+        assert code in (0, 2), text
+        if code:
+            assert text.startswith(f"ddstructs {command}: error: "), text
+            assert text.count("\n") == 1, text
+            assert len(text) < 1000, text
 
 
 def _traces() -> list[bytes]:
@@ -112,7 +143,7 @@ def _look(path: Path) -> None:
     assert Trace.from_json(seen.to_json()).to_json() == seen.to_json()
 
 
-CASES = {"checkpoint": 250, "resumed": 60, "trace": 150}
+CASES = {"checkpoint": 250, "resumed": 60, "commands": 10, "trace": 150}
 
 
 @pytest.mark.parametrize("kind", CASES)
