@@ -269,6 +269,7 @@ def test_what_is_no_trace_is_refused(tmp_path: Path) -> None:
         "a text too short": json.dumps(content | {"input_text": [["a"]]}),
         "a long row": json.dumps(content | {"lengths": content["lengths"] | {"data": [3]}}),
         "heads of nobody": json.dumps(content | {"stores": [2]}),
+        "rows without a step": json.dumps(content | {"lengths": content["lengths"] | {"data": [0]}}),
         "a push of two": json.dumps(content | {"push": content["push"] | {"data": [2.0, 1.0]}}),
         "strength without end": json.dumps(content | {"strengths": content["strengths"] | {"data": [1, 0, 1, 1e300]}}),
         "more axes": json.dumps(content | {"pop": content["pop"] | {"shape": [1, 2, 1, 1]}}),

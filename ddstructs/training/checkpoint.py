@@ -83,6 +83,7 @@ def read(
         check_plain(content[TASK], f"the task in {path}")
         check(content[TASK])
         check_sizes(content[TASK]["init_args"], path, given)
+        _check_progress(content.get(task_name(content), {}), path)
     return cast("dict[str, Any]", content)
 
 
@@ -126,6 +127,17 @@ def _is_task(task: object) -> bool:
     return (
         isinstance(task, dict) and isinstance(task.get("class_path"), str) and isinstance(task.get("init_args"), dict)
     )
+
+
+def _check_progress(progress: object, path: str | Path) -> None:
+    """Refuse what a task did not write about how far it is."""
+    check_plain(progress, f"the progress of the task in {path}")
+    stages = progress.get("stages", {}) if isinstance(progress, dict) else None
+    if not isinstance(progress, dict) or not isinstance(stages, dict):
+        raise InputError(f"{path} is damaged: it does not say how far its task was")
+    for number in (*stages.values(), progress.get("drawn", 0)):
+        if number is not None and not isinstance(number, int | float):
+            raise InputError(f"{path} is damaged: it does not say how far its task was")
 
 
 def task_name(content: Mapping[str, Any]) -> str:

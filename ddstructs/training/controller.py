@@ -23,7 +23,7 @@ from ddstructs.tasks.batch import IGNORE, SEPARATOR, Batch
 from ddstructs.tasks.task import Task
 from ddstructs.training.checkpoint import RANDOM, TASK, random_state, read, set_random_state, task_name
 from ddstructs.training.metrics import CoarseAccuracy, FineAccuracy
-from ddstructs.training.resume import check_resumable, reopen_epoch, set_rate
+from ddstructs.training.resume import check_loops, check_resumable, reopen_epoch, set_rate
 from ddstructs.training.weights import check_fit, check_same, rehearse, restore
 
 __all__ = ["Controller"]
@@ -292,6 +292,8 @@ class Controller(LightningModule):
         check_same(self.hparams, checkpoint["hyper_parameters"], path)
         check_fit(self, checkpoint["state_dict"], path)
         fitting = self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
+        if self._trainer is not None:
+            check_loops(self.trainer, checkpoint, path)
         if fitting:
             check_resumable(self, checkpoint, path)
             reopen_epoch(checkpoint["loops"])

@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LinearLR
 from ddstructs.errors import InputError
 from ddstructs.training.checkpoint import RUN
 
-__all__ = ["check_resumable", "check_unfinished", "reopen_epoch", "set_rate"]
+__all__ = ["check_loops", "check_resumable", "check_unfinished", "reopen_epoch", "set_rate"]
 
 
 def check_resumable(model: nn.Module, checkpoint: Mapping[str, Any], path: str | Path) -> None:
@@ -77,6 +77,35 @@ def _examples() -> tuple[dict[str, Any], dict[str, Any]]:
 
 GROUP, SCHEDULE = _examples()
 """What an optimizer and a schedule of learning rates look like in a checkpoint."""
+
+
+LOOPS = ("fit_loop", "validate_loop", "test_loop", "predict_loop")
+"""Lightning's loops, as a checkpoint and a trainer call them."""
+
+
+def check_loops(trainer: Trainer, checkpoint: Mapping[str, Any], path: str | Path) -> None:
+    """Refuse what a checkpoint says of Lightning's loops, if it has another form than what they say themselves.
+
+    Raises:
+        InputError: If it has.
+    """
+    loops = checkpoint.get("loops", {})
+    for name in loops:
+        if name not in LOOPS:
+            continue
+        example = getattr(trainer, name).state_dict()
+        state = loops[name] if isinstance(loops[name], dict) else {}
+        if not all(_has_form(state[part], example[part]) for part in example if part in state):
+            raise InputError(f"{path} is damaged: it does not say how far its {name} was")
+
+
+def _has_form(state: Any, example: Any) -> bool:
+    """Whether a state has all that an example has, and numbers where it has numbers."""
+    if isinstance(example, dict):
+        return isinstance(state, dict) and all(
+            name in state and _has_form(state[name], example[name]) for name in example
+        )
+    return type(state) is type(example) and not (isinstance(state, int) and state < 0)
 
 
 def reopen_epoch(loops: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ import torch
 from pytorch_lightning.plugins.io import CheckpointIO, TorchCheckpointIO
 from typing_extensions import override
 
+from ddstructs.errors import InputError
 from ddstructs.files import write_atomically
 from ddstructs.training.checkpoint import load
 
@@ -47,6 +48,10 @@ class SafeCheckpointIO(TorchCheckpointIO):
             content: dict[str, Any] = super().load_checkpoint(path, *args, **kwargs)
             return content
         content = load(path)
+        if not isinstance(content, dict) or "pytorch-lightning_version" not in content:
+            raise InputError(
+                f"{path} does not say which version of Lightning wrote it: it is damaged, or no checkpoint"
+            )
         return content
 
 

@@ -81,7 +81,7 @@ def check(trace: Trace) -> Trace:
     for text in (trace.input_text, trace.output_text):
         if len(text) != batch or any(len(row) != time for row in text):
             raise ValueError("there is not one symbol for each step")
-    if not (batch and time):
+    if not (batch and time and trace.lengths.any()):
         raise ValueError("it has no step")
     if not ((trace.lengths >= 0) & (trace.lengths <= time)).all():
         raise ValueError(f"lengths are outside 0..{time}, but there are {time} steps")
