@@ -6,17 +6,26 @@ import gc
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ddstructs import Action, Deque, MemoryRNN, Queue, Stack, ops
+from ddstructs import Action, Deque, Memory, MemoryRNN, Queue, Stack, SuperpositionStack, Tape, ops
+from ddstructs.actions import mapped, parts, unbind
 from ddstructs.line import LineMemory
 
 __all__ = ["LENGTHS", "MEMORIES", "Case", "actions", "cases"]
 
 LENGTHS = 64, 256, 1024, 4096, 8192, 65536
 MEMORIES: dict[str, type[LineMemory]] = {"stack": Stack, "queue": Queue, "deque": Deque}
+MIXTURES: dict[str, tuple[int, Callable[[int], Memory]]] = {
+    "superposition stack": (256, SuperpositionStack),
+    "superposition stack, depth 16": (1024, lambda width: SuperpositionStack(width, depth=16)),
+    "tape": (256, Tape),
+}
+"""Memories by superposition, each with its longest sequences: a step costs as much as there are cells in use."""
+
 SIGNALS = "uniform", "tiny pushes", "push, then pop", "alternating"
 LIMITS = {"reference": 1024, "reference, deque": 256, "LSTMCell": 1024, "step": 1024, "tiny pushes": 4096}
 """The longest sequences of what grows faster than the kernels do, or is slower than a benchmark should be."""
@@ -37,6 +46,9 @@ def cases(batch: int, width: int, device: str) -> Iterator[tuple[str, int, Case]
                 yield f"{name}, in steps", steps, partial(loop, kind(width), batch, steps, device)
             if steps <= LIMITS["reference, deque" if name == "deque" else "reference"]:
                 yield f"{name}, reference", steps, partial(by_reference, whole)
+        for name, (most, mixture) in MIXTURES.items():
+            if steps <= most:
+                yield name, steps, partial(scan, mixture(width), batch, steps, device)
         for signals in SIGNALS[1:]:
             if steps <= LIMITS.get(signals, steps):
                 yield f"stack, {signals}", steps, partial(scan, Stack(width), batch, steps, device, signals)
@@ -47,9 +59,13 @@ def cases(batch: int, width: int, device: str) -> Iterator[tuple[str, int, Case]
         yield "nn.LSTM", steps, partial(network, nn.LSTM(64, 64, device=device), steps, device)
 
 
-def actions(memory: LineMemory, batch: int, steps: int, device: str, signals: str = "uniform") -> Action:
+def actions(memory: Memory, batch: int, steps: int, device: str, signals: str = "uniform") -> Any:
     """Actions that need a gradient: uniform ones, or ones chosen to be hard."""
     shape = batch, steps, memory.heads
+    if not isinstance(memory, LineMemory):
+        logits = torch.randn(batch, steps, memory.signals.size)
+        action = memory.signals.action(logits, torch.randn(*shape, memory.width))
+        return mapped(lambda part: part.to(device).requires_grad_(), action)
     push, pop = torch.rand(shape), torch.rand(shape)
     time = torch.arange(steps)[None, :, None].expand(shape)
     if signals == "tiny pushes":
@@ -62,11 +78,11 @@ def actions(memory: LineMemory, batch: int, steps: int, device: str, signals: st
     return Action(*(part.to(device).requires_grad_() for part in (push, pop, value)))
 
 
-def scan(memory: LineMemory, batch: int, steps: int, device: str, signals: str = "uniform") -> tuple[float, float]:
+def scan(memory: Memory, batch: int, steps: int, device: str, signals: str = "uniform") -> tuple[float, float]:
     """A whole sequence at once."""
     given = actions(memory, batch, steps, device, signals)
     clock(lambda: memory(given)[0], device)  # after it the system has the memory at hand, as in any later batch
-    for part in given:
+    for part in parts(given):
         part.grad = None
     return clock(lambda: memory(given)[0], device)
 
@@ -77,8 +93,8 @@ def loop(memory: LineMemory, batch: int, steps: int, device: str, signals: str =
 
     def run() -> Tensor:
         state, reads = memory.initial_state(batch, device=device), []
-        for action in zip(*(part.unbind(1) for part in given), strict=True):
-            read, state = memory.step(Action(*action), state)
+        for action in unbind(given):
+            read, state = memory.step(action, state)
             reads.append(read)
         return torch.stack(reads, 1)
 
