@@ -21,7 +21,7 @@ Time is O(T log T) plus the tiles within the windows, memory O(T log T) integers
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -65,7 +65,7 @@ class Scan(Function):
     def forward(ctx: Any, take: End, values: Tensor, push: Tensor, pop: Tensor) -> tuple[Tensor, Tensor]:
         slots = push.shape[1] - pop.shape[1]
         lay = stack if take is End.TOP else queue
-        line = lay(integers(push), integers(pop.clamp(max=LIMIT / UNIT)), slots)
+        line = lay(integers(push), integers(pop), slots)
         reads, flat = values.new_zeros(pop.numel(), values.shape[2]), values.flatten(0, 1)
         edge = line.first.tile.new_full((pop.numel(),), -1)
         for row, tile, weight, whole, _ in walk(line, slots):
@@ -231,10 +231,11 @@ def walk(line: Line, slots: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tenso
 
 
 def integers(strengths: Tensor) -> Tensor:
-    return (strengths * UNIT).round().nan_to_num(0.0).to(torch.int64)
+    """Strengths as multiples of 2^-40, an unlimited one as the most there can be, NaN as 0."""
+    return (strengths.nan_to_num(0.0).clamp(max=LIMIT // UNIT) * UNIT).round().to(torch.int64)
 
 
-def compose(slope: Tensor, bound: Tensor, choose: Any) -> Tensor:
+def compose(slope: Tensor, bound: Tensor, choose: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """The values of x after each of a sequence of steps x -> choose(x + slope, bound), from x = 0, by doubling."""
     distance = 1
     while distance < slope.shape[1]:
