@@ -156,8 +156,8 @@ class PushPop(Signals):
         return PushPop(heads)
 
     def action(self, logits: Tensor, value: Tensor) -> Action:
-        push, pop = logits.tensor_split(2, dim=-1)
-        return Action(push.sigmoid(), pop.sigmoid(), value)
+        push, pop = logits.sigmoid().tensor_split(2, dim=-1)
+        return Action(push, pop, value)
 
     def numbers(self, action: Action) -> Tensor:
         return torch.cat([action.push, action.pop], dim=-1)

@@ -190,6 +190,11 @@ class SuperpositionStack(Superposed[Cells]):
         self.operations = ("push", "pop", "noop") if noop else ("push", "pop")
 
     @property
+    def starts(self) -> tuple[Any, ...]:
+        """It pushes most and does nothing least, so that what it pushes moves and stays."""
+        return ((1.0, 0.0, -1.0)[: len(self.operations)],)
+
+    @property
     def read_width(self) -> int:
         return self.reads * self.width
 

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ddstructs.files import write_atomically
+
 __all__ = ["attempt", "claim", "write_atomically"]
 
 
@@ -46,13 +48,3 @@ def attempt(work: Path, folder: Path) -> Iterator[Path]:
     yield work
     folder.parent.mkdir(parents=True, exist_ok=True)
     work.rename(folder)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that a reader finds the old one or the new one, whole."""
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

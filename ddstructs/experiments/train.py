@@ -23,6 +23,7 @@ from ddstructs.memory import Memory
 from ddstructs.registry.plugins import load_memories
 from ddstructs.tasks.task import Task
 from ddstructs.training.controller import Controller
+from ddstructs.training.saving import with_safe_saving
 
 __all__ = ["Trained", "check", "fit", "memory_of", "run", "run_long"]
 
@@ -113,6 +114,7 @@ def fit(cell: Cell, folder: Path, report: Report = lambda words: None) -> Traine
         num_sanity_val_steps=0,
         callbacks=[Curve(folder / "curve.jsonl", report), best, perfect],
         default_root_dir=folder,
+        plugins=with_safe_saving(),
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -41,6 +41,8 @@ class Head(NamedTuple):
     take: End
 
 
+torch.serialization.add_safe_globals([End, Head])  # a state has its layout in it
+
 Layout = tuple[Head, ...]
 """The heads of a structure, in the order in which they pop."""
 
