@@ -16,7 +16,8 @@ from ddstructs.ops import Layout, LineState, Slots, operators, parallel, referen
 
 
 def in_parallel(layout: Layout, actions: Action, state: LineState) -> tuple[Tensor, LineState]:
-    return (parallel if parallel.fits(layout) else reference).scan(layout, actions, state)
+    scan: Scan = parallel.scan if parallel.fits(layout) else reference.scan
+    return scan(layout, actions, state)
 
 
 KERNELS: dict[str, Scan] = {

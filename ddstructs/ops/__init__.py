@@ -31,7 +31,7 @@ __all__ = [
     "using",
 ]
 
-Kernel = Literal["auto", "reference"]
+Kernel = Literal["auto", "reference", "parallel"]
 _choice: Kernel = "auto"
 
 LONG = 16
@@ -44,7 +44,8 @@ def using(kernel: Kernel) -> Iterator[None]:
 
     Args:
         kernel: "reference" for the paper's equations in plain differentiable torch: slow, but twice differentiable, and
-            the definition to compare with. "auto", the default, for the fastest kernel that fits.
+            the definition to compare with. "parallel" for whole sequences of a stack or a queue in plain torch, as on
+            devices without a kernel. "auto", the default, for the fastest kernel that fits.
 
     Raises:
         ValueError: If the kernel is unknown.
@@ -81,9 +82,10 @@ def step(layout: Layout, action: Action, state: LineState) -> tuple[Tensor, Line
 def scan(layout: Layout, actions: Action, state: LineState) -> tuple[Tensor, LineState]:
     """A whole sequence: the reads `(batch, time, heads, width)` and the state after."""
     value = actions.value
-    if _kernel_fits(value):
+    if _choice != "parallel" and _kernel_fits(value):
         return operators.scan(layout, actions, state)
-    if value.shape[1] >= LONG and parallel.fits(layout) and not torch.compiler.is_compiling() and _plain(value):
+    long = value.shape[1] >= LONG or _choice == "parallel"
+    if long and parallel.fits(layout) and not torch.compiler.is_compiling() and _plain(value):
         return parallel.scan(layout, actions, state)
     return reference.scan(layout, actions, state)
 

@@ -21,7 +21,7 @@ Time is O(T log T) plus the tiles within the windows, memory O(T log T) integers
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -65,7 +65,7 @@ class Scan(Function):
     def forward(ctx: Any, take: End, values: Tensor, push: Tensor, pop: Tensor) -> tuple[Tensor, Tensor]:
         slots = push.shape[1] - pop.shape[1]
         lay = stack if take is End.TOP else queue
-        line = lay(integers(push), integers(pop.clamp(max=LIMIT / UNIT)), slots)
+        line = lay(integers(push), integers(pop), slots)
         reads, flat = values.new_zeros(pop.numel(), values.shape[2]), values.flatten(0, 1)
         edge = line.first.tile.new_full((pop.numel(),), -1)
         for row, tile, weight, whole, _ in walk(line, slots):
@@ -83,21 +83,23 @@ class Scan(Function):
         values, push, edge = ctx.saved_tensors
         line, slots, (batch, tiles) = ctx.line, ctx.slots, push.shape
         flat, values_grad = values.flatten(0, 1), torch.zeros_like(values)
-        since = push.new_zeros(batch * (2 * tiles + 1))  # what happens to a strength from an event to the next
+        since = push.new_zeros(batch * (2 * tiles + 1))  # gradient that reads contribute between an event and the next
         if reads_grad is not None:
-            above = reads_grad.flatten(0, 1)
-            beyond = torch.where(edge >= 0, (above * flat[edge.clamp(min=0)]).sum(1), 0)
+            flat_grad = reads_grad.flatten(0, 1)
+            beyond = torch.where(edge >= 0, (flat_grad * flat[edge.clamp(min=0)]).sum(1), 0)
             for row, tile, weight, whole, event in walk(line, slots):
-                grad = above[row]
+                grad = flat_grad[row]
                 values_grad.view_as(flat).index_add_(0, tile, (weight.to(grad.dtype) / UNIT)[:, None] * grad)
                 slope = (grad * flat[tile]).sum(1) - beyond[row]
                 since.index_add_(0, event[whole], slope[whole])
             if ctx.take is End.BOTTOM:  # a tile pushed with no strength is on a tie in the read of its step
                 slope = (reads_grad * values[:, slots:]).sum(2)
-                since.view(batch, 2 * tiles + 1)[:, slots:tiles] += torch.where(push[:, slots:] == 0, slope, 0)
+                since.view(batch, 2 * tiles + 1)[:, slots:tiles] += torch.where(
+                    integers(push[:, slots:]) == 0, slope, 0
+                )
         if after_grad is not None:
             counts = line.after > 0
-            counts[:, -1] = True  # its derivative is that of a push, even of nothing
+            counts[:, -1] = True  # even without strength, its gradient is that of the last push
             since.view(batch, 2 * tiles + 1).scatter_add_(1, line.last, torch.where(counts, after_grad, 0))
         total, following = since.view(batch, 2 * tiles + 1), line.following
         for _ in range((tiles + 1).bit_length()):
@@ -106,11 +108,11 @@ class Scan(Function):
 
 
 class Seen(NamedTuple):
-    """Tiles as a window meets them, each of shape `(batch, tiles)`.
+    """Tiles in the order in which a window covers them; each tensor has shape `(batch, tiles)`.
 
     Attributes:
-        tile: Which; -1 if there is none.
-        strength: How much is left of it.
+        tile: Number of the tile; -1 if there is none.
+        strength: Strength left in it.
         event: Its latest event: `i` for the push of tile `i`, `tiles + t` for the pop of step `t`.
     """
 
@@ -120,14 +122,14 @@ class Seen(NamedTuple):
 
 
 class Line(NamedTuple):
-    """The tiles of a batch of lines at all times; those of the initial state count as pushed in steps of their own.
+    """The tiles of a batch of lines at all times. Each tile of the initial state counts as pushed in a step of its own.
 
     Attributes:
-        first: The first tile in the window of each step.
-        next: The tile that follows a tile in any window.
-        following: For each event the next one of its tile, shape `(batch, 2 * tiles + 1)`; the last stands for none.
+        first: By step, the first tile of its window.
+        next: By tile, the one after it in any window.
+        following: By event, the next event of its tile, shape `(batch, 2 * tiles + 1)`; the last stands for none.
         after: Strengths after the last step, shape `(batch, tiles)`.
-        last: The latest event of each tile then.
+        last: The latest event of each tile by then.
     """
 
     first: Seen
@@ -204,8 +206,8 @@ def walk(line: Line, slots: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tenso
     """Walk through the windows of all reads at once.
 
     Yields:
-        The windows that are not yet covered, the tile that each meets next, how much of it lies inside, whether all of
-        it does, and its latest event. Windows, tiles and events are counted through the batch.
+        The windows not yet covered, the next tile in each, the part of it inside, whether that is all of it, and its
+        latest event. Windows, tiles and events are numbered across the batch.
     """
     batch, tiles = line.after.shape
     row = torch.arange(batch * (tiles - slots), device=line.after.device)
@@ -231,11 +233,12 @@ def walk(line: Line, slots: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tenso
 
 
 def integers(strengths: Tensor) -> Tensor:
-    return (strengths * UNIT).round().nan_to_num(0.0).to(torch.int64)
+    """Strengths as multiples of 2^-40, an unlimited one as the most there can be, NaN as 0."""
+    return (strengths.nan_to_num(0.0).clamp(max=LIMIT // UNIT) * UNIT).round().to(torch.int64)
 
 
-def compose(slope: Tensor, bound: Tensor, choose: Any) -> Tensor:
-    """The values of x after each of a sequence of steps x -> choose(x + slope, bound), from x = 0, by doubling."""
+def compose(slope: Tensor, bound: Tensor, choose: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """The values of x after each step x -> choose(x + slope, bound), starting from 0, by doubling."""
     distance = 1
     while distance < slope.shape[1]:
         now, limit = slope[:, distance:], bound[:, distance:]
@@ -246,7 +249,7 @@ def compose(slope: Tensor, bound: Tensor, choose: Any) -> Tensor:
 
 
 class Search:
-    """Answers where levels are below others, from their minima over stretches of 1, 2, 4, ... steps.
+    """Finds steps with lower levels, from the minima of levels over ranges of 1, 2, 4, ... steps.
 
     Args:
         levels: Shape `(batch, tiles)`.
@@ -260,7 +263,7 @@ class Search:
             self.least.append(torch.cat([before[:, :distance], shorter], dim=1))
 
     def latest(self, start: Tensor, level: Tensor) -> Tensor:
-        """The latest step up to each start whose level is below the one given; -1 if there is none."""
+        """For each start, the latest step up to it with a level below the given one; -1 if there is none."""
         at = start
         for k, least in reversed(list(enumerate(self.least))):
             found = least.gather(1, at.clamp(min=0)) < level
