@@ -8,9 +8,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-__all__ = ["COLUMNS", "PAPER", "SUCCESS", "Record", "group_of", "line", "render", "summary"]
+from ddstructs.experiments.records import Record
 
-Record = dict[str, Any]
+__all__ = ["COLUMNS", "PAPER", "SUCCESS", "group_of", "line", "render", "summary"]
 
 Group = tuple[str, str, str, str]
 """Task, memory, cell and config of runs that differ only in the seed."""
