@@ -187,7 +187,7 @@ def test_every_seed_is_told_failures_first_and_what_was_not_run() -> None:
     assert rows[6][:4] == ["Copying", "Queue", "rnn", "1/1"]
     assert rows[6][-1] == "0ld"
     assert [row[3] for row in rows[9:]] == ["3", "2", "1", "0", "0"]
-    assert "3 of 5 runs, 1 of them ended by an error, and 2 of other settings or seeds." in text
+    assert "3 of 5 runs are done; 1 of them failed with an error; 2 runs have other settings or seeds." in text
     assert "seed 3: FAILED: Oops: no" in text
 
 
