@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import operator
 import os
 import signal
@@ -78,6 +79,15 @@ def alone(folder: Path, report: Report) -> None:
     (folder / "alone").rmdir()
 
 
+class Missing:
+    """A call that cannot be unpickled, as on a worker without the package that it is of."""
+
+    def __call__(self, report: Report) -> None: ...
+
+    def __reduce__(self) -> Any:
+        return importlib.import_module, ("nowhere",)
+
+
 def until(condition: Callable[[], Any], seconds: float = 300) -> None:
     """Wait until a condition is met."""
     end = time.monotonic() + seconds
@@ -121,6 +131,14 @@ def test_an_error_that_concerns_all_calls_is_raised(error: type[Exception]) -> N
             engine.submit("never", double, 1)
             with pytest.raises(error, match="burns"):
                 list(engine.completed())
+
+
+def test_a_cluster_without_the_package_is_told_in_one_line() -> None:
+    with open_engine(silent, setup, workers=2) as engine:
+        engine.submit(0, Missing())
+        with pytest.raises(InputError, match="cannot execute a run.*need the same ddstructs") as caught:
+            list(engine.completed())
+    assert "\n" not in str(caught.value)
 
 
 def test_reports_come_from_wherever_a_call_is_executed() -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ddstructs.errors import InputError
+from ddstructs.experiments.plain import one_line
 
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster
@@ -136,8 +137,15 @@ class Cluster(Engine):
                     key = self._keys.pop(future.key)
                     try:
                         result = future.result()
+                    except (InputError, OSError, CancelledError):
+                        raise
                     except KilledWorker as error:
                         result = Failure(f"the worker died {error.allowed_failures + 1} times during this run")
+                    except Exception as error:  # what a call raises comes as a Failure, so this is of the cluster
+                        raise InputError(
+                            f"the cluster cannot execute a run ({type(error).__name__}: {one_line(error)[:150]}): "
+                            "scheduler and workers need the same ddstructs and Dask as this command"
+                        ) from error
                     future.release()  # else a worker that dies later takes the result along, and it is computed again
                     del self._calls[key]
                     yield key, result
@@ -201,7 +209,7 @@ def open_engine(
         try:
             client = Client(address, timeout=PATIENCE, set_as_default=False)
         except (OSError, ValueError) as error:
-            raise InputError(f"no Dask scheduler answers at {scheduler}: {' '.join(str(error).split())}") from error
+            raise InputError(f"no Dask scheduler answers at {scheduler}: {one_line(error)}") from error
         with client:
             yield Cluster(client, report, setup)
 
@@ -242,5 +250,5 @@ def _attempt(
     except (InputError, OSError):
         raise
     except Exception as error:  # recorded with the results, so that the other calls go on
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+        reason = f"{type(error).__name__}: {one_line(error)}"[:300]
         return Failure("".join(letter if letter.isprintable() else "?" for letter in reason))
