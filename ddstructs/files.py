@@ -66,7 +66,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         raise OSError(error.errno, error.strerror, str(path)) from error  # the file that the caller knows
 
 
-def write_atomically(path: str | Path, content: str | bytes) -> None:
+def write_atomically(path: str | Path, content: str | bytes | memoryview) -> None:
     """Write a file so that a reader finds the old one or the new one, whole; see `replacing`.
 
     Args:

@@ -149,6 +149,95 @@ def test_a_resumed_run_is_the_uninterrupted_one(stop: int, tmp_path: Path) -> No
         assert all(torch.equal(mine[key], others[key]) for key in mine)
 
 
+@pytest.mark.parametrize("stop", [3, 6, 9, 11])
+def test_a_run_that_max_steps_stopped_goes_on_where_it_was(stop: int, tmp_path: Path) -> None:
+    """From the checkpoint that is written as the run ends, to the end of the last epoch, bit for bit."""
+
+    def fit(ckpt_path: Path | None = None, **settings: Any) -> Trainer:
+        task, saving = reversal(), ModelCheckpoint(tmp_path / "saved", "last", enable_version_counter=False)
+        fitted = trainer(tmp_path, callbacks=[saving], enable_checkpointing=True, **settings)
+        fitted.fit(controller(task, Stack(4)), task, ckpt_path=ckpt_path, weights_only=True)
+        return fitted
+
+    whole = fit(max_epochs=3)
+    with warnings.catch_warnings(action="ignore"):  # that the folder is not empty
+        fit(max_epochs=3, max_steps=stop)
+        torch.manual_seed(99)
+        resumed = fit(tmp_path / "saved/last.ckpt", max_epochs=3)
+    assert whole.global_step == resumed.global_step == 18
+    for name, weight in whole.lightning_module.state_dict().items():
+        assert torch.equal(weight, resumed.lightning_module.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("before", [{}, {"decay_steps": 20}])
+@pytest.mark.parametrize(
+    "after", [{"learning_rate": 1e-4}, {"decay_steps": 40}, {"decay_steps": None, "learning_rate": 0.1}]
+)
+def test_a_resumed_run_has_the_rate_that_is_set(before: dict[str, Any], after: dict[str, Any], tmp_path: Path) -> None:
+    """The rate of each update is that of a run which had the new settings from its start."""
+
+    class Rates(Callback):
+        def __init__(self) -> None:
+            self.seen: list[float] = []
+
+        def on_train_batch_start(
+            self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+        ) -> None:
+            self.seen.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    def fit(steps: int, ckpt_path: Path | None = None, **settings: Any) -> tuple[Trainer, list[float]]:
+        task, rates = reversal(), Rates()
+        fitted = trainer(tmp_path, max_steps=steps, callbacks=[rates], limit_val_batches=0)
+        fitted.fit(controller(task, Stack(4), **settings), task, ckpt_path=ckpt_path, weights_only=True)
+        return fitted, rates.seen
+
+    fit(7, **before)[0].save_checkpoint(tmp_path / "a.ckpt")
+    _, seen = fit(12, tmp_path / "a.ckpt", **before | after)
+    _, whole = fit(12, **before | after)
+    start = 7 if "decay_steps" in before or after.get("decay_steps") is None else 0  # a schedule that is new begins
+    assert seen == pytest.approx(whole[start:][: len(seen)])
+    assert len(seen) == 5
+
+
+@pytest.mark.parametrize("change", ["weights alone", "NaN in a weight", "NaN in the optimizer", "no loops", "others"])
+def test_a_checkpoint_that_no_run_can_go_on_from_is_refused(change: str, tmp_path: Path) -> None:
+    task = reversal()
+    fitted = trainer(tmp_path, max_steps=2)
+    fitted.fit(controller(task, Stack(4)), task)
+    fitted.save_checkpoint(tmp_path / "a.ckpt", weights_only=change == "weights alone")
+    content = torch.load(tmp_path / "a.ckpt", weights_only=True)
+    if change == "NaN in a weight":
+        content["state_dict"]["embed.weight"][0, 0] = float("nan")
+    elif change == "NaN in the optimizer":
+        content["optimizer_states"][0]["state"][0]["exp_avg"][0, 0] = float("inf")
+    elif change == "no loops":
+        del content["loops"]
+    elif change == "others":
+        content["optimizer_states"][0]["state"][0]["exp_avg"] = torch.zeros(2)
+    torch.save(content, tmp_path / "a.ckpt")
+    before = torch.nn.utils.parameters_to_vector((model := controller(task, Stack(4))).parameters()).clone()
+    with pytest.raises(InputError, match=r"^\S.* (weights alone|not finite|is damaged).*$"):
+        trainer(tmp_path, max_steps=4).fit(model, reversal(), ckpt_path=tmp_path / "a.ckpt", weights_only=True)
+    assert torch.equal(torch.nn.utils.parameters_to_vector(model.parameters()), before)
+
+
+@pytest.mark.parametrize(
+    ("memory", "settings"),
+    [(Queue(4), {}), (Stack(5), {}), (Stack(4), {"cell": "gru"}), (Stack(4), {"hidden_size": 9})],
+)
+def test_a_trainer_does_not_load_the_weights_of_another_model(
+    memory: Memory, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    task = reversal()
+    fitted = trainer(tmp_path, max_steps=1)
+    fitted.fit(controller(task, Stack(4)), task)
+    fitted.save_checkpoint(tmp_path / "a.ckpt")
+    other = controller(task, memory, **settings)
+    for use in (trainer(tmp_path).test, trainer(tmp_path, max_steps=2).fit):
+        with pytest.raises(InputError, match=r"are of a controller with \w+ \S+, not \S+: leave .* as it is, or train"):
+            use(other, task, ckpt_path=tmp_path / "a.ckpt", weights_only=True)
+
+
 def test_a_checkpoint_that_was_only_tested_leaves_the_random_numbers_of_a_later_fit_alone(tmp_path: Path) -> None:
     task = reversal()
     model = controller(task, Stack(4))
@@ -166,9 +255,9 @@ def test_each_fresh_start_is_the_next_that_the_memory_names(steps: int, start: i
     task, deque = reversal(start_length=2, patience=2), Deque(4)  # it is lost with every second batch
     model = controller(task, deque, learning_rate=1e-9)
     trainer(tmp_path, max_steps=steps).fit(model, task)
-    assert model.rnn.act is not None
+    assert model.rnn.to_action is not None
     biases = torch.tensor([*deque.starts[start].push, *deque.starts[start].pop])
-    torch.testing.assert_close(model.rnn.act.bias[:4].detach(), biases)
+    torch.testing.assert_close(model.rnn.to_action.bias[:4].detach(), biases)
 
 
 def test_a_seed_gives_the_same_run(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_an_error_that_concerns_all_calls_is_raised(error: type[Exception]) -> N
 def test_a_cluster_without_the_package_is_told_in_one_line() -> None:
     with open_engine(silent, setup, workers=2) as engine:
         engine.submit(0, Missing())
-        with pytest.raises(InputError, match="cannot execute a run.*need the same ddstructs") as caught:
+        with pytest.raises(InputError, match=r"cannot execute a run.*need the same ddstructs") as caught:
             list(engine.completed())
     assert "\n" not in str(caught.value)
 

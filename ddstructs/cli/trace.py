@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ddstructs.errors import InputError
+from ddstructs.files import replacing
 from ddstructs.registry.plugins import load_memories
 from ddstructs.registry.spec import build
 from ddstructs.tasks import Task
@@ -113,4 +114,5 @@ def _write(seen: list[Trace], out: Path) -> None:
         figure = Figure(figsize=(14, 7), layout="tight")
         FigureCanvasAgg(figure)
         plot_trace(seen[0], figure.add_subplot())
-        figure.savefig(out)
+        with replacing(out) as file:
+            figure.savefig(file, format="png")

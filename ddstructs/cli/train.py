@@ -27,6 +27,8 @@ from ddstructs.registry import catalog
 from ddstructs.registry.plugins import load_memories
 from ddstructs.registry.spec import allowed_modules
 from ddstructs.stack import Stack
+from ddstructs.superposition import SuperpositionStack
+from ddstructs.tape import Tape
 from ddstructs.tasks import (
     IGNORE,
     BigramFlipping,
@@ -40,12 +42,15 @@ from ddstructs.tasks import (
 from ddstructs.tasks.lines import printable
 from ddstructs.training import checkpoint
 from ddstructs.training.controller import Controller
+from ddstructs.training.resume import check_resumable, check_unfinished
+from ddstructs.training.saving import with_safe_saving
+from ddstructs.training.weights import check_same
 from ddstructs.view.callback import TraceCallback
 
 __all__ = ["run"]
 
 CLASSES = (
-    *(Stack, Queue, Deque, Bank, NoMemory),
+    *(Stack, Queue, Deque, SuperpositionStack, Tape, Bank, NoMemory),
     *(Copying, Reversal, BigramFlipping, SVOtoSOV, GenderConjugation, BinaryAddition),
     TraceCallback,
 )
@@ -126,8 +131,6 @@ class CLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         for symbols in ("input_symbols", "output_symbols"):
             parser.link_arguments(f"data.{symbols}", f"model.{symbols}", apply_on="instantiate")
-            if self.content:
-                self.content["hyper_parameters"].pop(symbols, None)
         if self.content:
             unknown = self.content["hyper_parameters"].keys() - inspect.signature(Controller).parameters.keys()
             if unknown:
@@ -136,7 +139,8 @@ class CLI(LightningCLI):
                 )
             task = self.content[checkpoint.TASK]
             arguments = {name: value for name, value in task["init_args"].items() if name not in ("text", "file")}
-            settings = {f"model.{name}": value for name, value in self.content["hyper_parameters"].items()}
+            own = {name: value for name, value in self.content["hyper_parameters"].items() if "_symbols" not in name}
+            settings = {f"model.{name}": value for name, value in own.items()}
             parser.set_defaults(settings | {"data": {"class_path": task["class_path"], "init_args": arguments}})
 
     def _parse_ckpt_path(self) -> None:
@@ -155,8 +159,17 @@ class CLI(LightningCLI):
                     setattr(self.datamodule, name, given)
             if self.datamodule.text is None and self.datamodule.file is None:
                 raise InputError("there is nothing to transduce: give --data.text TEXT, or --data.file FILE")
-        if self.content and self.command != "fit":
+        if self.content:
+            check_same(self.model.hparams, self.content["hyper_parameters"], "the checkpoint")
+        if self.content and self.command == "fit":
+            check_resumable(self.model, self.content, "the checkpoint")
+            check_unfinished(self.trainer, self.content)
+        elif self.content:
             checkpoint.load_weights(self.model, self.content, "the checkpoint")
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        given = self._get(self.config_init, "trainer", default={}).get("plugins")
+        return super().instantiate_trainer(plugins=with_safe_saving(given), **kwargs)
 
     def _set_seed(self) -> None:
         try:
@@ -172,6 +185,17 @@ class CLI(LightningCLI):
         if subcommand != "fit" and path is None:
             raise InputError(f"{subcommand} needs a trained controller: give --ckpt_path FILE")
         return kwargs | {"weights_only": True}
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        try:
+            super()._run_subcommand(subcommand)
+        except InputError:
+            raise
+        except Exception as error:
+            if self.content is None or subcommand != "fit" or self.trainer.global_step > self.content["global_step"]:
+                raise
+            reason = f"{type(error).__name__}: {brief(str(error))[:200]}"  # what Lightning reads may be anything
+            raise InputError(f"no run can go on from this checkpoint: {reason}") from error
 
     def after_fit(self) -> None:
         paths = [getattr(saving, "best_model_path", "") for saving in self.trainer.checkpoint_callbacks]
@@ -290,7 +314,14 @@ def _read_checkpoint(arguments: Sequence[str]) -> dict[str, Any] | None:
     paths += [argument.partition("=")[2] for argument in arguments if argument.startswith("--ckpt_path=")]
     if len(paths) > 1:
         raise InputError(f"--ckpt_path was given {len(paths)} times: once was expected")
-    return checkpoint.read(Path(paths[0])) if paths else None
+    if not paths:
+        return None
+    own = [
+        argument.partition("=")[0].removeprefix("--data.") for argument in arguments if argument.startswith("--data.")
+    ]
+    content = checkpoint.read(Path(paths[0]), given=own)
+    Controller.rehearse(content, paths[0])
+    return content
 
 
 def _take_option(name: str) -> str | None:

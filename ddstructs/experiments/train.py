@@ -27,6 +27,7 @@ from ddstructs.memory import Memory
 from ddstructs.registry.plugins import load_memories
 from ddstructs.tasks.task import Task
 from ddstructs.training.controller import Controller
+from ddstructs.training.saving import with_safe_saving
 
 __all__ = ["Done", "Trained", "check", "execute", "fit", "memory_of", "score_of", "test_long"]
 
@@ -129,6 +130,7 @@ def fit(run: Run, folder: Path, report: Report) -> Trained:
         num_sanity_val_steps=0,
         callbacks=[Curve(folder / "curve.jsonl", report), best, perfect],
         default_root_dir=folder,
+        plugins=with_safe_saving(),
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
 
 from ddstructs.errors import InputError
+from ddstructs.nn.rnn import renamed
 from ddstructs.registry.catalog import CELLS
+from ddstructs.registry.data import check_plain
 from ddstructs.registry.spec import check
+from ddstructs.training.archive import Bomb, outline
+from ddstructs.training.limits import check_sizes
+from ddstructs.training.weights import load_weights
 
-__all__ = ["RANDOM", "TASK", "load_weights", "random_state", "read", "set_random_state", "task_name"]
+__all__ = ["RANDOM", "RUN", "TASK", "load", "load_weights", "random_state", "read", "set_random_state", "task_name"]
 
 TASK = "ddstructs_task"
 """Where a checkpoint says for which task its controller was trained, as a class path with arguments."""
@@ -23,37 +28,49 @@ TASK = "ddstructs_task"
 RANDOM = "ddstructs_random"
 """Where a checkpoint keeps the state of torch's random numbers, so that a resumed run draws the same noise."""
 
+VERSION = re.compile(r"\d+(\.\d+)*((a|b|rc|\.dev|\.post)\d+)*(\+[a-z0-9.]+)?", re.ASCII)
+"""What the version of a package looks like."""
 
-def read(path: str | Path, replaced: Collection[str] = (), task: bool = True) -> dict[str, Any]:
+RUN = {
+    "optimizer_states": list,
+    "lr_schedulers": list,
+    "loops": dict,
+    "callbacks": dict,
+    "epoch": int,
+    "global_step": int,
+}
+"""What Lightning writes beside the weights of a run that can go on."""
+
+
+def read(
+    path: str | Path, replaced: Collection[str] = (), task: bool = True, given: Collection[str] = ()
+) -> dict[str, Any]:
     """Read a checkpoint of a controller, onto the CPU. Nothing in it is executed, and no class it names is imported.
 
     Args:
         path: The file.
         replaced: Settings of the controller that will not be taken from it, and so may be anything.
         task: Whether the task will be taken from it too.
+        given: Arguments of the task that will not be taken from it, and so may be of any size.
 
     Raises:
         InputError: If the file is missing, damaged, not a checkpoint of a controller, holds more than weights and
-            plain data, or names a class that is not one of ddstructs, torch.nn, or a registered plugin.
+            plain data, would take far more memory than its size, or names a class that is not one of ddstructs,
+            torch.nn, or a registered plugin.
     """
-    if not Path(path).is_file():
-        raise InputError(f"there is no checkpoint at {path}")
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of a file in another form: it is refused below
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        raise InputError(
-            f"{path} is refused: it is no checkpoint, or holds more than weights and plain data, which could run code"
-        ) from error
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except Exception as error:  # a file may hold anything, and torch fails in as many ways
-        raise InputError(f"{path} is damaged or cut short: it cannot be read as a checkpoint") from error
+    content = load(path)
     if not _is_controller(content):
         raise InputError(f"{path} is not a checkpoint of a ddstructs controller")
+    version = content.get("pytorch-lightning_version", "0")
+    if not (isinstance(version, str) and len(version) < 50 and VERSION.fullmatch(version)):
+        raise InputError(f"{path} is damaged: it says that Lightning {str(version)[:20]!r} wrote it")
+    for name, kind in RUN.items():
+        if name in content and not isinstance(content[name], kind):
+            raise InputError(f"{path} is damaged: its {name} is no {kind.__name__}")
     for name, value in content["hyper_parameters"].items():
         if name in replaced:
             continue
+        check_plain(value, f"{name} in {path}")
         check(value)
         if name == "memory" and not (isinstance(value, dict) and "class_path" in value):
             raise InputError(
@@ -64,8 +81,40 @@ def read(path: str | Path, replaced: Collection[str] = (), task: bool = True) ->
     if task:
         if not _is_task(content.get(TASK)):
             raise InputError(f"{path} does not say for which task its controller was trained")
+        check_plain(content[TASK], f"the task in {path}")
         check(content[TASK])
+        check_sizes(content[TASK]["init_args"], path, given)
     return cast("dict[str, Any]", content)
+
+
+def load(path: str | Path) -> Any:
+    """Load a file of weights and plain data, onto the CPU, after a look at what it would take.
+
+    Raises:
+        InputError: If the file is missing, damaged, holds more, or would take far more memory than its size.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"there is no checkpoint at {path}")
+    try:
+        outline(path)
+        with warnings.catch_warnings(action="ignore"):  # of a file in another form: it is refused below
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Bomb as error:
+        raise InputError(f"{path} is refused: {error}") from error
+    except UnpicklingError as error:
+        raise InputError(
+            f"{path} is refused: it is no checkpoint, or holds more than weights and plain data, which could run code"
+        ) from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except Exception as error:  # a file may hold anything, and torch fails in as many ways
+        raise InputError(f"{path} is damaged or cut short: it cannot be read as a checkpoint") from error
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content["state_dict"] = {  # without the attributes that torch puts there
+            renamed(name, "rnn.") if isinstance(name, str) else name: weight
+            for name, weight in content["state_dict"].items()
+        }
+    return content
 
 
 def _is_controller(content: object) -> bool:
@@ -74,27 +123,16 @@ def _is_controller(content: object) -> bool:
     weights, settings = content["state_dict"], content["hyper_parameters"]
     if not all(isinstance(part, dict) and all(isinstance(name, str) for name in part) for part in (weights, settings)):
         return False
-    return all(isinstance(weight, Tensor) for weight in weights.values()) and "memory" in settings
+    return all(isinstance(weight, torch.Tensor) for weight in weights.values()) and "memory" in settings
 
 
 def _is_task(task: object) -> bool:
-    return isinstance(task, dict) and {"class_path", "init_args"} <= task.keys()
+    return (
+        isinstance(task, dict) and isinstance(task.get("class_path"), str) and isinstance(task.get("init_args"), dict)
+    )
 
 
-def load_weights(model: nn.Module, content: dict[str, Any], path: str | Path) -> None:
-    """Put the weights of a checkpoint into a model.
-
-    Raises:
-        InputError: If they do not fit.
-    """
-    try:
-        model.load_state_dict(content["state_dict"])
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"the weights in {path} do not fit the model it describes: {reason[:200]}") from error
-
-
-def task_name(content: dict[str, Any]) -> str:
+def task_name(content: Mapping[str, Any]) -> str:
     """The class name of the task for which the controller in a checkpoint was trained."""
     return str(content[TASK]["class_path"]).rpartition(".")[2]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, Self, cast
 
 import torch
 from pytorch_lightning import LightningModule
@@ -14,14 +14,17 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torchmetrics import MeanMetric, Metric
 
+from ddstructs.actions import mapped
 from ddstructs.errors import InputError
 from ddstructs.memory import Memory
 from ddstructs.nn.rnn import MemoryRNN
 from ddstructs.registry.spec import build, describe
 from ddstructs.tasks.batch import IGNORE, SEPARATOR, Batch
 from ddstructs.tasks.task import Task
-from ddstructs.training.checkpoint import RANDOM, TASK, load_weights, random_state, read, set_random_state, task_name
+from ddstructs.training.checkpoint import RANDOM, TASK, random_state, read, set_random_state, task_name
 from ddstructs.training.metrics import CoarseAccuracy, FineAccuracy
+from ddstructs.training.resume import check_resumable, reopen_epoch, set_rate
+from ddstructs.training.weights import check_fit, check_same, rehearse, restore
 
 __all__ = ["Controller"]
 
@@ -163,6 +166,7 @@ class Controller(LightningModule):
         self.scores = nn.ModuleDict({f"{split}_": self._new_scores() for split in ("train", "val", "test")})
         self._first_batch = True
         self._random: dict[str, Any] | None = None
+        self._resumed: dict[str, Any] | None = None
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Scores of the symbol that comes after each step.
@@ -262,6 +266,10 @@ class Controller(LightningModule):
         if self._random is not None:
             set_random_state(self._random)
             self._random = None
+        schedule = {"learning_rate": self.learning_rate, "decay_steps": self.decay_steps}
+        if self._resumed is not None and self._resumed != self._resumed | schedule:
+            set_rate(self.trainer, self.learning_rate, self.decay_steps)
+        self._resumed = None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint[RANDOM] = random_state()
@@ -280,11 +288,18 @@ class Controller(LightningModule):
                 )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        # Where Lightning saved checkpoints before, and what it may delete: no path is ever taken from a file.
-        for name in [name for name in checkpoint.get("callbacks", {}) if name.startswith("ModelCheckpoint")]:
-            del checkpoint["callbacks"][name]
+        path = "the checkpoint"
+        check_same(self.hparams, checkpoint["hyper_parameters"], path)
+        check_fit(self, checkpoint["state_dict"], path)
         fitting = self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
+        if fitting:
+            check_resumable(self, checkpoint, path)
+            reopen_epoch(checkpoint["loops"])
+        # Where Lightning saved checkpoints before, and what it may delete: no path is ever taken from a file.
+        callbacks = checkpoint.get("callbacks", {}).items()
+        checkpoint["callbacks"] = {name: state for name, state in callbacks if not name.startswith("ModelCheckpoint")}
         self._random = checkpoint.get(RANDOM) if fitting else None
+        self._resumed = checkpoint["hyper_parameters"] if fitting else None
         task = self._task()
         if task is not None and TASK in checkpoint and task_name(checkpoint) != type(task).__name__:
             raise InputError(
@@ -308,14 +323,32 @@ class Controller(LightningModule):
             InputError: If the file is missing, damaged, not a checkpoint of a controller, or names another class.
         """
         checkpoint = read(checkpoint_path, replaced=settings, task=False)
-        arguments = {name: build(value) for name, value in (checkpoint["hyper_parameters"] | settings).items()}
+        model = restore(lambda: cls._described(checkpoint, checkpoint_path, settings), checkpoint, checkpoint_path)
+        check_same(model.hparams, checkpoint["hyper_parameters"], checkpoint_path)
+        return model.to(map_location or "cpu").eval()
+
+    @classmethod
+    def rehearse(cls, checkpoint: dict[str, Any], path: str | Path) -> None:
+        """Refuse a checkpoint whose weights are not those of the controller it describes, before that is built.
+
+        Args:
+            checkpoint: What `read` returned.
+            path: The file, for the error.
+
+        Raises:
+            InputError: If they are not, or if the settings in it build no controller.
+        """
+        rehearse(lambda: cls._described(checkpoint, path, {}), checkpoint, path)
+
+    @classmethod
+    def _described(cls, checkpoint: dict[str, Any], path: str | Path, settings: dict[str, Any]) -> Self:
         try:
-            model = cls(**arguments)
+            return cls(**{name: build(value) for name, value in (checkpoint["hyper_parameters"] | settings).items()})
+        except InputError:
+            raise
         except Exception as error:  # the settings may be anything, and torch fails in as many ways
             reason = " ".join(str(error).split())
-            raise InputError(f"the settings in {checkpoint_path} do not build a {cls.__name__}: {reason}") from error
-        load_weights(model, checkpoint, checkpoint_path)
-        return model.to(map_location or "cpu").eval()
+            raise InputError(f"the settings in {path} do not build a {cls.__name__}: {reason[:200]}") from error
 
     def _start_afresh(self, restarts: int, seed: int) -> None:
         """Draw new weights, and forget what the optimizer gathered about the old ones."""
@@ -354,11 +387,11 @@ class Controller(LightningModule):
         scores["fine"].update(output, batch.targets)
         if self.rnn.memory.heads:
             real = torch.arange(asked.shape[1], device=asked.device) < batch.lengths[:, None]
-            signals = torch.stack([run.actions.push[real], run.actions.pop[real]])
-            for name, distances in zip(("push", "pop"), (signals - signals.round()).detach().abs(), strict=True):
-                scores[f"{name}_distance"].update(distances)
+            action = mapped(lambda part: part[real], run.actions)
+            for name, numbers in memory.signals.named(action).items():
+                scores[f"{name}_distance"].update((numbers - numbers.round()).detach().abs())
             if split == "train":
-                loss = loss + self.signal_penalty * (4 * signals * (1 - signals)).mean()
+                loss = loss + self.signal_penalty * action.fractions().mean()
         for name, metric in scores.items():
             self.log(f"{split}_{name}", metric, on_step=False, on_epoch=True, prog_bar=name == "coarse")
         return loss, output
@@ -367,7 +400,6 @@ class Controller(LightningModule):
         return cast("dict[str, Metric]", dict(cast("nn.ModuleDict", self.scores[f"{split}_"])))
 
     def _new_scores(self) -> nn.ModuleDict:
-        metrics = {"loss": MeanMetric(), "coarse": CoarseAccuracy(), "fine": FineAccuracy()}
-        if self.rnn.memory.heads:
-            metrics |= {"push_distance": MeanMetric(), "pop_distance": MeanMetric()}
+        metrics = {"loss": MeanMetric(), "coarse": CoarseAccuracy(aligned=True), "fine": FineAccuracy(aligned=True)}
+        metrics |= {f"{name}_distance": MeanMetric() for name, _ in self.rnn.memory.signals.labels}
         return nn.ModuleDict(metrics)

@@ -8,6 +8,7 @@ from pathlib import Path
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from ddstructs.errors import InputError
+from ddstructs.files import replacing
 from ddstructs.tasks import Batch, Task
 from ddstructs.training.controller import Controller
 from ddstructs.view.plot import plot_trace
@@ -77,4 +78,5 @@ class TraceCallback(Callback):
         log_dir = trainer.log_dir or trainer.default_root_dir
         folder = Path(self.folder) if self.folder is not None else Path(log_dir) / "traces"
         folder.mkdir(parents=True, exist_ok=True)
-        figure.savefig(folder / f"epoch_{epoch:04d}.png", dpi=80)
+        with replacing(folder / f"epoch_{epoch:04d}.png") as file:
+            figure.savefig(file, format="png", dpi=80)

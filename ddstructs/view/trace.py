@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ddstructs.errors import InputError
+from ddstructs.files import write_atomically
 from ddstructs.memory import Contents
 from ddstructs.view.order import line_order
 
@@ -21,6 +22,12 @@ FORMAT = "ddstructs trace 1"
 
 KINDS = {"float64": torch.float64, "int64": torch.int64}
 """The dtypes in a file."""
+
+FREE = ("input", "output", "rounded")
+"""Those that may be symbols or vectors, with more axes than these."""
+
+LARGE = 1e6
+"""Beyond any strength, and any part of a read."""
 
 OPTIONAL = ("origin", "weights", "values")
 AXES = {
@@ -37,7 +44,7 @@ AXES = {
     "output": "BT",
     "rounded": "BT",
 }
-"""The axes of each tensor; one letter is one size. Inputs and outputs may have more of them."""
+"""The axes of each tensor; one letter is one size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +118,7 @@ class Trace:
 
     def save(self, path: str | Path) -> None:
         """Write the trace to a file, as JSON. What `load` reads from it is the same in every bit."""
-        Path(path).write_text(self.to_json(), encoding="utf-8")
+        write_atomically(path, self.to_json())
 
     @classmethod
     def load(cls, path: str | Path) -> Trace:
@@ -163,7 +170,7 @@ class Trace:
         """
         from ddstructs.view.player import page
 
-        Path(path).write_text(page(self, other), encoding="utf-8")
+        write_atomically(path, page(self, other))
 
     def _repr_html_(self) -> str:
         from ddstructs.view.player import frame
@@ -197,7 +204,7 @@ def _check(trace: Trace) -> Trace:
     """Refuse a trace whose parts do not fit together."""
     for name in AXES:
         tensor, whole = cast("Tensor | None", getattr(trace, name)), name in ("origin", "lengths")
-        if tensor is not None and name not in ("input", "output", "rounded") and tensor.is_floating_point() == whole:
+        if tensor is not None and name not in FREE and tensor.is_floating_point() == whole:
             raise ValueError(f"{name} is {tensor.dtype}")
     batch, time, heads = trace.push.shape
     slots, width = trace.strengths.size(-1), trace.value.size(-1)
@@ -205,12 +212,24 @@ def _check(trace: Trace) -> Trace:
     for name, axes in AXES.items():
         tensor = cast("Tensor | None", getattr(trace, name))
         expected = tuple(sizes[axis] for axis in axes)
-        if tensor is not None and tensor.shape[: len(axes)] != expected:
+        if tensor is not None and tensor.shape[: len(axes) if name in FREE else None] != expected:
             raise ValueError(f"{name} has shape {tuple(tensor.shape)}, but {expected} was expected")
         if tensor is not None and not tensor.isfinite().all():
             raise ValueError(f"{name} has a number that is not finite")
     if not (batch and time):
         raise ValueError("it has no step")
+    for name in FREE:
+        tensor = cast("Tensor", getattr(trace, name))
+        if (tensor.dim() > 2) != tensor.is_floating_point():
+            raise ValueError(
+                f"{name} has shape {tuple(tensor.shape)} and {tensor.dtype}: symbols or vectors were expected"
+            )
+    if trace.rounded.shape != trace.output.shape or trace.rounded.dtype != trace.output.dtype:
+        raise ValueError(f"rounded has shape {tuple(trace.rounded.shape)}, but output has {tuple(trace.output.shape)}")
+    for name, low, high in (("push", 0, 1), ("pop", 0, 1), ("strengths", 0, LARGE), ("weights", -LARGE, LARGE)):
+        tensor = getattr(trace, name)
+        if tensor is not None and not ((tensor >= low) & (tensor <= high)).all():
+            raise ValueError(f"{name} has a number outside {low}..{high}")
     if (trace.origin is None) == (trace.values is None):
         raise ValueError("it has both origin and values, or neither")
     if trace.origin is not None and not ((trace.origin >= -1) & (trace.origin < time * max(1, heads))).all():

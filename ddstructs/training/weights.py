@@ -1,0 +1,172 @@
+"""Weights and what they are of: a model is built for a checkpoint only once it is known that they fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from ddstructs.errors import InputError
+from ddstructs.memory import Memory
+from ddstructs.registry.spec import build, describe
+
+__all__ = ["check_fit", "check_same", "load_weights", "rehearse", "restore"]
+
+STATE = 2**22
+"""Most numbers in the state of an empty memory, for one row."""
+
+MEANING = (
+    *("memory", "cell", "input_symbols", "output_symbols", "hidden_size", "embedding_size"),
+    *("value_skip", "read_skip", "read_gate", "output_layer", "learn_initial"),
+)
+"""The settings of a controller that say what its weights are of. The others say how it is trained and run."""
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def restore(make: Callable[[], M], content: Mapping[str, Any], path: str | Path) -> M:
+    """Build a model and give it the weights of a checkpoint. No random numbers of the caller's are drawn.
+
+    Args:
+        make: Builds the model.
+        content: What `read` returned.
+        path: Where it comes from, for the error.
+
+    Raises:
+        InputError: If they do not fit.
+    """
+    rehearse(make, content, path)
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        model = make()
+    load_weights(model, content, path)
+    return model
+
+
+def rehearse(make: Callable[[], nn.Module], content: Mapping[str, Any], path: str | Path) -> None:
+    """Refuse weights that are not those of a model, without the memory and the time that it takes to build it.
+
+    It is built on torch's meta device, where a tensor has a shape and nothing else. A part that looks at its numbers
+    as it is built cannot be there, and is not rehearsed.
+
+    Args:
+        make: Builds the model.
+        content: What `read` returned.
+        path: Where it comes from, for the error.
+
+    Raises:
+        InputError: If they do not fit.
+    """
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            model = make()
+            sizes = [_numbers(module.initial_state(1)) for module in model.modules() if isinstance(module, Memory)]
+    except Exception as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        if isinstance(cause, RuntimeError) and "meta tensor" in str(cause):
+            return
+        raise
+    check_fit(model, content["state_dict"], path)
+    if sum(sizes) > STATE:
+        raise InputError(f"the memory in {path} takes {sum(sizes)} numbers before its first step, more than {STATE}")
+
+
+def _numbers(state: Any) -> int:
+    found: list[int] = []
+
+    def count(tensor: Tensor) -> Tensor:
+        found.append(tensor.numel())
+        return tensor
+
+    state.map(count)
+    return sum(found)
+
+
+def load_weights(model: nn.Module, content: Mapping[str, Any], path: str | Path) -> None:
+    """Put the weights of a checkpoint into a model.
+
+    Args:
+        model: The model.
+        content: What `read` returned.
+        path: Where it comes from, for the error.
+
+    Raises:
+        InputError: If they do not fit.
+    """
+    check_fit(model, content["state_dict"], path)
+    model.load_state_dict(content["state_dict"])
+
+
+def check_fit(model: nn.Module, weights: Mapping[str, Tensor], path: str | Path) -> None:
+    """Refuse weights that are not those of a model: other names, other shapes, or numbers of another kind.
+
+    Raises:
+        InputError: If they do not fit.
+    """
+    own = model.state_dict()
+    reason = None
+    if missing := own.keys() - weights.keys():
+        reason = f"there is no {min(missing)}"
+    elif unknown := weights.keys() - own.keys():
+        reason = f"the model has no {min(unknown)}"
+    for name in own if reason is None else ():
+        mine, its = own[name], weights[name]
+        if mine.shape != its.shape:
+            reason = f"{name} has shape {tuple(its.shape)}, but {tuple(mine.shape)} was expected"
+            break
+        if _kind(mine) != _kind(its) or its.device.type == "meta":
+            reason = f"{name} is a tensor of {its.dtype} ({its.layout}, {its.device}), but {mine.dtype} was expected"
+            break
+    if reason is not None:
+        raise InputError(f"the weights in {path} do not fit the model it describes: {reason[:200]}")
+
+
+def _kind(tensor: Tensor) -> object:
+    """What must be the same in two tensors for one to be copied into the other without loss of sense."""
+    return tensor.layout, tensor.is_quantized, "float" if tensor.is_floating_point() else tensor.dtype
+
+
+def check_same(settings: Mapping[str, Any], checkpoint: Mapping[str, Any], path: str | Path) -> None:
+    """Refuse to use weights for something other than what they were trained as, even where their shapes agree.
+
+    Args:
+        settings: The settings of the controller that is to have the weights.
+        checkpoint: The settings of the one that they are of.
+        path: Where they come from, for the error.
+
+    Raises:
+        InputError: If a setting differs that says what the weights are of.
+    """
+    for name in MEANING:
+        if name not in settings or name not in checkpoint:
+            continue
+        mine, its = settings[name], checkpoint[name]
+        if mine != its and mine != _rebuilt(its):
+            same = "the symbols of the task as they are" if name.endswith("_symbols") else f"{name} as it is"
+            raise InputError(
+                f"the weights in {path} are of a controller with {name} {_shown(its)}, not {_shown(mine)}: "
+                f"leave {same}, or train anew"
+            )
+
+
+def _rebuilt(spec: Any) -> Any:
+    """What today's code says of something that a checkpoint describes."""
+    if not (isinstance(spec, dict) and "class_path" in spec):
+        return spec
+    try:
+        with torch.device("meta"):
+            return describe(build(spec))
+    except (InputError, TypeError, RuntimeError):  # a class of the user's own
+        return spec
+
+
+def _shown(setting: Any) -> str:
+    """A setting in few words: of a class its name and what it is given."""
+    if not (isinstance(setting, dict) and "class_path" in setting):
+        return str(setting)[:80]
+    arguments = ", ".join(f"{name}={value}" for name, value in setting.get("init_args", {}).items())
+    return f"{setting['class_path'].rpartition('.')[2]}({arguments})"[:80]
