@@ -246,8 +246,8 @@ def test_damaged_recipes_are_read_or_refused_in_one_line(tmp_path: Path) -> None
         b"\xff",
     ]
     read = 0
-    for _ in range(150):
-        content = bytearray(draw.choice(whole))
+    for case in range(100):
+        content = bytearray(whole[case % 10 == 0])
         for _ in range(draw.randint(1, 3)):
             at = draw.randrange(len(content))
             content[at : at + draw.choice([0, 1, 5, 80])] = draw.choice([b"", draw.choice(parts), content[:at][-30:]])
@@ -255,7 +255,7 @@ def test_damaged_recipes_are_read_or_refused_in_one_line(tmp_path: Path) -> None
         refusal = refused(lambda: read_recipe(path))
         assert refusal is None or (str(path) in refusal and "\n" not in refusal)
         read += refusal is None
-    assert 0 < read < 150
+    assert 0 < read < 100
 
 
 # The options.
