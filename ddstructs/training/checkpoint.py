@@ -12,6 +12,7 @@ from typing import Any, cast
 import torch
 
 from ddstructs.errors import InputError
+from ddstructs.nn.rnn import renamed
 from ddstructs.registry.catalog import CELLS
 from ddstructs.registry.data import check_plain
 from ddstructs.registry.spec import check
@@ -110,7 +111,10 @@ def load(path: str | Path) -> Any:
     except Exception as error:  # a file may hold anything, and torch fails in as many ways
         raise InputError(f"{path} is damaged or cut short: it cannot be read as a checkpoint") from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content["state_dict"] = dict(content["state_dict"])  # without the attributes that torch puts there
+        content["state_dict"] = {  # without the attributes that torch puts there
+            renamed(name, "rnn.") if isinstance(name, str) else name: weight
+            for name, weight in content["state_dict"].items()
+        }
     return content
 
 
