@@ -114,3 +114,23 @@ def test_a_handler_of_the_users_own_stays(tmp_path: Path) -> None:
     assert with_safe_saving(["a", own]) == ["a", own]
     assert [type(plugin) for plugin in with_safe_saving()] == [SafeCheckpointIO]
     assert [type(plugin) for plugin in with_safe_saving("a")] == [str, SafeCheckpointIO]
+
+
+def test_fit_without_room_ends_in_one_line_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    command = ["fit", "--data=Reversal", "--model.memory=Stack", "--data.batches_per_epoch=1", "--data.eval_size=2"]
+    quiet = ["--trainer.max_epochs=1", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]
+    program = (
+        "import resource, sys; from ddstructs.__main__ import command_line\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)); sys.exit(command_line())"
+    )
+    (tmp_path / "temporary").mkdir()
+    environment = os.environ | {"TMPDIR": str(tmp_path / "temporary"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command, *quiet],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, env=environment,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "File too large" in done.stderr
+    assert "best.ckpt" in done.stderr or "last.ckpt" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not [*tmp_path.rglob("*.partial"), *tmp_path.rglob("*.ckpt"), *(tmp_path / "temporary").iterdir()]
