@@ -126,6 +126,7 @@ FOREIGN: dict[str, Callable[[], dict[str, Any]]] = {
     "eight bits": lambda: with_weight(lambda w: w.to(torch.float8_e4m3fn)),
     "another shape": lambda: with_weight(lambda w: w[:-1]),
     "no axes": lambda: with_weight(lambda w: w.sum()),
+    "no numbers": lambda: with_weight(lambda w: w / 0),
     "nested": lambda: with_weight(lambda w: torch.nested.as_nested_tensor([w[0], w[0]])),
     "a weight more": lambda: {**checkpoint(), "state_dict": checkpoint()["state_dict"] | {"wings": torch.zeros(2)}},
     "a weight less": lambda: {**checkpoint(), "state_dict": {"embed.weight": torch.zeros(18, 4)}},

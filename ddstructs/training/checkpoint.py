@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Collection, Mapping
@@ -139,8 +140,9 @@ def _check_progress(progress: object, path: str | Path) -> None:
     stages = progress.get("stages", {}) if isinstance(progress, dict) else None
     if not isinstance(progress, dict) or not isinstance(stages, dict):
         raise InputError(f"{path} is damaged: it does not say how far its task was")
-    for number in (*stages.values(), progress.get("drawn", 0)):
-        if number is not None and not isinstance(number, int | float):
+    numbers = {name: number for name, number in stages.items() if name != "patience" or number is not None}
+    for number in (*numbers.values(), progress.get("drawn", 0)):
+        if not (isinstance(number, int | float) and math.isfinite(number)):
             raise InputError(f"{path} is damaged: it does not say how far its task was")
 
 

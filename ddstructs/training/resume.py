@@ -36,9 +36,6 @@ def check_resumable(model: nn.Module, checkpoint: Mapping[str, Any], path: str |
     for name, kind in RUN.items():
         if not isinstance(checkpoint.get(name), kind):
             raise InputError(f"{path} is damaged: its {name} is no {kind.__name__}")
-    for name, weight in checkpoint["state_dict"].items():
-        if not weight.isfinite().all():
-            raise InputError(f"{name} in {path} has numbers that are not finite: training cannot go on from there")
     parameters = list(model.parameters())
     for state in checkpoint["optimizer_states"]:
         if (reason := _misfit(state, parameters)) is not None:

@@ -102,7 +102,7 @@ def load_weights(model: nn.Module, content: Mapping[str, Any], path: str | Path)
 
 
 def check_fit(model: nn.Module, weights: Mapping[str, Tensor], path: str | Path) -> None:
-    """Refuse weights that are not those of a model: other names, other shapes, or numbers of another kind.
+    """Refuse weights that are not those of a model: other names, other shapes, numbers of another kind, or none at all.
 
     Raises:
         InputError: If they do not fit.
@@ -123,6 +123,9 @@ def check_fit(model: nn.Module, weights: Mapping[str, Tensor], path: str | Path)
             break
     if reason is not None:
         raise InputError(f"the weights in {path} do not fit the model it describes: {reason[:200]}")
+    for name, weight in weights.items():
+        if not weight.isfinite().all():
+            raise InputError(f"{name} in {path} has numbers that are not finite: the training that wrote it failed")
 
 
 def _kind(tensor: Tensor) -> object:
