@@ -75,7 +75,10 @@ class Scan(Function):
         ctx.line, ctx.take, ctx.slots = line, take, slots
         ctx.save_for_backward(values, push, edge)
         ctx.set_materialize_grads(False)
-        return reads.view(*pop.shape, values.shape[2]) + wrong[..., None], line.after.to(push.dtype) / UNIT
+        reads = reads.view(*pop.shape, values.shape[2]) + wrong[..., None]
+        if take is End.BOTTOM:  # out of range, but what a numerical derivative at 0 asks for
+            reads += push[:, slots:, None].clamp(max=0) * values[:, slots:]
+        return reads, line.after.to(push.dtype) / UNIT
 
     @staticmethod
     @differentiable_once
@@ -95,8 +98,9 @@ class Scan(Function):
             if ctx.take is End.BOTTOM:  # a tile pushed with no strength is on a tie in the read of its step
                 slope = (reads_grad * values[:, slots:]).sum(2)
                 since.view(batch, 2 * tiles + 1)[:, slots:tiles] += torch.where(
-                    integers(push[:, slots:]) == 0, slope, 0
+                    integers(push[:, slots:]) <= 0, slope, 0
                 )
+                values_grad[:, slots:] += push[:, slots:, None].clamp(max=0) * reads_grad
         if after_grad is not None:
             counts = line.after > 0
             counts[:, -1] = True  # even without strength, its gradient is that of the last push
@@ -172,6 +176,7 @@ def queue(push: Tensor, pop: Tensor, slots: int) -> Line:
     """Lay out the line of a queue, given integer strengths `(batch, tiles)` and pops `(batch, time)`."""
     tiles, times = push.shape[1], torch.arange(push.shape[1], device=push.device).expand_as(push)
     pop = torch.cat([pop.new_zeros(len(pop), slots), pop], dim=1)
+    push = push.clamp(min=0)
     high = push.cumsum(1)
     low = high - push
     front = compose(pop, low, torch.minimum)
