@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ddstructs.errors import InputError
+from ddstructs.experiments.names import known
 from ddstructs.experiments.plain import fit_arguments, load_yaml
-from ddstructs.registry import catalog
 
 __all__ = ["RECIPE", "Recipe", "Settings", "Testing", "Training", "read_recipe", "read_section"]
 
@@ -83,9 +83,8 @@ class Where:
     def __post_init__(self) -> None:
         if not self.chosen:
             raise InputError("where is empty, but a task, a memory or a cell was expected")
-        known = {"task": catalog.TASKS, "memory": catalog.MEMORIES, "cell": catalog.CELLS}
         for kind, name in self.chosen.items():
-            if not (name in known[kind] or (kind == "memory" and _is_plugin(name))):
+            if name not in known(kind, [name]):
                 raise InputError(f"where is {kind}: {name}, but there is no such {kind}")
 
     @property
@@ -242,9 +241,3 @@ def _check_counts(**counts: int) -> None:
     for name, count in counts.items():
         if count < 1:
             raise InputError(f"{name} is {count}, but 1 or more was expected")
-
-
-def _is_plugin(memory: str) -> bool:
-    from ddstructs.registry.plugins import load_memories  # imports torch, which takes seconds
-
-    return memory in load_memories()
