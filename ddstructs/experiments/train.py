@@ -19,8 +19,8 @@ from ddstructs.experiments.engine import Report
 from ddstructs.experiments.measure import by_length, measure
 from ddstructs.experiments.names import class_of
 from ddstructs.experiments.plain import fit_arguments
-from ddstructs.experiments.recipe import Testing, Training, read_section
 from ddstructs.experiments.runs import Run
+from ddstructs.experiments.sections import Testing, Training, read_section
 from ddstructs.experiments.store import CHECKPOINT
 from ddstructs.memory import Memory
 from ddstructs.tasks.task import Task
