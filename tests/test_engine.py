@@ -269,7 +269,7 @@ def test_a_worker_with_several_threads_executes_one_call_at_a_time(
 def test_an_engine_that_cannot_be_had_is_told_in_one_line(
     options: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ddstructs.experiments.engine.PATIENCE", 0.2)
+    monkeypatch.setattr("ddstructs.experiments.cluster.PATIENCE", 0.2)
     with pytest.raises(InputError, match=message) as caught, open_engine(silent, setup, **options):
         pass
     assert "\n" not in str(caught.value)

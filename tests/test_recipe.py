@@ -285,6 +285,6 @@ def test_anything_else_is_refused(text: str) -> None:
 
 
 def test_names_are_a_list_and_near_misses_are_told() -> None:
-    assert choose("memories", "Queue, Stack,Queue", ["Stack", "Queue"]) == ["Queue", "Stack"]
+    assert choose("memory", "memories", "Queue, Stack,Queue") == ["Queue", "Stack"]
     with pytest.raises(InputError, match=r"did you mean Stack\?"):
-        choose("memories", "Stak", ["Stack", "Queue"])
+        choose("memory", "memories", "Stak")

@@ -368,7 +368,7 @@ def test_wrong_options_get_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ddstructs.experiments.engine.PATIENCE", 0.2)
+    monkeypatch.setattr("ddstructs.experiments.cluster.PATIENCE", 0.2)
     monkeypatch.setattr(sys, "argv", ["ddstructs", "reproduce", option])
     assert __main__.main() == 2
     said = capsys.readouterr()

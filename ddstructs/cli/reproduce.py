@@ -15,11 +15,10 @@ from ddstructs.cli.parser import call
 from ddstructs.cli.progress import working
 from ddstructs.experiments.recipe import RECIPE, read_recipe
 from ddstructs.experiments.results import COLUMNS, group_of, line, render, summary
-from ddstructs.experiments.runs import Run, choose, choose_memories, every_run, folder_name, parse_seeds
+from ddstructs.experiments.runs import Run, choose, every_run, folder_name, parse_seeds
 from ddstructs.experiments.store import Store
 from ddstructs.experiments.work import test_long_sequences, train_and_test
 from ddstructs.files import write_atomically
-from ddstructs.registry import catalog
 
 __all__ = ["reproduce", "run"]
 
@@ -55,9 +54,9 @@ def reproduce(
         recipe: File with the settings of the runs, in the form of ddstructs/experiments/recipe.yaml, the default.
     """
     names = (
-        choose("tasks", tasks, [*catalog.TASKS]),
-        choose_memories("memories", memories),
-        choose("cells", cells, [*catalog.CELLS]),
+        choose("task", "tasks", tasks),
+        choose("memory", "memories", memories),
+        choose("cell", "cells", cells),
     )
     runs, store = every_run(read_recipe(recipe or RECIPE), *names, parse_seeds(seeds)), Store(out)
     if dry_run:

@@ -9,8 +9,7 @@ from ddstructs.cli.parser import call
 from ddstructs.cli.progress import working
 from ddstructs.errors import InputError
 from ddstructs.experiments.recipe import RECIPE, read_recipe
-from ddstructs.experiments.runs import choose, choose_memories
-from ddstructs.registry import catalog
+from ddstructs.experiments.runs import choose
 
 __all__ = ["run", "sweep"]
 
@@ -50,9 +49,8 @@ def sweep(
         missing = "--task" if task is None else "--memory" if memory is None else "--study"
         raise InputError(f"{missing} is missing: ddstructs sweep --task Copying --memory Deque --study FILE")
     names = {
-        "task": _one("task", choose("task", task, [*catalog.TASKS])),
-        "memory": _one("memory", choose_memories("memory", memory)),
-        "cell": _one("cell", choose("cell", cell, [*catalog.CELLS])),
+        kind: _one(kind, choose(kind, kind, text))
+        for kind, text in (("task", task), ("memory", memory), ("cell", cell))
     }
     from ddstructs.experiments.sweep.journal import writing
     from ddstructs.experiments.sweep.show import line, summary

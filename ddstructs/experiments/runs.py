@@ -12,9 +12,10 @@ from itertools import product
 from typing import Any
 
 from ddstructs.errors import InputError
+from ddstructs.experiments.names import known
 from ddstructs.experiments.recipe import Recipe, Settings
 
-__all__ = ["Run", "choose", "choose_memories", "every_run", "folder_name", "parse_seeds"]
+__all__ = ["Run", "choose", "every_run", "folder_name", "parse_seeds"]
 
 MOST_SEEDS = 10_000
 LARGEST_SEED = 2**32 - 1
@@ -105,30 +106,24 @@ def parse_seeds(text: str) -> list[int]:
     return list(seeds)
 
 
-def choose(option: str, text: str, known: Sequence[str]) -> list[str]:
+def choose(kind: str, option: str, text: str) -> list[str]:
     """Names from a list with commas, each once.
+
+    Args:
+        kind: `task`, `memory` or `cell`.
+        option: The option, for messages.
+        text: The list.
 
     Raises:
         InputError: If a name is unknown, or if there is none.
     """
     names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    there = known(kind, names)
     for name in names:
-        if name not in known:
-            close = get_close_matches(name, known, 1)
-            hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(known)}"
+        if name not in there:
+            close = get_close_matches(name, there, 1)
+            hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(there)}"
             raise InputError(f"--{option}: unknown name {name!r}; {hint}")
     if not names:
-        raise InputError(f"--{option} is empty, but one or more of {', '.join(known)} were expected")
+        raise InputError(f"--{option} is empty, but one or more of {', '.join(there)} were expected")
     return names
-
-
-def choose_memories(option: str, text: str) -> list[str]:
-    """Names of memories. Other packages are imported only if one of theirs is meant."""
-    from ddstructs.registry.catalog import MEMORIES
-
-    known = [name for name in MEMORIES if name != "Bank"]  # a bank has no default: its members must be given
-    if not {name.strip() for name in text.split(",")} <= {*known, ""}:
-        from ddstructs.registry.plugins import load_memories
-
-        known += load_memories()
-    return choose(option, text, known)

@@ -13,18 +13,16 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
-import ddstructs
-import ddstructs.tasks
 from ddstructs.errors import InputError
 from ddstructs.experiments.commit import commit
 from ddstructs.experiments.engine import Report
 from ddstructs.experiments.measure import by_length, measure
+from ddstructs.experiments.names import class_of
 from ddstructs.experiments.plain import fit_arguments
-from ddstructs.experiments.recipe import Testing, Training, read_section
 from ddstructs.experiments.runs import Run
+from ddstructs.experiments.sections import Testing, Training, read_section
 from ddstructs.experiments.store import CHECKPOINT
 from ddstructs.memory import Memory
-from ddstructs.registry.plugins import load_memories
 from ddstructs.tasks.task import Task
 from ddstructs.training.controller import Controller
 from ddstructs.training.saving import with_safe_saving
@@ -229,7 +227,7 @@ def check(runs: Sequence[Run]) -> None:
 
 
 def _task(run: Run, **settings: Any) -> Task:
-    task: Task = _build(getattr(ddstructs.tasks, run.task), run.task, run.settings["data"] | settings)
+    task: Task = _build(class_of("task", run.task), run.task, run.settings["data"] | settings)
     return task
 
 
@@ -239,8 +237,7 @@ def memory_of(run: Run) -> Memory:
     Raises:
         InputError: If the recipe does not fit it.
     """
-    kind = getattr(ddstructs, run.memory, None) or load_memories()[run.memory]
-    memory: Memory = _build(kind, run.memory, run.settings["memory"])
+    memory: Memory = _build(class_of("memory", run.memory), run.memory, run.settings["memory"])
     return memory
 
 

@@ -16,8 +16,9 @@ from optuna.trial import FrozenTrial, TrialState
 from ddstructs.errors import InputError
 from ddstructs.experiments.engine import Engine, Failure
 from ddstructs.experiments.plain import one_line
-from ddstructs.experiments.recipe import Settings, Training, read_section
+from ddstructs.experiments.recipe import Settings
 from ddstructs.experiments.runs import Run
+from ddstructs.experiments.sections import Training, read_section
 from ddstructs.experiments.sweep.journal import open_journal
 from ddstructs.experiments.sweep.space import suggest
 

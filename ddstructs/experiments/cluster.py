@@ -1,0 +1,162 @@
+"""An engine on a Dask cluster, its own or one that exists."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ddstructs.errors import InputError
+from ddstructs.experiments.engine import Engine, Failure, Report, attempt
+from ddstructs.experiments.plain import one_line
+
+if TYPE_CHECKING:
+    from distributed import Client, Future, LocalCluster
+
+__all__ = ["Cluster", "connect"]
+
+TOPIC = "ddstructs-progress"
+
+PATIENCE = 30
+"""Seconds to wait for a scheduler, at the start and after the connection broke."""
+
+ONE_AT_A_TIME = threading.Lock()
+"""Runs in one process would share torch's random state, so a worker with several threads takes them in turn."""
+
+
+class Cluster(Engine):
+    """Executes calls on the workers of a Dask cluster.
+
+    A call whose worker dies is given to another one; if it takes several workers with it, it becomes a `Failure`. If
+    the scheduler is lost, what it had not returned is submitted again once there is one at the same address.
+
+    Args:
+        client: The connection.
+        report: Receives the progress.
+        setup: Called by a worker before each call.
+    """
+
+    def __init__(self, client: Client, report: Report, setup: Callable[[], None]) -> None:
+        self.client = client
+        self.dashboard = client.dashboard_link
+        self.report = report
+        self.setup = setup
+        self._calls: dict[Hashable, tuple[Callable[..., Any], tuple[Any, ...]]] = {}
+        self._keys: dict[Any, Hashable] = {}
+        self._submitted = 0
+        self._restart()
+        client.subscribe_topic(TOPIC, lambda event: self.report(event[1]))
+
+    @property
+    def workers(self) -> int:
+        return max(1, len(self.client.scheduler_info(n_workers=-1)["workers"]))
+
+    def submit(self, key: Hashable, function: Callable[..., Any], *arguments: Any) -> None:
+        self._calls[key] = function, arguments
+        self._start(key)
+
+    def completed(self) -> Iterator[tuple[Any, Any]]:
+        from distributed import CancelledError, KilledWorker
+        from distributed.comm.core import CommClosedError
+
+        while self._calls:
+            try:
+                for future in self._futures:
+                    key = self._keys.pop(future.key)
+                    try:
+                        result = future.result()
+                    except (InputError, OSError, CancelledError):
+                        raise
+                    except KilledWorker as error:
+                        result = Failure(f"the worker died {error.allowed_failures + 1} times during this run")
+                    except Exception as error:  # what a call raises comes as a Failure, so this is of the cluster
+                        raise InputError(
+                            f"the cluster cannot execute a run ({type(error).__name__}: {one_line(error)[:150]}): "
+                            "scheduler and workers need the same ddstructs and Dask as this command"
+                        ) from error
+                    future.release()  # else a worker that dies later takes the result along, and it is computed again
+                    del self._calls[key]
+                    yield key, result
+            except (CancelledError, CommClosedError):
+                self._wait_for_scheduler()
+                self._restart()
+
+    def _wait_for_scheduler(self) -> None:
+        self.report("the connection to the scheduler broke; waiting for it to return")
+        while self.client.status == "connecting":
+            time.sleep(0.1)
+        if self.client.status != "running":
+            raise InputError("the connection to the scheduler broke: to go on, give the same command when it is back")
+
+    def _restart(self) -> None:
+        from distributed import as_completed
+
+        self._futures = as_completed(loop=self.client.loop)
+        self._keys.clear()
+        for key in self._calls:
+            self._start(key)
+
+    def _start(self, key: Hashable) -> None:
+        self._submitted += 1
+        future: Future[Any] = self.client.submit(
+            _on_worker, *self._calls[key], self.setup, pure=False, priority=-self._submitted
+        )
+        self._keys[future.key] = key
+        self._futures.add(future)
+
+
+@contextmanager
+def connect(report: Report, setup: Callable[[], None], workers: int, scheduler: str | None = None) -> Iterator[Cluster]:
+    """Connect to a scheduler, or to one of our own with new workers.
+
+    Args:
+        report: Receives the progress.
+        setup: Called by a worker before each call.
+        workers: Number of new workers, if no scheduler is given.
+        scheduler: Address of the scheduler.
+
+    Raises:
+        InputError: If there is no scheduler at the address, or if Dask is not installed.
+    """
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise InputError("several workers need Dask: pip install ddstructs[experiments]") from error
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    with _address(workers, scheduler) as address:
+        try:
+            client = Client(address, timeout=PATIENCE, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise InputError(f"no Dask scheduler answers at {scheduler}: {one_line(error)}") from error
+        with client:
+            yield Cluster(client, report, setup)
+
+
+@contextmanager
+def _address(workers: int, scheduler: str | None) -> Iterator[str | LocalCluster]:
+    """What to connect to: the scheduler, or new processes that end with this one."""
+    if scheduler:
+        yield scheduler
+        return
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=workers,
+        threads_per_worker=1,
+        memory_limit=0,
+        security=True,  # a scheduler executes whatever it is sent, so other users of the machine may not connect
+        dashboard_address="127.0.0.1:0",
+        silence_logs=logging.CRITICAL,
+    ) as cluster:
+        yield cluster
+
+
+def _on_worker(function: Callable[..., Any], arguments: tuple[Any, ...], setup: Callable[[], None]) -> Any:
+    from distributed import get_worker
+
+    worker = get_worker()
+    with ONE_AT_A_TIME:
+        return attempt(function, arguments, setup, lambda words: worker.log_event(TOPIC, words))

@@ -1,0 +1,138 @@
+"""The sections of a recipe, as dataclasses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ddstructs.errors import InputError
+from ddstructs.experiments.names import known
+from ddstructs.experiments.plain import fit_arguments
+
+__all__ = ["CLASSES", "SECTIONS", "Defaults", "Rule", "Testing", "Training", "Where", "read_section"]
+
+if TYPE_CHECKING:
+    Section = dict[str, Any]
+else:
+    Section = dict  # the parser would read strings below Any as YAML
+
+
+@dataclass(frozen=True)
+class Training:
+    """The section `training`.
+
+    Attributes:
+        max_updates: Updates after which training ends at the latest.
+        validate_every: Updates between two validations.
+        validation_size: Number of sequences in a validation.
+        validation_lengths: Lengths of their sources, from and to.
+    """
+
+    max_updates: int
+    validate_every: int
+    validation_size: int
+    validation_lengths: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        _check_counts(max_updates=self.max_updates, validate_every=self.validate_every)
+        _check_counts(validation_size=self.validation_size)
+        if self.max_updates % self.validate_every:
+            raise InputError(
+                f"max_updates is {self.max_updates}, but training can only end at a validation: choose a multiple "
+                f"of validate_every, {self.validate_every}"
+            )
+
+
+@dataclass(frozen=True)
+class Testing:
+    """The section `test`.
+
+    Attributes:
+        size: Number of sequences in a test.
+        lengths: Lengths of their sources, from and to.
+        hard: Tests with push and pop rounded: number of sequences by length.
+        long: More of these, for `--long`.
+    """
+
+    size: int
+    lengths: tuple[int, int]
+    hard: dict[int, int] = field(default_factory=dict)
+    long: dict[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_counts(size=self.size)
+        for name, tests in (("hard", self.hard), ("long", self.long)):
+            for length, size in tests.items():
+                _check_counts(**{f"a length in {name}": length, f"the size of {name} at {length}": size})
+
+
+@dataclass(frozen=True)
+class Where:
+    """The runs that an exception is for: those of one task, memory or cell, or of a combination."""
+
+    task: str | None = None
+    memory: str | None = None
+    cell: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.chosen:
+            raise InputError("where is empty, but a task, a memory or a cell was expected")
+        for kind, name in self.chosen.items():
+            if name not in known(kind, [name]):
+                raise InputError(f"where is {kind}: {name}, but there is no such {kind}")
+
+    @property
+    def chosen(self) -> dict[str, str]:
+        """The names that a run must have."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+    def __str__(self) -> str:
+        return " ".join(self.chosen.values())
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """The sections of every run. A value of null stands for the default of the class."""
+
+    memory: Section
+    model: Section
+    data: Section
+    training: Section
+    test: Section
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An entry of `exceptions`: settings of some runs that differ from the defaults, and the reason."""
+
+    where: Where
+    because: str
+    memory: Section = field(default_factory=dict)
+    model: Section = field(default_factory=dict)
+    data: Section = field(default_factory=dict)
+    training: Section = field(default_factory=dict)
+    test: Section = field(default_factory=dict)
+
+
+SECTIONS = tuple(section.name for section in fields(Defaults))
+
+CLASSES = ("memory", "model", "data")
+"""The sections that are the arguments of a class."""
+
+
+S = TypeVar("S", Training, Testing)
+
+
+def read_section(kind: type[S], settings: dict[str, Any]) -> S:
+    """The section `training` or `test` of a run.
+
+    Raises:
+        InputError: If it has another form.
+    """
+    return kind(**fit_arguments(kind, settings))
+
+
+def _check_counts(**counts: int) -> None:
+    for name, count in counts.items():
+        if count < 1:
+            raise InputError(f"{name} is {count}, but 1 or more was expected")
