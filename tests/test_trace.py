@@ -26,7 +26,7 @@ from ddstructs import (
     Trace,
     trace,
 )
-from ddstructs.tasks import BigramFlipping, BinaryAddition, Copying, Reversal, Task
+from ddstructs.tasks import BigramFlipping, BinaryAddition, Copying, Reversal, Task, Transduction
 from ddstructs.tasks.batch import IGNORE
 from ddstructs.testing import assert_close, for_all_actions
 
@@ -159,7 +159,7 @@ def controller(task: Task, memory: Memory | None = None) -> Controller:
 
 
 @pytest.mark.parametrize("task", [Reversal(), BigramFlipping(), BinaryAddition()], ids=lambda task: type(task).__name__)
-def test_a_controller_reads_the_source_and_then_answers_greedily(task: Task) -> None:
+def test_a_controller_reads_the_source_and_then_answers_greedily(task: Transduction) -> None:
     texts = ["1+1", "1011 + 1", "0+1101"] if isinstance(task, BinaryAddition) else ["abcd", "", "ab"]
     model = controller(task)
     seen = trace(model, texts, task=task)

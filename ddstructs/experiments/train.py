@@ -21,7 +21,7 @@ from ddstructs.experiments.measure import by_length, measure
 from ddstructs.experiments.work import Report
 from ddstructs.memory import Memory
 from ddstructs.registry.plugins import load_memories
-from ddstructs.tasks.task import Task
+from ddstructs.tasks.generated import Generated
 from ddstructs.training.controller import Controller
 from ddstructs.training.saving import with_safe_saving
 
@@ -51,7 +51,7 @@ class Curve(Callback):
         self.losses.append(float(outputs["loss"]))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        task: Task = trainer.datamodule  # type: ignore[attr-defined]
+        task: Generated = trainer.datamodule  # type: ignore[attr-defined]
         metrics = {name: float(trainer.callback_metrics[f"val_{name}"]) for name in ("loss", "coarse", "fine")}
         line = {
             "updates": trainer.global_step,
@@ -199,8 +199,8 @@ def check(cells: Sequence[Cell]) -> None:
             _task(cell, test_lengths=given)
 
 
-def _task(cell: Cell, **settings: Any) -> Task:
-    task: Task = _build(getattr(ddstructs.tasks, cell.task), cell.task, cell.settings["data"] | settings)
+def _task(cell: Cell, **settings: Any) -> Generated:
+    task: Generated = _build(getattr(ddstructs.tasks, cell.task), cell.task, cell.settings["data"] | settings)
     return task
 
 
@@ -215,7 +215,7 @@ def memory_of(cell: Cell) -> Memory:
     return memory
 
 
-def _controller(cell: Cell, task: Task) -> Controller:
+def _controller(cell: Cell, task: Generated) -> Controller:
     model: Controller = _build(
         Controller,
         f"{cell.memory} on {cell.task}",
