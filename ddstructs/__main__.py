@@ -23,7 +23,7 @@ commands:
   test       evaluate on longer sequences:  ddstructs test --ckpt_path FILE
   predict    transduce text:                ddstructs predict --ckpt_path FILE --data.text "A string"
   trace      see how it does that, in a page:   ddstructs trace --ckpt_path FILE --text "A string"
-  reproduce  train and test every task with every memory, seed by seed:  ddstructs reproduce --seeds 10
+  reproduce  train and test every task with every memory, seed by seed:  ddstructs reproduce --seeds 0-9
   sweep      search for better settings:    ddstructs sweep --task Copying --memory Deque --study FILE
 
 options:

@@ -64,6 +64,15 @@ def test_the_reference_can_be_chosen() -> None:
     assert type(stack(actions)[1]) is not Slots
 
 
+def test_the_parallel_scan_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ops.operators, "scan", None)
+    stack, actions = Stack(3), signals()
+    with ops.using("parallel"):
+        reads, _ = stack(actions)
+    with ops.using("reference"):
+        assert_close(reads, stack(actions)[0])
+
+
 def test_an_unknown_kernel_is_refused() -> None:
     with pytest.raises(ValueError, match="kernel is 'magic', but the kernels are auto, reference"), ops.using("magic"):  # type: ignore[arg-type]
         pass

@@ -12,13 +12,20 @@ from problems import LAYOUTS, SIGNALS, Problem, Scan, assert_equal_results, prob
 from torch import Tensor
 
 from ddstructs import Action
-from ddstructs.ops import Layout, LineState, Slots, operators, reference, tape
+from ddstructs.ops import Layout, LineState, Slots, operators, parallel, reference, tape
+
+
+def in_parallel(layout: Layout, actions: Action, state: LineState) -> tuple[Tensor, LineState]:
+    scan: Scan = parallel.scan if parallel.fits(layout) else reference.scan
+    return scan(layout, actions, state)
+
 
 KERNELS: dict[str, Scan] = {
     "reference": reference.scan,
     "reference, in steps": steps(reference.step),
     "kernel": operators.scan,
     "kernel, in steps": steps(tape.step),
+    "parallel": in_parallel,
 }
 
 

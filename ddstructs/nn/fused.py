@@ -33,49 +33,19 @@ from torch.nn.functional import linear, pad
 from torch.nn.modules import module as hooks
 
 from ddstructs import ops
-from ddstructs.memory import Action, Memory, State
+from ddstructs.memory import Action, State
 from ddstructs.nn.cells import STEPWISE, Stepwise
+from ddstructs.nn.network import Network, Noise
 from ddstructs.ops import LineState
 from ddstructs.ops.once import differentiable_once
 
 if TYPE_CHECKING:
     from ddstructs.ops.tape import Tape
 
-__all__ = ["Fused", "Network", "Noise", "fits", "run"]
+__all__ = ["Fused", "fits", "run"]
 
 SHORT = 2
 """Up to so many steps a loop is faster."""
-
-
-class Network(NamedTuple):
-    """The parts of a `MemoryRNN` that take part in every step.
-
-    Attributes:
-        cell: The cell.
-        to_action: From the cell's output to the logits of push and pop and the value before its tanh.
-        value_skip: From the input to a term of the value, if any.
-        memory: The memory.
-        hard: Whether push and pop are rounded to 0 or 1, with a straight-through gradient.
-    """
-
-    cell: nn.Module
-    to_action: nn.Module | None
-    value_skip: nn.Module | None
-    memory: Memory
-    hard: bool
-
-
-class Noise(NamedTuple):
-    """Noise added in each step, if any.
-
-    Attributes:
-        reads: On the reads, shape `(time, batch, heads, width)`.
-        states: On the states of the cell beside its output, after each step, shape
-            `(states, time, batch, hidden_size)`.
-    """
-
-    reads: Tensor | None
-    states: Tensor | None
 
 
 class Fused(NamedTuple):

@@ -57,9 +57,6 @@ class Restorable(LightningModule):
             checkpoint[TASK] = describe(self.task)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        # Where Lightning saved checkpoints before, and what it may delete: no path is ever taken from a file.
-        for name in [name for name in checkpoint.get("callbacks", {}) if name.startswith("ModelCheckpoint")]:
-            del checkpoint["callbacks"][name]
         path = "the checkpoint"
         check_same(self.hparams, checkpoint["hyper_parameters"], path)
         check_fit(self, checkpoint["state_dict"], path)
@@ -67,6 +64,9 @@ class Restorable(LightningModule):
         if fitting:
             check_resumable(self, checkpoint, path)
             reopen_epoch(checkpoint["loops"])
+        # Where Lightning saved checkpoints before, and what it may delete: no path is ever taken from a file.
+        callbacks = checkpoint.get("callbacks", {}).items()
+        checkpoint["callbacks"] = {name: state for name, state in callbacks if not name.startswith("ModelCheckpoint")}
         self._random = checkpoint.get(RANDOM) if fitting else None
         self._resumed = checkpoint["hyper_parameters"] if fitting else None
         task = self.task

@@ -8,7 +8,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from ddstructs.tasks.task import Task
 
-__all__ = ["Finished", "summary"]
+__all__ = ["Finished", "summary", "validated"]
 
 
 class Finished(Callback):
@@ -16,23 +16,31 @@ class Finished(Callback):
 
     The validation set has lengths beyond those of training, unless it is set otherwise: see `Generated`.
 
+    Args:
+        curriculum: Whether the curriculum must be finished. Without that, as in `ddstructs reproduce`, a run may stop
+            sooner, once lengths beyond those it was trained on are right.
+
     Example:
         >>> from pytorch_lightning import Trainer
         >>> from ddstructs.training.stopping import Finished
         >>> trainer = Trainer(callbacks=[Finished()], logger=False)
     """
 
+    def __init__(self, curriculum: bool = True) -> None:
+        super().__init__()
+        self.curriculum = curriculum
+
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         task: object = trainer.datamodule  # type: ignore[attr-defined]
         if trainer.sanity_checking or not isinstance(task, Task):
             return
-        if is_learned(task, trainer):
+        if task.goal.reached(validated(trainer)) and (task.stages.finished or not self.curriculum):
             trainer.should_stop = True
 
 
 def is_learned(task: Task, trainer: Trainer) -> bool:
     """Whether the curriculum is finished and the last validation reached the goal."""
-    return task.stages.finished and task.goal.reached(_validated(trainer))
+    return task.stages.finished and task.goal.reached(validated(trainer))
 
 
 def summary(trainer: Trainer, task: Task) -> str:
@@ -41,7 +49,7 @@ def summary(trainer: Trainer, task: Task) -> str:
     Example:
         After 1350 updates: coarse 1.0000, fine 1.0000 on validation sequences of lengths 8..128. The task is learned.
     """
-    metrics = _validated(trainer)
+    metrics = validated(trainer)
     shown = {task.goal.metric: None, **dict.fromkeys(task.metrics)}
     figures = [f"{name} {metrics[f'val_{name}']:.4f}" for name in shown if f"val_{name}" in metrics]
     updates = f"After {trainer.global_step} updates"
@@ -67,5 +75,6 @@ def _verdict(task: Task, trainer: Trainer) -> str:
     )
 
 
-def _validated(trainer: Trainer) -> Mapping[str, float]:
+def validated(trainer: Trainer) -> Mapping[str, float]:
+    """The metrics of the last validation, by name."""
     return {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val_")}
