@@ -1,15 +1,23 @@
-"""Transduction tasks as Lightning data modules."""
+"""Tasks as Lightning data modules: `Task`, its kinds, and a file for each task."""
 
 from ddstructs.tasks.batch import IGNORE, Batch
 from ddstructs.tasks.bigram_flipping import BigramFlipping
 from ddstructs.tasks.binary_addition import BinaryAddition
+from ddstructs.tasks.blank_answer import BlankAnswer
 from ddstructs.tasks.copying import Copying
 from ddstructs.tasks.curriculum import Curriculum
 from ddstructs.tasks.gender_conjugation import GenderConjugation
+from ddstructs.tasks.generated import Generated
+from ddstructs.tasks.language import Language
+from ddstructs.tasks.language_model import LanguageModel
+from ddstructs.tasks.marked_reversal import MarkedReversalModel, MarkedReversalRecognition
 from ddstructs.tasks.rearrangement import Rearrangement
+from ddstructs.tasks.recognition import Recognition
 from ddstructs.tasks.reversal import Reversal
+from ddstructs.tasks.reverse_string import ReverseString
 from ddstructs.tasks.svo_to_sov import SVOtoSOV
 from ddstructs.tasks.task import Task
+from ddstructs.tasks.transduction import Transduction
 from ddstructs.tasks.translation import Translation
 
 __all__ = [
@@ -17,12 +25,21 @@ __all__ = [
     "Batch",
     "BigramFlipping",
     "BinaryAddition",
+    "BlankAnswer",
     "Copying",
     "Curriculum",
     "GenderConjugation",
+    "Generated",
+    "Language",
+    "LanguageModel",
+    "MarkedReversalModel",
+    "MarkedReversalRecognition",
     "Rearrangement",
+    "Recognition",
     "Reversal",
+    "ReverseString",
     "SVOtoSOV",
     "Task",
+    "Transduction",
     "Translation",
 ]

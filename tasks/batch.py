@@ -9,20 +9,19 @@ from torch import Tensor
 __all__ = ["IGNORE", "SEPARATOR", "START", "Batch"]
 
 START = 0
-"""Input symbol `<s>`, before the source. It also fills the padding."""
+"""Input symbol `<s>`, before every sequence. It also fills the padding."""
 
 SEPARATOR = 1
-"""Input symbol `|||`, after the source. Its step is the first that may answer."""
+"""Input symbol `|||`, after the source of a transduction. Its step is the first that may answer."""
 
 IGNORE = -100
-"""Where nothing is asked; the number that torch's cross entropy ignores."""
+"""The target of a step that asks for nothing; torch's cross entropy ignores it."""
 
 
 class Batch(NamedTuple):
-    """Sequences `<s> source ||| target`, and in each step what should come next.
+    """Sequences of input symbols, and the output symbol that each step should give.
 
-    Input symbols are `<s>`, `|||`, then the source's, then the target's: the two have symbols of their own, so that a
-    controller need not remember which half it is in. Output symbols are the target's and, last, the end `</s>`.
+    What the symbols stand for, and which steps ask for an output, is up to the kind of task.
 
     Attributes:
         inputs: Input symbols, shape `(batch, time)`, int64.

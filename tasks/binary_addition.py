@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from ddstructs.errors import InputError
-from ddstructs.tasks.task import Task
+from ddstructs.tasks.transduction import Transduction
 
 __all__ = ["BinaryAddition"]
 
 
 @final
-class BinaryAddition(Task):
+class BinaryAddition(Transduction):
     """Add two binary numbers, digit by digit from the least significant: the classic first exercise for an RNN.
 
     A source symbol is a pair of digits, one of each number, `2 a + b`. Each is answered at once by a digit of the sum,
@@ -25,7 +25,7 @@ class BinaryAddition(Task):
         train_lengths: Fewest and most digits in training.
         test_lengths: The same in the test.
         curriculum: Whether short numbers come first.
-        settings: The other settings of every task, see `Task`.
+        settings: The other settings of every generated task, see `Generated`.
 
     Example:
         >>> import torch

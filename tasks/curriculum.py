@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Curriculum"]
+__all__ = ["PROGRESS", "Curriculum"]
+
+PROGRESS = ("stage", "accuracy", "batches", "restarts", "finished")
+"""What changes in a curriculum as it goes on."""
 
 
 @dataclass

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from ddstructs.errors import InputError
 
-__all__ = ["printable", "read_lines"]
+__all__ = ["place_of", "printable", "read_lines"]
+
+BYTE_ORDER_MARK = "\ufeff"
 
 
 def read_lines(text: str | None, file: str | None) -> list[str]:
-    """The lines of a text or of a file; `-` is standard input.
+    """The lines of a text or of a file; `-` is standard input. A byte-order mark before the first is no part of it.
 
     Raises:
         InputError: If both are given, or if the file cannot be read, is not text, or has no line.
@@ -22,7 +24,7 @@ def read_lines(text: str | None, file: str | None) -> list[str]:
     if text is not None:
         return _split(text)
     assert file is not None
-    name = "standard input" if file == "-" else printable(file)
+    name = place_of(file)
     try:
         content = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -31,15 +33,22 @@ def read_lines(text: str | None, file: str | None) -> list[str]:
         raise InputError(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from error
     if not content:
         raise InputError(f"{name} is empty, but one line or more was expected")
-    return _split(content)
+    return _split(content.removeprefix(BYTE_ORDER_MARK))
+
+
+def place_of(file: str | None) -> str:
+    """Where the lines of a file, or of a text if there is no file, stand, for messages."""
+    return "the text" if file is None else "standard input" if file == "-" else printable(file)
 
 
 def _split(text: str) -> list[str]:
-    """The lines of a text. Other than with `splitlines`, a form feed and its like are symbols as any other."""
+    """The lines of a text. Unlike `splitlines`, this takes a form feed and its like for symbols."""
     lines = re.split(r"\r\n|\r|\n", text)
     return lines[:-1] if len(lines) > 1 and not lines[-1] else lines
 
 
 def printable(text: str) -> str:
-    """The text on one line that no terminal takes for a command: what does not print is escaped."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    """The text on one line that no terminal takes for a command: what does not print is escaped, but for tabs."""
+    return "".join(
+        char if char.isprintable() or char == "\t" else char.encode("unicode_escape").decode() for char in text
+    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
+from string import ascii_lowercase, ascii_uppercase, digits, punctuation
 from typing import Any
 
 import torch
@@ -10,19 +11,25 @@ from torch import Tensor
 
 from ddstructs.errors import InputError
 from ddstructs.tasks.lines import printable
-from ddstructs.tasks.task import Task
+from ddstructs.tasks.transduction import Transduction
 
 __all__ = ["Rearrangement"]
 
+ASCII = "".join(map(chr, range(128)))
 
-class Rearrangement(Task, ABC):
+READABLE = "".join(dict.fromkeys(f"{ascii_lowercase}{ascii_uppercase}{digits} {punctuation}{ASCII}"))
+"""The same characters, those that can be read and typed first."""
+
+
+class Rearrangement(Transduction):
     """A task that puts the symbols of the source in another order.
 
-    A symbol is an ASCII character, so text can be transduced.
+    A symbol is a character, so text can be transduced: all of ASCII by its codes, or, with fewer symbols than 128, the
+    letters first.
 
     Args:
         symbols: Number of symbols, 1..128.
-        settings: The settings of every task, see `Task`.
+        settings: The settings of every generated task, see `Generated`.
 
     Raises:
         InputError: If the number of symbols is not in 1..128.
@@ -33,6 +40,10 @@ class Rearrangement(Task, ABC):
         if not 1 <= symbols <= 128:
             raise InputError(f"symbols is {symbols}, but 1..128 was expected: each is an ASCII character")
         self.symbols = self.source_symbols = self.target_symbols = symbols
+        self.alphabet = ASCII if symbols == len(ASCII) else READABLE[:symbols]
+        self._symbols = {char: symbol for symbol, char in enumerate(self.alphabet)}
+        if not self._symbols.keys() >= set(self.example):
+            self.example = (self.alphabet * 8)[:8]
 
     @abstractmethod
     def origin(self, position: Tensor, length: Tensor) -> Tensor:
@@ -49,20 +60,19 @@ class Rearrangement(Task, ABC):
         return source.gather(1, index.clamp(0, max(0, source.shape[1] - 1))), lengths
 
     def encode(self, text: str) -> list[int]:
-        symbols = [ord(char) for char in text]
-        for char, symbol in zip(text, symbols, strict=True):
-            if symbol >= self.symbols:
-                kind = "ASCII" if self.symbols == 128 else f"the first {self.symbols} ASCII characters"
-                raise InputError(f"{char!r} is outside {kind}, the symbols of {type(self).__name__}")
-        if len(symbols) % self.multiple:
+        for char in text:
+            if char not in self._symbols:
+                known = "ASCII" if self.alphabet == ASCII else f"{printable(self.alphabet)!r}"
+                raise InputError(f"{char!r} is outside {known}, the symbols of {type(self).__name__}")
+        if len(text) % self.multiple:
             raise InputError(
-                f"{printable(text)!r} has {len(symbols)} characters, "
+                f"{printable(text)!r} has {len(text)} characters, "
                 f"but {type(self).__name__} takes a multiple of {self.multiple}"
             )
-        return symbols
+        return [self._symbols[char] for char in text]
 
     def source_name(self, symbol: int) -> str:
-        return chr(symbol)
+        return self.alphabet[symbol]
 
     def decode(self, symbols: list[int]) -> str:
-        return "".join(map(chr, symbols))
+        return "".join(self.alphabet[symbol] for symbol in symbols)

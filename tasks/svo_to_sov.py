@@ -30,7 +30,7 @@ class SVOtoSOV(Translation):
     Sentences have 3 words or more.
 
     Args:
-        settings: The settings of every task, see `Task`.
+        settings: The settings of every generated task, see `Generated`.
 
     Reference:
         Grefenstette, Hermann, Suleyman & Blunsom 2015, *Learning to Transduce with Unbounded Memory*, section 4.2.

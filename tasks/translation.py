@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC
 from itertools import chain
 from typing import Any, ClassVar
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from ddstructs.errors import InputError
 from ddstructs.tasks.grammar import Grammar
-from ddstructs.tasks.task import Task
+from ddstructs.tasks.transduction import Transduction
 
 __all__ = ["Translation", "numbered"]
 
@@ -21,7 +20,7 @@ def numbered(name: str, count: int) -> list[str]:
     return [f"{name}{i}" for i in range(1, count + 1)]
 
 
-class Translation(Task, ABC):
+class Translation(Transduction):
     """A task that translates the sentences of a grammar.
 
     The length of a source is drawn uniformly from those lengths in the range asked for that a sentence can have, then
@@ -31,7 +30,7 @@ class Translation(Task, ABC):
     Text is words with blanks in between.
 
     Args:
-        settings: The settings of every task, see `Task`.
+        settings: The settings of every generated task, see `Generated`.
 
     Raises:
         InputError: If no sentence has a length in one of the ranges.
@@ -54,7 +53,8 @@ class Translation(Task, ABC):
         self.source_symbols, self.target_symbols = sum(map(len, self.source_words)), len(self.target_words)
         sizes = torch.tensor([len(words) for words in self.source_words])
         self._sizes, self._firsts = sizes, sizes.cumsum(0) - sizes
-        self._symbols = {word: i for i, word in enumerate(chain(*self.source_words))}
+        self._words = [*chain(*self.source_words)]
+        self._symbols = {word: i for i, word in enumerate(self._words)}
 
     def encode(self, text: str) -> list[int]:
         name = type(self).__name__
@@ -68,6 +68,9 @@ class Translation(Task, ABC):
             raise InputError(f"{text!r} is no sentence of {name}, as {self.example!r} is")
         return symbols
 
+    def source_name(self, symbol: int) -> str:
+        return self._words[symbol]
+
     def decode(self, symbols: list[int]) -> str:
         return " ".join(self.target_words[symbol] for symbol in symbols)
 
@@ -75,7 +78,7 @@ class Translation(Task, ABC):
         """The kind of each word, in the same shape."""
         return torch.bucketize(source.contiguous(), self._firsts, right=True) - 1
 
-    def _draw(self, rows: int, lengths: tuple[int, int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def draw(self, rows: int, lengths: tuple[int, int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
         low, high = (max(self.shortest, length) for length in lengths)
         n = torch.randint(low, high + 1, (rows,), generator=generator)
         kinds = self.grammar.draw(n, generator)

@@ -95,7 +95,7 @@ ORACLES = {kind: Oracle(productions) for kind, productions in PRODUCTIONS.items(
 def drawn(task: Translation, rows: int, lengths: tuple[int, int], seed: int = 0) -> list[tuple[str, str]]:
     """Sources and targets, as text."""
     words = [word for kind in task.source_words for word in kind]
-    source, n = task._draw(rows, lengths, torch.Generator().manual_seed(seed))
+    source, n = task.draw(rows, lengths, torch.Generator().manual_seed(seed))
     target, m = task.transduce(source, n)
     return [
         (" ".join(words[symbol] for symbol in a[:i]), task.decode(b[:j]))
@@ -175,7 +175,7 @@ def fits(counts: list[int]) -> bool:
 def test_lengths_are_uniform_over_those_of_sentences(kind: Any, asked: tuple[int, int]) -> None:
     task = kind()
     low, high = (max(length, task.shortest) for length in asked)
-    source, lengths = task._draw(100 * (high - low + 1), asked, torch.Generator().manual_seed(1))
+    source, lengths = task.draw(100 * (high - low + 1), asked, torch.Generator().manual_seed(1))
     assert source.shape[1] == high
     counts = Counter(lengths.tolist())
     assert counts.keys() == set(range(low, high + 1))
@@ -311,3 +311,11 @@ def test_lengths_that_no_sentence_has_are_refused() -> None:
     with pytest.raises(InputError, match=r"test_lengths is 1\.\.4, but the shortest sentence of Gender\w+ has 5 words"):
         GenderConjugation(test_lengths=(1, 4))
     assert SVOtoSOV(train_lengths=(1, 3)).train_lengths == (1, 3)
+
+
+@pytest.mark.parametrize("kind", [SVOtoSOV, GenderConjugation])
+def test_inputs_are_shown_as_words(kind: type[Translation]) -> None:
+    task = kind()
+    inputs = task.assemble(*task.sources([task.example])).inputs[0].tolist()
+    names = [task.input_name(symbol) for symbol in inputs]
+    assert names[: names.index("|||") + 1] == ["<s>", *task.example.split(), "|||"]

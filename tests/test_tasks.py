@@ -24,8 +24,9 @@ from ddstructs.tasks import (
     Rearrangement,
     Reversal,
     SVOtoSOV,
-    Task,
+    Transduction,
 )
+from ddstructs.tasks.lines import printable
 
 Row = list[int]
 Rearranging = type[Copying | Reversal | BigramFlipping]
@@ -45,7 +46,7 @@ def added(source: Row) -> Row:
     return [a + b >> i & 1 for i in range(len(source) + 1)]
 
 
-TARGETS: dict[type[Task], Callable[[Row], Row]] = {
+TARGETS: dict[type[Transduction], Callable[[Row], Row]] = {
     Copying: lambda source: source,
     Reversal: lambda source: source[::-1],
     BigramFlipping: flipped,
@@ -53,7 +54,7 @@ TARGETS: dict[type[Task], Callable[[Row], Row]] = {
 }
 
 
-def sources(kind: type[Task], symbols: int) -> st.SearchStrategy[list[Row]]:
+def sources(kind: type[Transduction], symbols: int) -> st.SearchStrategy[list[Row]]:
     """Batches of sources of different length, empty ones too where they can be."""
     symbol = st.integers(0, symbols - 1)
     if kind is BigramFlipping:
@@ -69,7 +70,7 @@ def padded(rows: list[Row], junk: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     return source.reshape(len(rows), width), torch.tensor([len(row) for row in rows])
 
 
-def by_hand(task: Task, source: Row) -> tuple[Row, Row]:
+def by_hand(task: Transduction, source: Row) -> tuple[Row, Row]:
     """Inputs and targets of a source, written symbol after symbol."""
     target = TARGETS[type(task)](source)
     said = [2 + symbol for symbol in source]
@@ -90,8 +91,8 @@ def length_of(batch: Batch) -> Row:
     return [len(row) for row in rows(batch)]
 
 
-def small(kind: Any, **settings: Any) -> Task:
-    task: Task = kind(**({"curriculum": False, "seed": 0} | settings))
+def small(kind: Any, **settings: Any) -> Transduction:
+    task: Transduction = kind(**({"curriculum": False, "seed": 0} | settings))
     return task
 
 
@@ -167,7 +168,7 @@ def test_lengths_are_uniform_and_both_ends_occur(kind: Any) -> None:
 def test_the_sets_have_the_lengths_that_were_asked_for(kind: Any) -> None:
     task = small(kind, train_lengths=(2, 6), test_lengths=(7, 12))
     for loader, low, high in (
-        (task.val_dataloader(), 2, 6),
+        (task.val_dataloader(), 2, 12),
         (task.test_dataloader(), 7 + (kind is BigramFlipping), 12),
     ):
         lengths = [n for batch in loader for n in length_of(batch)]
@@ -224,7 +225,7 @@ def test_a_saved_state_resumes_the_stream_where_it_was(cut: int, accuracies: lis
     settings = {"train_lengths": (2, 9), "batch_size": 2, "curriculum": True, "batches_per_epoch": 100}
     whole, part, rest = small(Copying, **settings), small(Copying, **settings), small(Copying, **settings, seed=None)
 
-    def draw(task: Task, accuracies: list[float]) -> list[Batch]:
+    def draw(task: Transduction, accuracies: list[float]) -> list[Batch]:
         batches = []
         for accuracy, batch in zip(accuracies, task.train_dataloader(), strict=False):
             batches.append(batch)
@@ -390,19 +391,48 @@ def test_text_is_taken_a_line_each(
         assert predicted(file="-") == lines
 
 
+def test_a_byte_order_mark_is_no_symbol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "lines.txt"
+    file.write_bytes("\ufeffabc\nd".encode())
+    assert predicted(file=str(file)) == ["abc", "d"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\ufeffabc"))
+    assert predicted(file="-") == ["abc"]
+
+
+def test_a_tab_is_printed_as_itself_and_what_commands_a_terminal_is_not() -> None:
+    assert printable("a\tb\x1b[2J\n") == "a\tb\\x1b[2J\\n"
+
+
+@pytest.mark.parametrize("symbols", [1, 2, 10, 26, 100, 127, 128])
+@pytest.mark.parametrize("kind", REARRANGING)
+def test_every_symbol_is_a_character_of_its_own_and_the_example_is_made_of_them(
+    kind: Rearranging, symbols: int
+) -> None:
+    task = kind(symbols=symbols)
+    text = task.decode([*range(symbols)])
+    assert len(set(text)) == symbols
+    assert [task.source_name(symbol) for symbol in range(symbols)] == [*text]
+    assert task.example.isprintable()
+    source, lengths = task.sources([task.example])
+    assert source.max() < symbols
+    assert lengths.item() == len(task.example)
+
+
 def test_without_text_the_test_set_is_predicted() -> None:
     task = small(Copying, test_lengths=(3, 4))
     assert equal(list(task.predict_dataloader()), list(task.test_dataloader()))
 
 
-REFUSED: list[tuple[Callable[[Path], Task], str]] = [
+REFUSED: list[tuple[Callable[[Path], Transduction], str]] = [
     (lambda path: Copying(text="naïve"), "'ï' is outside ASCII, the symbols of Copying"),
-    (lambda path: Copying(symbols=100, text="so"), "'s' is outside the first 100 ASCII characters"),
+    (lambda path: Copying(symbols=4, text="ade"), "'e' is outside 'abcd', the symbols of Copying"),
     (lambda path: BigramFlipping(text="ab\nabc"), "'abc' has 3 characters, but BigramFlipping takes a multiple of 2"),
     (lambda path: BinaryAddition(text="12 + 3"), "'12 + 3' is no binary addition: one such as 1101 + 101"),
     (lambda path: BinaryAddition(text=""), "'' is no binary addition"),
     (lambda path: Copying(text="a", file=str(path / "text")), "both a text and a file were given"),
     (lambda path: Copying(text="", file="-"), "both a text and a file were given"),
+    (lambda path: Copying(symbols=4, text="ab\nae"), "the text, line 2: 'e' is outside"),
+    (lambda path: Copying(file=str(path / "lines")), "lines, line 3: 'é' is outside ASCII"),
     (lambda path: Copying(file=str(path / "none")), "none: No such file or directory"),
     (lambda path: Copying(file=str(path)), "Is a directory"),
     (lambda path: Copying(file=str(path / "empty")), "empty is empty, but one line or more was expected"),
@@ -413,8 +443,11 @@ REFUSED: list[tuple[Callable[[Path], Task], str]] = [
 
 
 @pytest.mark.parametrize(("make", "message"), REFUSED, ids=[message for _, message in REFUSED])
-def test_text_that_cannot_be_a_source_is_refused(make: Callable[[Path], Task], message: str, tmp_path: Path) -> None:
+def test_text_that_cannot_be_a_source_is_refused(
+    make: Callable[[Path], Transduction], message: str, tmp_path: Path
+) -> None:
     (tmp_path / "text").write_text("a")
+    (tmp_path / "lines").write_text("a\nb\né\n", encoding="utf-8")
     (tmp_path / "empty").touch()
     (tmp_path / "binary").write_bytes(b"ab\xff\x00\x80")
     (tmp_path / "latin").write_bytes("naïve"[1:].encode("latin-1"))
@@ -437,7 +470,7 @@ def test_standard_input_that_is_no_text_is_refused(
 
 # Settings.
 
-WRONG: list[tuple[Callable[[], Task], str]] = [
+WRONG: list[tuple[Callable[[], Transduction], str]] = [
     (lambda: Copying(train_lengths=(9, 8)), "train_lengths is 9..8, but 1 <= shortest <= longest was expected"),
     (lambda: Copying(val_lengths=(0, 8)), "val_lengths is 0..8, but 1 <= shortest <= longest was expected"),
     (lambda: BinaryAddition(test_lengths=(-3, 8)), "test_lengths is -3..8, but"),
@@ -456,7 +489,7 @@ WRONG: list[tuple[Callable[[], Task], str]] = [
 
 
 @pytest.mark.parametrize(("make", "message"), WRONG, ids=[message for _, message in WRONG])
-def test_settings_that_make_no_task_are_refused(make: Callable[[], Task], message: str) -> None:
+def test_settings_that_make_no_task_are_refused(make: Callable[[], Transduction], message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)) as caught:
         make()
     assert "\n" not in str(caught.value)

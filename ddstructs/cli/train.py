@@ -6,6 +6,7 @@ import inspect
 import itertools
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -35,7 +36,10 @@ from ddstructs.tasks import (
     BinaryAddition,
     Copying,
     GenderConjugation,
+    MarkedReversalModel,
+    MarkedReversalRecognition,
     Reversal,
+    ReverseString,
     SVOtoSOV,
     Task,
 )
@@ -44,6 +48,7 @@ from ddstructs.training import checkpoint
 from ddstructs.training.controller import Controller
 from ddstructs.training.resume import check_resumable, check_unfinished
 from ddstructs.training.saving import with_safe_saving
+from ddstructs.training.stopping import summary
 from ddstructs.training.weights import check_same
 from ddstructs.view.callback import TraceCallback
 
@@ -52,6 +57,7 @@ __all__ = ["run"]
 CLASSES = (
     *(Stack, Queue, Deque, SuperpositionStack, Tape, Bank, NoMemory),
     *(Copying, Reversal, BigramFlipping, SVOtoSOV, GenderConjugation, BinaryAddition),
+    *(ReverseString, MarkedReversalModel, MarkedReversalRecognition),
     TraceCallback,
 )
 """What can be named by its class name: imported here, for the parser only knows what is."""
@@ -86,8 +92,7 @@ class PrintText(Callback):
         task: Task = trainer.datamodule  # type: ignore[attr-defined]
         rows: Tensor = outputs
         for row in rows.tolist():
-            symbols = [symbol for symbol in row if symbol not in (IGNORE, task.target_symbols)]
-            print(printable(task.decode(symbols)))
+            print(printable(task.answer([symbol for symbol in row if symbol != IGNORE])))
 
 
 class CLI(LightningCLI):
@@ -201,10 +206,10 @@ class CLI(LightningCLI):
         paths = [getattr(saving, "best_model_path", "") for saving in self.trainer.checkpoint_callbacks]
         if any(paths) and self.trainer.is_global_zero:
             path = os.path.relpath(next(filter(None, paths)))
-            print(f"\nThe best checkpoint is {path}. Next:")
+            print(f"\n{summary(self.trainer, self.datamodule)}")
+            print(f"The best checkpoint is {path}. Next:")
             print(f"  ddstructs test --ckpt_path {path}")
-            example = getattr(self.datamodule, "example", "A string")
-            print(f'  ddstructs predict --ckpt_path {path} --data.text "{example}"')
+            print(f"  ddstructs predict --ckpt_path {path} --data.text {shlex.quote(self.datamodule.example)}")
 
 
 USAGE = {
@@ -223,25 +228,16 @@ FIT: dict[str, Any] = {
     "callbacks": [
         {
             "class_path": "pytorch_lightning.callbacks.ModelCheckpoint",
-            "init_args": {"monitor": "val_fine", "mode": "max", "filename": "best"},
+            "init_args": {"monitor": "val_score", "mode": "max", "filename": "best"},
         },
         {
             "class_path": "pytorch_lightning.callbacks.ModelCheckpoint",
             "init_args": {"filename": "last", "enable_version_counter": False},
         },
-        {
-            "class_path": "pytorch_lightning.callbacks.EarlyStopping",
-            "init_args": {
-                "monitor": "val_coarse",
-                "mode": "max",
-                "stopping_threshold": 0.9999,
-                "patience": 1000,
-                "strict": False,  # a run shorter than an epoch has no validation
-            },
-        },
+        {"class_path": "ddstructs.training.stopping.Finished"},
     ],
 }
-"""Training: at most 100 epochs, fewer if every validation sequence comes out right."""
+"""Training: at most 100 epochs, fewer if the task is learned."""
 
 EVALUATE: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
 

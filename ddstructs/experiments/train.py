@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 from ddstructs.errors import InputError
 from ddstructs.experiments.commit import commit
@@ -23,14 +23,12 @@ from ddstructs.experiments.runs import Run
 from ddstructs.experiments.sections import Testing, Training, read_section
 from ddstructs.experiments.store import CHECKPOINT
 from ddstructs.memory import Memory
-from ddstructs.tasks.task import Task
+from ddstructs.tasks.generated import Generated
 from ddstructs.training.controller import Controller
 from ddstructs.training.saving import with_safe_saving
+from ddstructs.training.stopping import Finished, validated
 
 __all__ = ["Done", "Trained", "check", "execute", "fit", "memory_of", "score_of", "test_long"]
-
-PERFECT = 0.9999
-"""Coarse accuracy from which every sequence counts as right, to allow for rounding."""
 
 
 class Curve(Callback):
@@ -53,7 +51,7 @@ class Curve(Callback):
         self.losses.append(float(outputs["loss"]))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        task: Task = trainer.datamodule  # type: ignore[attr-defined]
+        task: Generated = trainer.datamodule  # type: ignore[attr-defined]
         metrics = {name: float(trainer.callback_metrics[f"val_{name}"]) for name in ("loss", "coarse", "fine")}
         line = {
             "updates": trainer.global_step,
@@ -119,14 +117,13 @@ def fit(run: Run, folder: Path, report: Report) -> Trained:
         batches_per_epoch=training.validate_every,
     )
     model = _controller(run, task)
-    perfect = EarlyStopping("val_coarse", mode="max", stopping_threshold=PERFECT, patience=training.max_updates)
     best = ModelCheckpoint(folder / "model", "best", monitor="val_fine", mode="max", save_weights_only=True)
     trainer = Trainer(
         accelerator="cpu",
         devices=1,
         max_epochs=-(-training.max_updates // training.validate_every),
         num_sanity_val_steps=0,
-        callbacks=[Curve(folder / "curve.jsonl", report), best, perfect],
+        callbacks=[Curve(folder / "curve.jsonl", report), best, Finished(curriculum=False)],
         default_root_dir=folder,
         plugins=with_safe_saving(),
         logger=False,
@@ -139,7 +136,7 @@ def fit(run: Run, folder: Path, report: Report) -> Trained:
     return Trained(
         best.best_model_path,
         float(best.best_model_score),
-        float(trainer.callback_metrics["val_coarse"]) >= PERFECT,
+        task.goal.reached(validated(trainer)),
         trainer.global_step,
         round(time.perf_counter() - start, 1),
         task.stages.restarts,
@@ -226,8 +223,8 @@ def check(runs: Sequence[Run]) -> None:
             _task(run, test_lengths=lengths)
 
 
-def _task(run: Run, **settings: Any) -> Task:
-    task: Task = _build(class_of("task", run.task), run.task, run.settings["data"] | settings)
+def _task(run: Run, **settings: Any) -> Generated:
+    task: Generated = _build(class_of("task", run.task), run.task, run.settings["data"] | settings)
     return task
 
 
@@ -241,7 +238,7 @@ def memory_of(run: Run) -> Memory:
     return memory
 
 
-def _controller(run: Run, task: Task) -> Controller:
+def _controller(run: Run, task: Generated) -> Controller:
     model: Controller = _build(
         Controller,
         f"{run.memory} on {run.task}",

@@ -34,6 +34,10 @@ TASKS = {
     "`der gm1 und eine gf2`.",
     "BinaryAddition": "Add two binary numbers, digit by digit from the least significant: the classic first exercise "
     "for an RNN.",
+    "ReverseString": "Reverse a string of bits at blanks: after `0 0 1`, three blanks are answered by `1 0 0`.",
+    "MarkedReversalModel": "Model the language `w # w^R`: after `0 1 #`, the rest, `1 0`, is certain.",
+    "MarkedReversalRecognition": "Tell whether a string has the form `w # w^R`: `0 1 # 1 0` does, `0 1 # 0 1` does "
+    "not.",
 }
 
 

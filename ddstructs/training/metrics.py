@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-__all__ = ["CoarseAccuracy", "FineAccuracy"]
+__all__ = ["CoarseAccuracy", "FineAccuracy", "SymbolAccuracy"]
 
 PADDING = -100
 
@@ -153,3 +153,29 @@ class FineAccuracy(SequenceAccuracy):
         prefix, output_lengths, target_lengths = correct_prefix(output, target)
         empty = target_lengths == 0
         return torch.where(empty, output_lengths == 0, prefix / target_lengths.clamp(min=1)).float()
+
+
+@final
+class SymbolAccuracy(SequenceAccuracy):
+    """The share of a target's symbols that are right, each at its own step, averaged over the sequences.
+
+    For answers that are not fed back, where one error does not lead to the next. Of an empty target it is 1.
+
+    Args:
+        kwargs: Settings of every torchmetrics metric.
+
+    Reference:
+        Delétang et al. 2022, *Neural Networks and the Chomsky Hierarchy*, section 4.
+
+    Example:
+        >>> import torch
+        >>> from ddstructs.training.metrics import SymbolAccuracy
+        >>> symbols = SymbolAccuracy()
+        >>> symbols(torch.tensor([[1, 2, 3, 4], [1, 9, 3, 4]]), torch.tensor([[1, 2, 3, 4], [1, 2, 3, 4]]))
+        tensor(0.8750)
+    """
+
+    def score(self, output: Tensor, target: Tensor) -> Tensor:
+        asked = target != PADDING
+        right = ((output == target) & asked).sum(dim=1)
+        return torch.where(asked.any(dim=1), right / asked.sum(dim=1).clamp(min=1), 1.0).float()

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ddstructs.memory import Memory
 from ddstructs.tasks.batch import IGNORE, SEPARATOR, START, Batch
+from ddstructs.tasks.generated import Generated
 from ddstructs.tasks.task import Task
 from ddstructs.training.controller import Controller
 from ddstructs.view.record import Run, rounded
@@ -20,11 +21,15 @@ def run_controller(model: object, x: object, task: Task | None) -> tuple[Memory,
         raise TypeError(f"model is a {type(model).__name__}, but a Controller, MemoryRNN or Memory was expected")
     texts = [x] if isinstance(x, str) else x
     if isinstance(texts, list | tuple) and texts and all(isinstance(text, str) for text in texts):
-        if task is None:
+        if not isinstance(task, Generated):
             raise TypeError("a text was given, but no task that encodes it: trace(model, text, task=Reversal())")
         x = task.assemble(*task.sources(texts))
     if isinstance(x, Batch):
-        inputs, asked, lengths = _answer(model, Batch(*(part.to(model.device) for part in x)))
+        batch = Batch(*(part.to(model.device) for part in x))
+        if task is None or task.feeds_back:
+            inputs, asked, lengths = _answer(model, batch)
+        else:
+            inputs, asked, lengths = batch.inputs, batch.targets != IGNORE, batch.lengths.cpu()
     elif isinstance(x, Tensor) and x.dim() == 2 and x.dtype == torch.int64:
         inputs = x.to(model.device)
         asked, lengths = torch.ones_like(inputs, dtype=torch.bool), torch.full((len(inputs),), inputs.shape[1])

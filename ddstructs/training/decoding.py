@@ -1,0 +1,37 @@
+"""Greedy decoding: each answer is the next input."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ddstructs.tasks.batch import IGNORE, SEPARATOR, Batch
+
+if TYPE_CHECKING:
+    from ddstructs.training.controller import Controller
+
+__all__ = ["decode_greedily"]
+
+
+def decode_greedily(model: Controller, batch: Batch, limit: int | None) -> Tensor:
+    """Read the source, then answer, each answer being the next input, until the end symbol. See `Controller.decode`."""
+    inputs, targets, _ = batch
+    prompt = (inputs == SEPARATOR).int().argmax(dim=1) + 1
+    longest = int(prompt.max())
+    run = model.rnn.unroll(model.embed(inputs[:, :longest]), lengths=prompt)
+    answers = model.classify(run.output).argmax(dim=-1)
+    reading = torch.arange(longest, device=inputs.device) < prompt[:, None] - 1
+    early = torch.where(reading & (targets[:, :longest] != IGNORE), answers, IGNORE)
+    symbol, state = answers.gather(1, prompt[:, None] - 1), run.state
+    end, first = model.output_symbols - 1, model.input_symbols - (model.output_symbols - 1)
+    limits = 2 * prompt[:, None] if limit is None else torch.full_like(symbol, limit)
+    decoded, going = [symbol], (symbol != end) & (limits > 1)
+    while going.any():
+        fed = torch.where(going, symbol + first, 0)
+        output, _, _, state = model.rnn.unroll(model.embed(fed), state)
+        symbol = torch.where(going, model.classify(output).argmax(dim=-1), IGNORE)
+        decoded.append(symbol)
+        going = going & (symbol != end) & (limits > len(decoded))
+    return torch.cat([early, *decoded], dim=1)

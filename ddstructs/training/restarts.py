@@ -1,0 +1,34 @@
+"""Fresh starts: other weights for a controller whose learning has stalled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from ddstructs.training.controller import Controller
+
+__all__ = ["start_afresh"]
+
+
+def start_afresh(model: Controller, restarts: int, seed: int) -> None:
+    """Draw new weights, and forget what the optimizer gathered about the old ones.
+
+    Args:
+        model: The controller, in training.
+        restarts: How many fresh starts this makes; the memory names a start for each.
+        seed: Seed of the weights. The random numbers of the run go on as if nothing had been drawn.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for module in reversed(list(model.modules())):  # a module after its parts, to have the last word
+            if callable(reset := getattr(module, "reset_parameters", None)):
+                reset()
+        model.rnn.reset_parameters(restarts)
+    for optimizer in model.trainer.optimizers:
+        optimizer.state.clear()
+        for group in optimizer.param_groups:
+            group["lr"] = model.learning_rate
+    for config in model.trainer.lr_scheduler_configs:
+        config.scheduler.last_epoch = 0

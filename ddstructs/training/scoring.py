@@ -1,0 +1,91 @@
+"""How a controller is scored: the metrics that the task names, and those of the memory's signals."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import cast, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torchmetrics import MeanMetric, Metric
+
+from ddstructs.actions import mapped
+from ddstructs.memory import Memory
+from ddstructs.nn.rnn import Unrolled
+from ddstructs.tasks.batch import IGNORE, Batch
+from ddstructs.tasks.task import Split, Task
+
+__all__ = ["Scoring"]
+
+
+class Scoring(nn.Module):
+    """The metrics of each split, and the loss.
+
+    Args:
+        task: The task, which names metrics and knows the floor of the loss; those of `Task` itself if None.
+        memory: The memory, whose signals are measured.
+    """
+
+    def __init__(self, task: Task | None, memory: Memory) -> None:
+        super().__init__()
+        named = Task.metrics if task is None else task.metrics
+        self.floors: dict[Split, float | None] = {
+            split: None if task is None else task.floor(split) for split in get_args(Split)
+        }
+        self.named = tuple(named)
+        self.sets = nn.ModuleDict()
+        for split, floor in self.floors.items():
+            metrics: dict[str, Metric] = {"loss": MeanMetric()}
+            metrics |= {name: _load(target)() for name, target in named.items()}
+            metrics |= {f"{name}_distance": MeanMetric() for name, _ in memory.signals.labels}
+            if floor is not None:
+                metrics["excess"] = MeanMetric()
+            self.sets[f"{split}_"] = nn.ModuleDict(metrics)  # `train` is the name of a method
+
+    def metrics(self, split: Split) -> dict[str, Metric]:
+        """The metrics of a split, by name."""
+        return cast("dict[str, Metric]", dict(cast("nn.ModuleDict", self.sets[f"{split}_"])))
+
+    def update(self, split: Split, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Take note of a batch.
+
+        Args:
+            split: The set that it is of.
+            logits: Shape `(batch, time, output_symbols)`.
+            batch: The batch.
+
+        Returns:
+            The loss, and the symbols put out where some were asked for, `IGNORE` elsewhere.
+        """
+        asked = batch.targets != IGNORE
+        loss = cross_entropy(logits[asked], batch.targets[asked])
+        output = torch.where(asked, logits.argmax(dim=-1), IGNORE)
+        metrics, floor = self.metrics(split), self.floors[split]
+        metrics["loss"].update(loss.detach(), asked.sum())
+        if floor is not None:
+            metrics["excess"].update(loss.detach() - floor, asked.sum())
+        for name in self.named:
+            metrics[name].update(output, batch.targets)
+        return loss, output
+
+    def penalty(self, split: Split, run: Unrolled, memory: Memory, batch: Batch) -> Tensor | None:
+        """Take note of the signals in real steps, and return how far they are from decided, in [0, 1].
+
+        What concerns the signals of a memory stands here alone: the memory names them, and the action measures them.
+        """
+        if not memory.heads:
+            return None
+        time = batch.inputs.shape[1]
+        real = torch.arange(time, device=batch.inputs.device) < batch.lengths[:, None]
+        action = mapped(lambda part: part[real], run.actions)
+        metrics = self.metrics(split)
+        for name, numbers in memory.signals.named(action).items():
+            metrics[f"{name}_distance"].update((numbers - numbers.round()).detach().abs())
+        return action.fractions().mean() if split == "train" else None
+
+
+def _load(target: str) -> type[Metric]:
+    """The class that `package.module:Class` names."""
+    module, _, name = target.partition(":")
+    return cast("type[Metric]", getattr(import_module(module), name))

@@ -1,0 +1,80 @@
+"""When training is done, and what the model was seen to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from ddstructs.tasks.task import Task
+
+__all__ = ["Finished", "summary", "validated"]
+
+
+class Finished(Callback):
+    """Stops training once the task is learned: its curriculum is finished, and the validation set reaches its goal.
+
+    The validation set has lengths beyond those of training, unless it is set otherwise: see `Generated`.
+
+    Args:
+        curriculum: Whether the curriculum must be finished. Without that, as in `ddstructs reproduce`, a run may stop
+            sooner, once lengths beyond those it was trained on are right.
+
+    Example:
+        >>> from pytorch_lightning import Trainer
+        >>> from ddstructs.training.stopping import Finished
+        >>> trainer = Trainer(callbacks=[Finished()], logger=False)
+    """
+
+    def __init__(self, curriculum: bool = True) -> None:
+        super().__init__()
+        self.curriculum = curriculum
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        task: object = trainer.datamodule  # type: ignore[attr-defined]
+        if trainer.sanity_checking or not isinstance(task, Task):
+            return
+        if task.goal.reached(validated(trainer)) and (task.stages.finished or not self.curriculum):
+            trainer.should_stop = True
+
+
+def is_learned(task: Task, trainer: Trainer) -> bool:
+    """Whether the curriculum is finished and the last validation reached the goal."""
+    return task.stages.finished and task.goal.reached(validated(trainer))
+
+
+def summary(trainer: Trainer, task: Task) -> str:
+    """What the model was seen to do in the last validation, and on which lengths; a line or two.
+
+    Example:
+        After 1350 updates: coarse 1.0000, fine 1.0000 on validation sequences of lengths 8..128. The task is learned.
+    """
+    metrics = validated(trainer)
+    shown = {task.goal.metric: None, **dict.fromkeys(task.metrics)}
+    figures = [f"{name} {metrics[f'val_{name}']:.4f}" for name in shown if f"val_{name}" in metrics]
+    updates = f"After {trainer.global_step} updates"
+    if not figures:
+        return f"{updates}: nothing was validated, so nothing is known of the model."
+    lengths = task.validated_lengths
+    where = f" of lengths {lengths[0]}..{lengths[1]}" if lengths else ""
+    return f"{updates}: {', '.join(figures)} on validation sequences{where}. {_verdict(task, trainer)}"
+
+
+def _verdict(task: Task, trainer: Trainer) -> str:
+    if is_learned(task, trainer):
+        return "The task is learned."
+    if not task.stages.finished:
+        return (
+            f"It is not learned: the curriculum came to length {int(task.stages.stage)} of {task.stages.longest}. "
+            "Train for longer, or with another seed or cell."
+        )
+    bound = "at most" if task.goal.smaller else "at least"
+    return (
+        f"It is not learned: {task.goal.metric} of {bound} {task.goal.value} was expected. "
+        "Train for longer, or with another seed or cell."
+    )
+
+
+def validated(trainer: Trainer) -> Mapping[str, float]:
+    """The metrics of the last validation, by name."""
+    return {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val_")}

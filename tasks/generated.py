@@ -1,0 +1,266 @@
+"""Tasks whose sequences are drawn at random, by length, from a seed."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ddstructs.errors import InputError
+from ddstructs.tasks.batch import Batch
+from ddstructs.tasks.batches import Batches
+from ddstructs.tasks.curriculum import PROGRESS, Curriculum
+from ddstructs.tasks.lines import place_of, read_lines
+from ddstructs.tasks.streams import RESTART, TEST, TRAIN, VAL, generator, seed_of
+from ddstructs.tasks.task import Task
+
+__all__ = ["Generated"]
+
+
+class Generated(Task):
+    """A task whose sources are drawn at random, and become batches in the way of its kind.
+
+    Training sequences are fresh in every epoch, from a seeded generator. The validation and the test set are fixed:
+    they are the same whatever the seed. By default short sequences come first (see `Curriculum`), in batches that are
+    larger by as much, so that a batch always holds about the same number of symbols.
+
+    Args:
+        train_lengths: Shortest and longest source in training.
+        val_lengths: The same in validation; from the shortest of training to twice the longest if not given, so that
+            a network which is right there has learned more than the lengths it was trained on.
+        test_lengths: The same in the test.
+        batch_size: Rows in a training batch when sources are longest.
+        batches_per_epoch: Training batches in an epoch.
+        eval_size: Rows in the validation set, and in the test set.
+        eval_batch_size: Rows in a batch of these.
+        curriculum: Whether short sequences come first.
+        start_length: Longest source in the first stage of the curriculum.
+        patience: Most batches in the first stage of the curriculum, before the controller starts afresh, with other
+            weights, and twice as many as in any other stage; it never does if None.
+        threshold: Share of symbols that must be right, on average, before a stage of the curriculum ends. What is only
+            a few symbols of a sequence, but hard to learn once sequences are long, needs a higher one.
+        seed: Seed of the training sequences; that of `seed_everything` if not given.
+        text: Sources for `predict`, one a line.
+        file: A file of such lines; `-` is standard input.
+
+    Attributes:
+        drawn: Training batches drawn so far.
+    """
+
+    source_symbols: int
+    """Number of symbols of a source."""
+
+    multiple: ClassVar[int] = 1
+    """Every length of a source is a multiple of this."""
+
+    example: str = "A string"
+    """The text of a source, for messages."""
+
+    def __init__(
+        self,
+        train_lengths: tuple[int, int] = (8, 64),
+        val_lengths: tuple[int, int] | None = None,
+        test_lengths: tuple[int, int] = (65, 128),
+        batch_size: int = 16,
+        batches_per_epoch: int = 50,
+        eval_size: int = 1000,
+        eval_batch_size: int = 250,
+        curriculum: bool = True,
+        start_length: int = 4,
+        patience: int | None = 150,
+        threshold: float = 0.8,
+        seed: int | None = None,
+        text: str | None = None,
+        file: str | None = None,
+    ) -> None:
+        super().__init__()
+        for name, lengths in (("train", train_lengths), ("val", val_lengths), ("test", test_lengths)):
+            if lengths is not None:
+                self._check_lengths(f"{name}_lengths", lengths)
+        sizes = {
+            "batch_size": batch_size,
+            "batches_per_epoch": batches_per_epoch,
+            "eval_size": eval_size,
+            "eval_batch_size": eval_batch_size,
+            "start_length": start_length,
+            "patience": 1 if patience is None else patience,
+        }
+        for name, size in sizes.items():
+            if size < 1:
+                raise InputError(f"{name} is {size}, but it must be 1 or more")
+        if not 0 < threshold < 1:
+            raise InputError(f"threshold is {threshold}, but it must be between 0 and 1")
+        if seed is not None and seed < 0:
+            raise InputError(f"seed is {seed}, but it must be 0 or more")
+        self.train_lengths = train_lengths
+        self.val_lengths = val_lengths
+        self.test_lengths = test_lengths
+        self.batch_size = batch_size
+        self.batches_per_epoch = batches_per_epoch
+        self.eval_size = eval_size
+        self.eval_batch_size = eval_batch_size
+        self.curriculum = curriculum
+        self.start_length = start_length
+        self.patience = patience
+        self.threshold = threshold
+        self.seed = seed
+        self.text = text
+        self.file = file
+        longest = train_lengths[1]
+        self.stages = (
+            Curriculum(longest, start_length, patience, threshold=threshold)
+            if curriculum
+            else Curriculum(longest, longest, finished=True)
+        )
+        self.drawn = 0
+
+    @abstractmethod
+    def assemble(self, source: Tensor, lengths: Tensor) -> Batch:
+        """Sources as a controller sees them, with what it is asked for.
+
+        Args:
+            source: Source symbols, shape `(batch, time)`, int64; what follows in a shorter row is of no account.
+            lengths: Length of each source, shape `(batch,)`, int64.
+        """
+
+    @abstractmethod
+    def lengths(self, batch: Batch) -> Tensor:
+        """The length of each source, shape `(batch,)`."""
+
+    @abstractmethod
+    def encode(self, text: str) -> list[int]:
+        """The source symbols of a line of text.
+
+        Raises:
+            InputError: If the line cannot be a source of this task.
+        """
+
+    def source_name(self, symbol: int) -> str:
+        """The name of a source symbol where it is shown; its number, unless the task knows better."""
+        return str(symbol)
+
+    def draw(self, rows: int, lengths: tuple[int, int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Random sources: lengths uniform in a range, and symbols uniform among all of them.
+
+        Args:
+            rows: How many.
+            lengths: Shortest and longest.
+            generator: Where the random numbers come from.
+
+        Returns:
+            The sources and their lengths, as `assemble` takes them.
+        """
+        low, high = -(-lengths[0] // self.multiple), max(1, lengths[1] // self.multiple)
+        n = self.multiple * torch.randint(min(low, high), high + 1, (rows,), generator=generator)
+        return torch.randint(self.source_symbols, (rows, int(n.max())), generator=generator), n
+
+    def sources(self, lines: Sequence[str], place: str | None = None) -> tuple[Tensor, Tensor]:
+        """The source symbols of some lines of text, as `assemble` takes them.
+
+        Args:
+            lines: The lines.
+            place: Where they stand, for errors, such as the name of a file.
+
+        Raises:
+            InputError: If a line cannot be a source of this task; it says which, if the place is given.
+        """
+        symbols: list[list[int]] = []
+        for number, line in enumerate(lines, 1):
+            try:
+                symbols.append(self.encode(line))
+            except InputError as error:
+                raise InputError(f"{place}, line {number}: {error}" if place else str(error)) from error
+        lengths = torch.tensor([len(row) for row in symbols])
+        source = torch.zeros(len(symbols), int(lengths.max()), dtype=torch.int64)
+        for row, own in zip(source, symbols, strict=True):
+            row[: len(own)] = torch.tensor(own, dtype=torch.int64)
+        return source, lengths
+
+    @property
+    def validated_lengths(self) -> tuple[int, int]:
+        return self.val_lengths or (self.train_lengths[0], 2 * self.train_lengths[1])
+
+    def train_dataloader(self) -> Batches:
+        def make() -> Iterator[Batch]:
+            for _ in range(self.batches_per_epoch):
+                yield self._draw_training()
+
+        return Batches(make, self.batches_per_epoch)
+
+    def val_dataloader(self) -> Batches:
+        return self._cut(*self._fixed(VAL, self.validated_lengths))
+
+    def test_dataloader(self) -> Batches:
+        return self._cut(*self._fixed(TEST, self.test_lengths))
+
+    def predict_dataloader(self) -> Batches:
+        if self.text is None and self.file is None:
+            return self.test_dataloader()
+        lines = read_lines(self.text, self.file)
+        place = place_of(self.file) if self.file is not None or len(lines) > 1 else None
+        return self._cut(*self.sources(lines, place))
+
+    def fresh_seed(self) -> int:
+        """The seed of the weights of the next fresh start, the same in every run with the seed of this one."""
+        return seed_of(RESTART, self._own_seed(), self.stages.restarts)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seed": self.seed, "drawn": self.drawn, "stages": asdict(self.stages)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on where another task was. What is a setting stays as it was given to this one."""
+        try:
+            progress = {name: state_dict["stages"][name] for name in PROGRESS}
+            seed, drawn = state_dict["seed"], state_dict["drawn"]
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                f"the checkpoint does not say how far the {type(self).__name__} was: no {error}"
+            ) from error
+        self.seed = seed if self.seed is None else self.seed
+        self.drawn = drawn
+        if self.curriculum:
+            self.stages = replace(self.stages, **progress)
+
+    def _draw_training(self) -> Batch:
+        rank = self.trainer.global_rank if self.trainer else 0
+        stream = generator(TRAIN, self._own_seed(), self.drawn, rank)
+        self.drawn += 1
+        rows = max(self.batch_size, round(self.batch_size * self.stages.longest / self.stages.stage))
+        return self.assemble(*self.draw(rows, self.stages.lengths(self.train_lengths[0]), stream))
+
+    def _own_seed(self) -> int:
+        if self.seed is None:
+            self.seed = torch.initial_seed()
+        return self.seed
+
+    def _fixed(self, split: int, lengths: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """The sources of a fixed set, rows of like length together, so that there is less padding."""
+        source, n = self.draw(self.eval_size, lengths, generator(split))
+        order = n.argsort(stable=True)
+        return source[order], n[order]
+
+    def _cut(self, source: Tensor, lengths: Tensor) -> Batches:
+        """Batches of these rows; in training on several processes each of them has its own share."""
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        if len(source) < world:
+            raise InputError(f"there are {len(source)} sequences for {world} processes: use fewer, or more sequences")
+        size = min(self.eval_batch_size, -(-len(source) // world))
+        starts = range(0, len(source), size)[rank::world]
+
+        def make() -> Iterator[Batch]:
+            for start in starts:
+                rows = slice(start, start + size)
+                yield self.assemble(source[rows, : int(lengths[rows].max())], lengths[rows])
+
+        return Batches(make, len(starts))
+
+    def _check_lengths(self, name: str, lengths: tuple[int, int]) -> None:
+        low, high = lengths
+        if not 1 <= low <= high:
+            raise InputError(f"{name} is {low}..{high}, but 1 <= shortest <= longest was expected")
+        if high // self.multiple < -(-low // self.multiple):
+            raise InputError(f"{name} is {low}..{high}, which holds no multiple of {self.multiple}")

@@ -1,0 +1,63 @@
+"""Language modelling: in each step, the next symbol of a string."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ddstructs.tasks.batch import IGNORE, Batch
+from ddstructs.tasks.language_task import LanguageTask
+from ddstructs.tasks.streams import TEST, VAL
+from ddstructs.tasks.task import Goal, Split
+
+__all__ = ["LanguageModel"]
+
+
+class LanguageModel(LanguageTask):
+    """Strings `<s> w`, with the next symbol, or the end `</s>`, as the target of each step.
+
+    The loss is the cross entropy per
+    symbol, ends included; the `excess` is what it lies above that of the very distribution of the set, lengths
+    included, so that a perfect model has 0.
+
+    Output symbols are those of the language and, last, `</s>`.
+
+    Args:
+        curriculum: Whether short strings come first. The next symbol is seldom certain, so that the share that is
+            right, which ends a stage, has a bound of its own in each language: set `threshold` below it.
+        settings: The other settings of every generated task, see `Generated`.
+
+    Reference:
+        DuSell & Chiang 2020, *Learning Context-Free Languages with Nondeterministic Stack RNNs*.
+    """
+
+    metrics: ClassVar[dict[str, str]] = {}
+    goal = Goal("excess", 0.01, smaller=True)
+    score = "-loss"
+
+    def __init__(self, curriculum: bool = False, **settings: Any) -> None:
+        super().__init__(curriculum=curriculum, **settings)
+
+    @property
+    def output_symbols(self) -> int:
+        return self.source_symbols + 1
+
+    def output_name(self, symbol: int) -> str:
+        return "</s>" if symbol == self.source_symbols else self.source_name(symbol)
+
+    def assemble(self, source: Tensor, lengths: Tensor) -> Batch:
+        inputs = self.inputs(source, lengths)
+        targets = torch.where(torch.arange(inputs.shape[1]) < lengths[:, None], inputs.roll(-1, dims=1) - 1, IGNORE)
+        targets.scatter_(1, lengths[:, None], self.source_symbols)
+        return Batch(inputs, targets, 1 + lengths)
+
+    def floor(self, split: Split) -> float | None:
+        if split == "train":  # the set is another in each epoch
+            return None
+        key, lengths = (VAL, self.validated_lengths) if split == "val" else (TEST, self.test_lengths)
+        _, n = self._fixed(key, lengths)
+        nats = self.language.nats(n).sum() + len(n) * math.log(len(self.language.sizes(lengths)))
+        return float(nats / (n + 1).sum())

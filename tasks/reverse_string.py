@@ -1,0 +1,50 @@
+"""Reverse string: the bits of a string, last to first, in the form of a blank answer."""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor
+
+from ddstructs.errors import InputError
+from ddstructs.tasks.blank_answer import BlankAnswer
+from ddstructs.tasks.lines import printable
+
+__all__ = ["ReverseString"]
+
+
+@final
+class ReverseString(BlankAnswer):
+    """Reverse a string of bits at blanks: after `0 0 1`, three blanks are answered by `1 0 0`.
+
+    `Reversal` is the same transduction with the answer fed back, over more symbols.
+
+    Args:
+        settings: The settings of every generated task, see `Generated`.
+
+    Reference:
+        Delétang et al. 2022, *Neural Networks and the Chomsky Hierarchy*, appendix A.
+
+    Example:
+        >>> import torch
+        >>> from ddstructs.tasks import ReverseString
+        >>> ReverseString().assemble(torch.tensor([[0, 0, 1]]), torch.tensor([3])).targets.tolist()
+        [[-100, -100, -100, -100, 1, 0, 0]]
+    """
+
+    source_symbols = 2
+    answer_symbols = 2
+    example = "001"
+
+    def solve(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        index = lengths[:, None] - 1 - torch.arange(source.shape[1])
+        return source.gather(1, index.clamp(min=0)), lengths
+
+    def encode(self, text: str) -> list[int]:
+        if not text or set(text) - {"0", "1"}:
+            raise InputError(f"{printable(text)!r} is no string of bits, as {self.example} is")
+        return [int(char) for char in text]
+
+    def answer(self, symbols: list[int]) -> str:
+        return "".join(map(str, symbols))
