@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-__all__ = ["CoarseAccuracy", "FineAccuracy", "SymbolAccuracy"]
+__all__ = ["CoarseAccuracy", "FineAccuracy", "SequenceAccuracy", "SymbolAccuracy"]
 
 PADDING = -100
 

@@ -15,6 +15,7 @@ from ddstructs.memory import Memory
 from ddstructs.nn.rnn import Unrolled
 from ddstructs.tasks.batch import IGNORE, Batch
 from ddstructs.tasks.task import Split, Task
+from ddstructs.training.metrics import SequenceAccuracy
 
 __all__ = ["Scoring"]
 
@@ -37,7 +38,7 @@ class Scoring(nn.Module):
         self.sets = nn.ModuleDict()
         for split, floor in self.floors.items():
             metrics: dict[str, Metric] = {"loss": MeanMetric()}
-            metrics |= {name: _load(target)() for name, target in named.items()}
+            metrics |= {name: _load(target) for name, target in named.items()}
             metrics |= {f"{name}_distance": MeanMetric() for name, _ in memory.signals.labels}
             if floor is not None:
                 metrics["excess"] = MeanMetric()
@@ -85,7 +86,8 @@ class Scoring(nn.Module):
         return action.fractions().mean() if split == "train" else None
 
 
-def _load(target: str) -> type[Metric]:
-    """The class that `package.module:Class` names."""
+def _load(target: str) -> Metric:
+    """A metric of the class that `package.module:Class` names; output and targets stand under each other here."""
     module, _, name = target.partition(":")
-    return cast("type[Metric]", getattr(import_module(module), name))
+    kind = cast("type[Metric]", getattr(import_module(module), name))
+    return kind(aligned=True) if issubclass(kind, SequenceAccuracy) else kind()
