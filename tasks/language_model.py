@@ -26,6 +26,8 @@ class LanguageModel(LanguageTask):
     Output symbols are those of the language and, last, `</s>`.
 
     Args:
+        val_lengths: Shortest and longest string in validation; as in training if not given, for a model of other
+            lengths has another distribution, and so an excess however well it has learned.
         curriculum: Whether short strings come first. The next symbol is seldom certain, so that the share that is
             right, which ends a stage, has a bound of its own in each language: set `threshold` below it.
         settings: The other settings of every generated task, see `Generated`.
@@ -38,8 +40,8 @@ class LanguageModel(LanguageTask):
     goal = Goal("excess", 0.01, smaller=True)
     score = "-loss"
 
-    def __init__(self, curriculum: bool = False, **settings: Any) -> None:
-        super().__init__(curriculum=curriculum, **settings)
+    def __init__(self, val_lengths: tuple[int, int] | None = None, curriculum: bool = False, **settings: Any) -> None:
+        super().__init__(val_lengths=val_lengths, curriculum=curriculum, **settings)
 
     @property
     def output_symbols(self) -> int:
@@ -53,6 +55,10 @@ class LanguageModel(LanguageTask):
         targets = torch.where(torch.arange(inputs.shape[1]) < lengths[:, None], inputs.roll(-1, dims=1) - 1, IGNORE)
         targets.scatter_(1, lengths[:, None], self.source_symbols)
         return Batch(inputs, targets, 1 + lengths)
+
+    @property
+    def validated_lengths(self) -> tuple[int, int]:
+        return self.val_lengths or self.train_lengths
 
     def floor(self, split: Split) -> float | None:
         if split == "train":  # the set is another in each epoch

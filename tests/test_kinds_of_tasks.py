@@ -104,6 +104,11 @@ def test_the_floor_is_the_loss_of_the_true_distribution() -> None:
     assert task.floor("train") is None
 
 
+def test_a_language_model_is_validated_on_the_lengths_of_training() -> None:
+    task = MarkedReversalModel(**SMALL)
+    assert {n for batch in task.val_dataloader() for n in task.lengths(batch).tolist()} == {1, 3, 5, 7, 9}
+
+
 def test_half_of_the_strings_to_recognize_are_in_the_language_and_near_misses_are_among_the_rest() -> None:
     task = MarkedReversalRecognition(eval_size=2000, test_lengths=(9, 21))
     labels, near = [], 0
