@@ -116,7 +116,7 @@ class Both(Model):
         (Tape(3, size=4, jump=3), lambda: TapeModel(size=4, jump=3)),
         (Bank([Stack(3), Tape(3)]), Both),
     ],
-    ids=str,
+    ids=lambda part: " ".join(str(part).split()) if isinstance(part, Memory) else "",
 )
 def test_hard_signals_are_the_discrete_structure(memory: Memory, model: type[Model]) -> None:
     hard_signals_are_discrete(memory, model)
