@@ -7,13 +7,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ddstructs.actions import Action, Choice, harden
     from ddstructs.bank import Bank, NoMemory
     from ddstructs.deque import Deque
     from ddstructs.errors import InputError
-    from ddstructs.memory import Action, Contents, Memory, Start, State, harden
+    from ddstructs.memory import Memory
     from ddstructs.nn.rnn import MemoryRNN, RNNState
     from ddstructs.queue import Queue
+    from ddstructs.signals import Start
     from ddstructs.stack import Stack
+    from ddstructs.state import Contents, State
+    from ddstructs.structure import Structure
+    from ddstructs.superposition import SuperpositionStack
+    from ddstructs.tape import Tape
     from ddstructs.training.controller import Controller
     from ddstructs.training.metrics import CoarseAccuracy, FineAccuracy
     from ddstructs.view.callback import TraceCallback
@@ -27,6 +33,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Action",
     "Bank",
+    "Choice",
     "CoarseAccuracy",
     "Contents",
     "Controller",
@@ -42,6 +49,9 @@ __all__ = [
     "Stack",
     "Start",
     "State",
+    "Structure",
+    "SuperpositionStack",
+    "Tape",
     "Trace",
     "TraceCallback",
     "diagnose",
@@ -53,10 +63,11 @@ __all__ = [
 ]
 
 _HOME = {
-    "Action": "memory",
+    "Action": "actions",
     "Bank": "bank",
+    "Choice": "actions",
     "CoarseAccuracy": "training.metrics",
-    "Contents": "memory",
+    "Contents": "state",
     "Controller": "training.controller",
     "Deque": "deque",
     "Diagnosis": "view.diagnose",
@@ -68,12 +79,15 @@ _HOME = {
     "Queue": "queue",
     "RNNState": "nn.rnn",
     "Stack": "stack",
-    "Start": "memory",
-    "State": "memory",
+    "Start": "signals",
+    "State": "state",
+    "Structure": "structure",
+    "SuperpositionStack": "superposition",
+    "Tape": "tape",
     "Trace": "view.trace",
     "TraceCallback": "view.callback",
     "diagnose": "view.diagnose",
-    "harden": "memory",
+    "harden": "actions",
     "plot_lengths": "view.plot",
     "plot_signals": "view.plot",
     "plot_trace": "view.plot",

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast, final
+from typing import Any, cast, final
 
 import torch
 from torch import Tensor, nn
 
+from ddstructs.actions import Joint
 from ddstructs.line import compact
-from ddstructs.memory import Action, Contents, Memory, Start, State
+from ddstructs.memory import Action, Memory, check_reset
 from ddstructs.ops import strength_dtype
+from ddstructs.signals import Mixed, PushPop, Signals, Start
+from ddstructs.state import Contents, State
 
 __all__ = ["Bank", "BankState", "NoMemory"]
 
@@ -27,14 +30,18 @@ class BankState(State):
 class Bank(Memory[BankState]):
     """Several memories side by side as one: its heads are theirs, one after another.
 
+    Memories that are told the same, such as a stack and a queue, take one action with the heads of all. Where they are
+    told different things the action is a `Joint`, with an action for each of them.
+
     Contents are those of the first memory, then those of the second, and so on; for one of them alone ask it, with its
     own part of the state: `bank.memories[0].contents(state.states[0])`.
 
     Args:
-        memories: One or more memories of the same width.
+        memories: One or more memories whose values have one width, and whose reads have one.
 
     Raises:
         ValueError: If there is none, or if their widths differ.
+        TypeError: If one is no memory.
 
     Example:
         >>> from ddstructs import Bank, Queue, Stack
@@ -55,18 +62,31 @@ class Bank(Memory[BankState]):
         widths = [memory.width for memory in memories]
         if len(set(widths)) > 1:
             raise ValueError(f"the memories of a bank have one width, but these have {widths}")
+        reads = [memory.read_width for memory in memories]
+        if len(set(reads)) > 1:
+            raise ValueError(f"the reads of a bank have one width, but those of its memories have {reads}")
         self.memories = nn.ModuleList(memories)
         self.width = widths[0]
         self.heads = sum(memory.heads for memory in memories)
+        first, *others = (memory.signals for memory in memories)
+        self._signals = first.joined(others)
 
     @property
-    def starts(self) -> tuple[Start, ...]:
+    def signals(self) -> Signals:
+        return self._signals
+
+    @property
+    def read_width(self) -> int:
+        return self._members[0].read_width
+
+    @property
+    def starts(self) -> tuple[Any, ...]:
         """Those of its memories side by side."""
-        parts = [cast("Memory", memory).starts for memory in self.memories]
-        return tuple(
-            Start(*(sum(biases, ()) for biases in zip(*(part[i % len(part)] for part in parts), strict=True)))
-            for i in range(max(map(len, parts)))
-        )
+        each = [member.starts for member in self._members]
+        sides = [[starts[i % len(starts)] for starts in each] for i in range(max(map(len, each)))]
+        if isinstance(self.signals, Mixed):
+            return tuple(tuple(side) for side in sides)
+        return tuple(self._side_by_side(side) for side in sides)
 
     @property
     def stores(self) -> tuple[int, ...]:
@@ -77,17 +97,38 @@ class Bank(Memory[BankState]):
     ) -> BankState:
         return BankState(tuple(m.initial_state(batch_size, device=device, dtype=dtype) for m in self._members))
 
-    def step(self, action: Action, state: BankState) -> tuple[Tensor, BankState]:
+    def step(self, action: Any, state: BankState) -> tuple[Tensor, BankState]:
         self.check(action)
         results = [m.step(*part) for m, part in zip(self._members, self._split(action, state, axis=1), strict=True)]
         return torch.cat([read for read, _ in results], dim=1), BankState(tuple(after for _, after in results))
 
-    def forward(self, actions: Action, state: BankState | None = None) -> tuple[Tensor, BankState]:
+    def forward(
+        self, actions: Any, state: BankState | None = None, reset: Tensor | None = None
+    ) -> tuple[Tensor, BankState]:
         self.check(actions, time=True)
+        value = actions.value
         if state is None:
-            state = self.initial_state(len(actions.value), device=actions.value.device, dtype=actions.value.dtype)
-        results = [m(*part) for m, part in zip(self._members, self._split(actions, state, axis=2), strict=True)]
+            state = self.initial_state(len(value), device=value.device, dtype=value.dtype)
+        reset = check_reset(reset, value)
+        results = [m(*part, reset) for m, part in zip(self._members, self._split(actions, state, axis=2), strict=True)]
         return torch.cat([reads for reads, _ in results], dim=2), BankState(tuple(after for _, after in results))
+
+    def emptied(self, state: BankState, rows: Tensor) -> BankState:
+        return BankState(tuple(m.emptied(own, rows) for m, own in zip(self._members, state.states, strict=True)))
+
+    def check(self, action: Any, *, time: bool = False) -> None:
+        if not isinstance(self.signals, Mixed):
+            return super().check(action, time=time)
+        if not isinstance(action, Joint) or len(action.actions) != len(self.memories):
+            came = f"{len(action.actions)} actions" if isinstance(action, Joint) else f"a {type(action).__name__}"
+            raise TypeError(f"action is {came}, but this Bank takes a Joint of {len(self.memories)}, one a memory")
+        for member, part in zip(self._members, action.actions, strict=True):
+            member.check(part, time=time)
+        lead = [part.value.shape[: 1 + time] for part in action.actions]
+        if len(set(lead)) > 1:
+            raise ValueError(f"the actions have {'(batch, time)' if time else '(batch)'} {[tuple(s) for s in lead]}")
+        if self.validate:
+            self.signals.inspect(action)
 
     def contents(self, state: BankState) -> Contents:
         each = [m.contents(part) for m, part in zip(self._members, state.states, strict=True)]
@@ -97,14 +138,24 @@ class Bank(Memory[BankState]):
     def _members(self) -> list[Memory]:
         return cast("list[Memory]", list(self.memories))
 
-    def _split(self, action: Action, state: BankState, axis: int) -> list[tuple[Action, State]]:
+    def _side_by_side(self, starts: Sequence[Any]) -> Any:
+        """Starts for the same signals as one: for each name the biases of all heads."""
+        by_name: dict[str, tuple[float, ...]] = dict.fromkeys(self.signals.names, ())
+        for member, start in zip(self._members, starts, strict=True):
+            for (name, _), bias in zip(member.signals.labels, member.signals.biases(start, {}), strict=True):
+                by_name[name] += (bias,)
+        return Start(**by_name) if isinstance(self.signals, PushPop) else tuple(by_name.values())
+
+    def _split(self, action: Any, state: BankState, axis: int) -> list[tuple[Any, State]]:
         """Each member's part of the action, whose heads lie along `axis`, and of the state."""
         if not isinstance(state, BankState) or len(state.states) != len(self.memories):
             came = f"{len(state.states)} states" if isinstance(state, BankState) else f"a {type(state).__name__}"
             raise TypeError(f"state has {came}, but a Bank of {len(self.memories)} steps from its own initial_state")
+        if isinstance(action, Joint):
+            return list(zip(action.actions, state.states, strict=True))
         sizes = [m.heads for m in self._members]
-        parts = zip(*(part.split(sizes, dim=axis) for part in action), strict=True)
-        return [(Action(*part), own) for part, own in zip(parts, state.states, strict=True)]
+        each = zip(*(part.split(sizes, dim=axis) for part in action), strict=True)
+        return [(type(action)(*part), own) for part, own in zip(each, state.states, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from ddstructs import ops
-from ddstructs.memory import Action, Contents, Memory
+from ddstructs.memory import Action, Contents, Memory, check_fit, check_reset, check_size
 from ddstructs.ops import Layout, LineState, Slots, compact, strength_dtype
+from ddstructs.signals import PushPop
 
 __all__ = ["LineMemory", "compact"]
 
@@ -29,12 +30,13 @@ class LineMemory(Memory[LineState], ABC):
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()
-        if not isinstance(width, int) or isinstance(width, bool):
-            raise TypeError(f"width is {width!r}, but the size of a value is an int")
-        if width < 1:
-            raise ValueError(f"width is {width}, but a value has at least one element")
-        self.width = width
+        self.width = check_size("width", width)
         self.heads = len(self.layout)
+        self._signals = PushPop(self.heads)
+
+    @property
+    def signals(self) -> PushPop:
+        return self._signals
 
     def initial_state(
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
@@ -46,12 +48,29 @@ class LineMemory(Memory[LineState], ABC):
         self.check(action)
         return ops.step(self.layout, self._fit(action, state), state)
 
-    def forward(self, actions: Action, state: LineState | None = None) -> tuple[Tensor, LineState]:
+    def forward(
+        self, actions: Action, state: LineState | None = None, reset: Tensor | None = None
+    ) -> tuple[Tensor, LineState]:
         self.check(actions, time=True)
         if state is None:
             value = actions.value
             state = self.initial_state(len(value), device=value.device, dtype=value.dtype)
-        return ops.scan(self.layout, self._fit(actions, state), state)
+        reset = check_reset(reset, actions.value)
+        actions = self._fit(actions, state)
+        if reset is not None:
+            actions = actions._replace(pop=self._without_limit(actions.pop, reset))
+        return ops.scan(self.layout, actions, state)
+
+    def emptied(self, state: LineState, rows: Tensor) -> LineState:
+        origin = state.origin
+        value = origin.new_zeros(len(origin), self.heads, self.width)
+        none = torch.zeros_like(value[..., 0], dtype=strength_dtype(origin.dtype))
+        return ops.step(self.layout, Action(none, self._without_limit(none, rows), value), state)[1]
+
+    def _without_limit(self, pop: Tensor, where: Tensor) -> Tensor:
+        """The same pops, but without limit where it is said: such a pop, of the first head, empties a line."""
+        first = torch.arange(self.heads, device=pop.device) == 0
+        return torch.where(where[..., None] & first, torch.inf, pop)
 
     def contents(self, state: LineState) -> Contents:
         slots = state.slots()
@@ -62,21 +81,12 @@ class LineMemory(Memory[LineState], ABC):
 
     def _fit(self, action: Action, state: LineState) -> Action:
         """Refuse an action that does not fit the state; under autocast, cast it to the dtypes of the state."""
-        kind, value = type(self).__name__, action.value
         if not isinstance(state, LineState):
+            kind = type(self).__name__
             raise TypeError(f"state is a {type(state).__name__}, but a {kind} steps from its own initial_state")
         origin = state.origin
-        if value.shape[0] != origin.shape[0]:
-            raise ValueError(
-                f"value has batch {value.shape[0]}, but the state of this {kind} has batch {origin.shape[0]}"
-            )
-        if origin.shape[-1] != self.width:
-            raise ValueError(f"state holds width {origin.shape[-1]}, but this {kind} stores width {self.width}")
-        if value.device != origin.device:
-            raise ValueError(f"value is on {value.device}, but the state is on {origin.device}: use state.to(device)")
-        if value.dtype != origin.dtype and not torch.is_autocast_enabled(value.device.type):
-            raise TypeError(f"value is {value.dtype}, but the state holds {origin.dtype}: use state.to(dtype=...)")
+        value = check_fit(self, action.value, origin)
         strength = strength_dtype(origin.dtype)
-        if action.push.dtype == action.pop.dtype == strength and value.dtype == origin.dtype:
+        if action.push.dtype == action.pop.dtype == strength and value is action.value:
             return action
-        return Action(action.push.to(strength), action.pop.to(strength), value.to(origin.dtype))
+        return Action(action.push.to(strength), action.pop.to(strength), value)

@@ -3,115 +3,46 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from typing import Any, Generic, NamedTuple, Self
+from typing import Any, Generic, cast
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import TypeVar
 
-__all__ = ["Action", "Contents", "Memory", "Start", "State", "harden"]
+from ddstructs.actions import Action, harden, unbind
+from ddstructs.signals import PushPop, Signals, Start
+from ddstructs.state import Contents, State, merged, tensors
 
-
-class Action(NamedTuple):
-    """What a controller does to a memory, in one step or, with a time axis after the batch, in many.
-
-    Attributes:
-        push: Strength of the new value, shape `(batch, heads)`, in [0, 1]; d_t in the paper.
-        pop: Strength to remove first, shape `(batch, heads)`, in [0, 1]; u_t in the paper.
-        value: What to store, shape `(batch, heads, width)`; v_t in the paper.
-    """
-
-    push: Tensor
-    pop: Tensor
-    value: Tensor
-
-
-class Contents(NamedTuple):
-    """What a state holds: the live slots in order, padded with zeros to the longest row of the batch.
-
-    Attributes:
-        values: Stored values, shape `(batch, slots, width)`; V_t in the paper.
-        strengths: How much of each is left, shape `(batch, slots)`, zero or more; s_t in the paper.
-    """
-
-    values: Tensor
-    strengths: Tensor
-
-
-class Start(NamedTuple):
-    """How a network begins to learn a memory: the biases of push and pop, before the sigmoid.
-
-    Attributes:
-        push: One number a head.
-        pop: One number a head.
-    """
-
-    push: tuple[float, ...]
-    pop: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class State:
-    """What a memory carries from one step to the next: a frozen dataclass of tensors, each batch first.
-
-    A state is a value: no step changes it, so two steps from one state are two independent futures. A subclass
-    declares its fields (tensors, states, or tuples of them) and has all of this for nothing.
-    """
-
-    def map(self, function: Callable[[Tensor], Tensor]) -> Self:
-        """Apply `function` to every tensor of the state, and return the state of the results."""
-        return replace(self, **{field.name: _map(function, getattr(self, field.name)) for field in fields(self)})
-
-    def detach(self) -> Self:
-        """The same state, cut off from the computation before it, as truncated backpropagation through time needs."""
-        return self.map(Tensor.detach)
-
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
-        """The same state on another device, or with its floating-point tensors in another dtype."""
-
-        def move(part: Tensor | State) -> Tensor | State:
-            return part.to(device, dtype if isinstance(part, State) or part.is_floating_point() else None)
-
-        return replace(self, **{field.name: _map(move, getattr(self, field.name), move) for field in fields(self)})
-
-    def select(self, rows: Tensor) -> Self:
-        """The state of some rows of the batch, in the order given; a row may come more than once, as in beam search.
-
-        Args:
-            rows: Indices into the batch, shape `(new_batch,)`, int64.
-        """
-        return self.map(lambda tensor: tensor.index_select(0, rows))
-
-
-def _map(function: Callable[[Any], Any], field: Any, inner: Callable[[Any], Any] | None = None) -> Any:
-    """Apply `function` to every tensor of a field, and `inner` to every state in it: `map`, if not given."""
-    if isinstance(field, Tensor):
-        return function(field)
-    if isinstance(field, State):
-        return inner(field) if inner else field.map(function)
-    if isinstance(field, tuple):
-        parts = [_map(function, part, inner) for part in field]
-        return type(field)(*parts) if hasattr(field, "_fields") else tuple(parts)
-    return field
+__all__ = [
+    "Action",
+    "Contents",
+    "Memory",
+    "Signals",
+    "Start",
+    "State",
+    "check_fit",
+    "check_reset",
+    "check_size",
+    "harden",
+]
 
 
 S = TypeVar("S", bound=State, default=Any)
 
 
 class Memory(nn.Module, ABC, Generic[S]):
-    r"""A differentiable data structure without parameters of its own: anything that pushes, pops and reads.
+    r"""A differentiable data structure without parameters of its own: it is told an action, and answers with a read.
 
-    A subclass gives `heads`, `width` and the three abstract methods; it stores each argument of its constructor under
-    the argument's own name, so that a checkpoint can say how to build it again. Two laws hold for every memory:
-    `forward` equals `step` in a loop, and cutting a sequence in two and carrying the state changes nothing.
+    A subclass gives `heads`, `width` and the three abstract methods, and `signals` if it is told anything else than a
+    push and a pop; it stores each argument of its constructor under the argument's own name, so that a checkpoint can
+    say how to build it again. Two laws hold for every memory: `forward` equals `step` in a loop, and cutting a sequence
+    in two and carrying the state changes nothing.
 
     Attributes:
-        heads: How many (push, pop, value, read) there are in a step.
+        heads: How many (signals, value, read) there are in a step.
         width: Size of one value.
-        validate: Whether to look at the numbers too, and refuse a push or a pop that is NaN or outside [0, 1]. Off by
-            default, for on a GPU the look waits for the device.
+        validate: Whether to look at the numbers too, and refuse signals that are NaN or out of range. Off by default,
+            for on a GPU the look waits for the device.
     """
 
     heads: int
@@ -119,13 +50,26 @@ class Memory(nn.Module, ABC, Generic[S]):
     validate: bool = False
 
     @property
-    def starts(self) -> tuple[Start, ...]:
-        """How a network should begin to learn this memory, the first choice first.
+    def signals(self) -> Signals:
+        """What this memory is told beside the values; a push and a pop for each head, unless a subclass says more."""
+        return PushPop(self.heads)
 
-        One choice: it pushes half and pops a quarter, so that what it pushes stays. A memory that can be used in ways
-        which begin apart names one for each, and a controller whose learning stalls goes on to the next.
+    @property
+    def read_width(self) -> int:
+        """Size of the read of one head; that of a value, unless a subclass reads several at once."""
+        return self.width
+
+    @property
+    def starts(self) -> tuple[Any, ...]:
+        """How a network should begin to learn this memory, the first choice first: biases of the logits.
+
+        Each is a `Start(push, pop)`, or for other signals one number a logit, nested in any way. One choice: it pushes
+        half and pops a quarter, so that what it pushes stays; other signals begin alike. A memory that can be used in
+        ways which begin apart names one for each, and a controller whose learning stalls goes on to the next.
         """
-        return (Start((0.0,) * self.heads, (-1.0,) * self.heads),)
+        if isinstance(self.signals, PushPop):
+            return (Start((0.0,) * self.heads, (-1.0,) * self.heads),)
+        return ((0.0,) * self.signals.size,)
 
     @property
     def stores(self) -> tuple[int, ...]:
@@ -145,15 +89,17 @@ class Memory(nn.Module, ABC, Generic[S]):
         """
 
     @abstractmethod
-    def step(self, action: Action, state: S) -> tuple[Tensor, S]:
-        """One time step: pop, then push, then read.
+    def step(self, action: Any, state: S) -> tuple[Tensor, S]:
+        """One time step: do what the action says, then read.
 
         Args:
-            action: Push and pop of shape `(batch, heads)` in [0, 1], value of shape `(batch, heads, width)`.
+            action: An action of the type that `signals` names, without a time axis: for memories that push and pop an
+                `Action` with push and pop of shape `(batch, heads)` in [0, 1], and a value of shape
+                `(batch, heads, width)`.
             state: The state before; it is left as it was.
 
         Returns:
-            The read, shape `(batch, heads, width)`, and the state after.
+            The read, shape `(batch, heads, read_width)`, and the state after.
 
         Raises:
             ValueError: If a shape or a device does not fit this memory and this state.
@@ -164,16 +110,29 @@ class Memory(nn.Module, ABC, Generic[S]):
     def contents(self, state: S) -> Contents:
         """The live slots of a state, in the order of the structure."""
 
-    def forward(self, actions: Action, state: S | None = None) -> tuple[Tensor, S]:
+    def emptied(self, state: S, rows: Tensor) -> S:
+        """A state in which some rows are those of an empty memory.
+
+        Args:
+            state: The state; it is left as it was.
+            rows: Which rows to empty, shape `(batch,)`, bool.
+        """
+        like = next(part for part in tensors(state) if part.is_floating_point())
+        fresh = self.initial_state(len(rows), device=like.device, dtype=like.dtype)
+        return cast("S", merged(rows, fresh, state))
+
+    def forward(self, actions: Any, state: S | None = None, reset: Tensor | None = None) -> tuple[Tensor, S]:
         """A whole sequence of steps.
 
         Args:
-            actions: Push and pop of shape `(batch, time, heads)` in [0, 1], value of shape
-                `(batch, time, heads, width)`.
+            actions: An action with a time axis after the batch: for memories that push and pop an `Action` with push
+                and pop of shape `(batch, time, heads)` in [0, 1], and a value of shape `(batch, time, heads, width)`.
             state: The state before the first step; an empty memory if not given.
+            reset: Before which steps a row is emptied, shape `(batch, time)`, bool; never, if not given. A row with
+                resets equals its pieces run alone.
 
         Returns:
-            The reads, shape `(batch, time, heads, width)`, and the state after the last step. It may keep the very
+            The reads, shape `(batch, time, heads, read_width)`, and the state after the last step. It may keep the very
             tensor of the values, not a copy: clone what you will change in place.
 
         Raises:
@@ -184,13 +143,18 @@ class Memory(nn.Module, ABC, Generic[S]):
         value = actions.value
         if state is None:
             state = self.initial_state(value.shape[0], device=value.device, dtype=value.dtype)
+        resets = check_reset(reset, value)
         reads = []
-        for action in zip(*(part.unbind(1) for part in actions), strict=True):  # a slice a step would cost T^2 backward
-            read, state = self.step(Action(*action), state)
+        for t, action in enumerate(unbind(actions)):
+            if resets is not None and resets[:, t].any():
+                state = self.emptied(state, resets[:, t])
+            read, state = self.step(action, state)
             reads.append(read)
-        return torch.stack(reads, dim=1) if reads else value.new_zeros(value.shape), state
+        if not reads:
+            return value.new_zeros(*value.shape[:-1], self.read_width), state
+        return torch.stack(reads, dim=1), state
 
-    def check(self, action: Action, *, time: bool = False) -> None:
+    def check(self, action: Any, *, time: bool = False) -> None:
         """Refuse an action that does not fit this memory, in one line that says what came and what was expected.
 
         Args:
@@ -198,66 +162,127 @@ class Memory(nn.Module, ABC, Generic[S]):
             time: Whether there is a time axis after the batch.
 
         Raises:
-            ValueError: If a shape or a device does not fit; if `validate` is on, also for a push or a pop that is NaN
-                or outside [0, 1].
-            TypeError: If this is not an `Action`, or a part of it not a floating-point tensor.
+            ValueError: If a shape or a device does not fit; if `validate` is on, also for signals that are NaN or out
+                of range.
+            TypeError: If this is not an action of the type that `signals` names, or a part of it not a floating-point
+                tensor.
         """
-        batch = "(batch, time)" if time else "(batch)"
-        if not isinstance(action, Action):
-            raise TypeError(f"action is a {type(action).__name__}, but a memory takes an Action(push, pop, value)")
-        for name, part in zip(Action._fields, action, strict=True):
+        signals = self.signals
+        if not (isinstance(action, signals.action_type) and self._fits(action, signals, 1 + time)):
+            self._refuse(action, signals, 1 + time)
+        if self.validate:
+            signals.inspect(action)
+
+    def _fits(self, action: Any, signals: Signals, lead: int) -> bool:
+        """Whether an action has the form that is expected, with `lead` axes before those of the heads."""
+        value = action.value
+        if not (isinstance(value, Tensor) and value.is_floating_point()):
+            return False
+        shape, device = tuple(value.shape[:lead]), value.device
+        if value.shape != (*shape, self.heads, self.width) or len(shape) != lead:
+            return False
+        return all(
+            isinstance(part, Tensor)
+            and part.shape == (*shape, *signals.axes[name].values())
+            and part.is_floating_point()
+            and part.device == device
+            for name, part in zip(action._fields[:-1], action, strict=False)
+        )
+
+    def _refuse(self, action: Any, signals: Signals, lead: int) -> None:
+        """Say what is wrong with an action that does not fit."""
+        kind, batch = type(self).__name__, "(batch, time)" if lead > 1 else "(batch)"
+        if not isinstance(action, signals.action_type):
+            form = f"{signals.action_type.__name__}({', '.join(signals.action_type._fields)})"
+            form = f"{'an' if form[0] in 'AEIOU' else 'a'} {form}"
+            taker = "a memory" if signals.action_type is Action else f"a {kind}"
+            raise TypeError(f"action is a {type(action).__name__}, but {taker} takes {form}")
+        for name, part in zip(action._fields, action, strict=True):
             if not isinstance(part, Tensor) or not part.is_floating_point():
                 sort = part.dtype if isinstance(part, Tensor) else type(part).__name__
                 raise TypeError(f"{name} is {sort}, but a memory takes floating-point tensors")
-        for name, part in zip(Action._fields, action, strict=True):
+        axes = signals.axes | {"value": {"heads": self.heads, "width": self.width}}
+        first, shape = action._fields[0], tuple(action[0].shape[:lead])
+        for name, part in zip(action._fields, action, strict=True):
             if part.device != action.value.device:
                 raise ValueError(
                     f"{name} is on {part.device}, but value is on {action.value.device}: move one to the other"
                 )
-            axes = 2 + time + (name == "value")
-            if part.dim() != axes:
-                expected = f"{batch[:-1]}, heads{', width' * (name == 'value')})"
-                raise ValueError(f"{name} has shape {tuple(part.shape)}, but {axes} axes were expected: {expected}")
-        kind = type(self).__name__
-        for name, part in zip(Action._fields, action, strict=True):
-            if part.shape[: 1 + time] != action.push.shape[: 1 + time]:
-                came = tuple(part.shape[: 1 + time])
-                raise ValueError(f"{name} has {batch} {came}, but push has {tuple(action.push.shape[: 1 + time])}")
-            if part.shape[1 + time] != self.heads:
-                raise ValueError(f"{name} is for {part.shape[1 + time]} heads, but this {kind} has {self.heads}")
-        if action.value.shape[-1] != self.width:
-            raise ValueError(f"value has width {action.value.shape[-1]}, but this {kind} stores width {self.width}")
-        if self.validate:
-            for name, part in (("push", action.push), ("pop", action.pop)):
-                wrong = part[~((part >= 0) & (part <= 1))]
-                if wrong.numel():
-                    raise ValueError(
-                        f"{name} has {wrong.numel()} elements outside [0, 1], the first is {wrong[0].item()}: "
-                        "a sigmoid keeps them inside"
-                    )
+            if part.dim() != lead + len(axes[name]):
+                form = f"{', '.join([batch[:-1], *axes[name]])})"
+                raise ValueError(
+                    f"{name} has shape {tuple(part.shape)}, but {lead + len(axes[name])} axes were expected: {form}"
+                )
+        for name, part in zip(action._fields, action, strict=True):
+            if part.shape[:lead] != shape:
+                raise ValueError(f"{name} has {batch} {tuple(part.shape[:lead])}, but {first} has {shape}")
+            for (axis, size), came in zip(axes[name].items(), part.shape[lead:], strict=True):
+                if came != size:
+                    raise ValueError(_MISFITS[axis].format(name=name, came=came, size=size, kind=kind))
 
 
-def harden(action: Action) -> Action:
-    """Round push and pop to 0 or 1, so that every memory is the discrete structure it is named after.
+def check_size(name: str, size: object) -> int:
+    """A size from 1 on.
 
-    The gradient passes straight through the rounding, as if it were not there (Bengio, Léonard & Courville 2013,
-    *Estimating or Propagating Gradients Through Stochastic Neurons*). Exactly a half rounds to 1.
+    Raises:
+        TypeError: If it is not an int.
+        ValueError: If it is less than 1.
+    """
+    if not isinstance(size, int) or isinstance(size, bool):
+        raise TypeError(f"{name} is {size!r}, but an int was expected")
+    if size < 1:
+        raise ValueError(f"{name} is {size}, but 1 or more was expected")
+    return size
+
+
+def check_fit(memory: Memory, value: Tensor, like: Tensor) -> Tensor:
+    """A value in the dtype of a state; under autocast it may have another.
 
     Args:
-        action: An action with push and pop in [0, 1], of one step or of many.
+        memory: Whose state it is.
+        value: Shape `(batch, ...)`.
+        like: A tensor of the state, shape `(batch, ..., width)`, in the dtype of its values.
 
-    Returns:
-        The action with push and pop in {0, 1} and the same value.
-
-    Example:
-        >>> import torch
-        >>> push, pop, value = torch.tensor([[0.9]]), torch.tensor([[0.2]]), torch.zeros(1, 1, 4)
-        >>> harden(Action(push, pop, value)).push
-        tensor([[1.]])
+    Raises:
+        ValueError: If the batch, the width or the device is another than that of the state.
+        TypeError: If the dtype is.
     """
+    kind = type(memory).__name__
+    if value.shape[0] != like.shape[0]:
+        raise ValueError(f"value has batch {value.shape[0]}, but the state of this {kind} has batch {like.shape[0]}")
+    if like.shape[-1] != memory.width:
+        raise ValueError(f"state holds width {like.shape[-1]}, but this {kind} stores width {memory.width}")
+    if value.device != like.device:
+        raise ValueError(f"value is on {value.device}, but the state is on {like.device}: use state.to(device)")
+    if value.dtype != like.dtype and not torch.is_autocast_enabled(value.device.type):
+        raise TypeError(f"value is {value.dtype}, but the state holds {like.dtype}: use state.to(dtype=...)")
+    return value.to(like.dtype)
 
-    def straight_through(signal: Tensor) -> Tensor:
-        hard = (signal >= 0.5).to(signal.dtype)
-        return hard + (signal - signal.detach())
 
-    return Action(straight_through(action.push), straight_through(action.pop), action.value)
+_MISFITS = {
+    "heads": "{name} is for {came} heads, but this {kind} has {size}",
+    "width": "{name} has width {came}, but this {kind} stores width {size}",
+    "operations": "{name} is for {came} operations, but this {kind} has {size}",
+}
+"""The errors for an axis of another size than expected."""
+
+
+def check_reset(reset: Tensor | None, value: Tensor) -> Tensor | None:
+    """Resets that fit the values of a sequence.
+
+    Args:
+        reset: Shape `(batch, time)`, bool, or nothing.
+        value: Shape `(batch, time, ...)`.
+
+    Raises:
+        ValueError: If the shape is another.
+        TypeError: If it is not a tensor of bool.
+    """
+    if reset is None:
+        return None
+    if not isinstance(reset, Tensor) or reset.dtype != torch.bool:
+        came = reset.dtype if isinstance(reset, Tensor) else type(reset).__name__
+        raise TypeError(f"reset is {came}, but a tensor of bool was expected")
+    if reset.shape != value.shape[:2]:
+        raise ValueError(f"reset has shape {tuple(reset.shape)}, but (batch, time) is {tuple(value.shape[:2])}")
+    return reset.to(value.device)

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 
-from ddstructs import Action, Bank, Deque, Memory, Queue, Stack
+import torch
+from torch import Tensor
+
+from ddstructs import Action, Bank, Deque, Memory, Queue, Stack, Structure, SuperpositionStack, Tape
 
 LINES: dict[str, Callable[[int], Memory]] = {"stack": Stack, "queue": Queue, "deque": Deque}
 
@@ -20,6 +23,56 @@ MEMBERS = {
     "deque+stack": ("deque", "stack"),
 }
 """The lines that lie side by side in each kind."""
+
+
+class Ring(Structure):
+    """A queue of at most five items, in a dictionary: its items, and where the next one goes, one hot."""
+
+    operations = ("enqueue", "dequeue", "wait")
+    heads = 2
+
+    def empty(self) -> dict[str, Tensor]:
+        return {"items": torch.zeros(5, self.width), "used": torch.zeros(5)}
+
+    def enqueue(self, state: dict[str, Tensor], item: Tensor) -> dict[str, Tensor]:
+        used = state["used"]
+        place = torch.cat([torch.ones_like(used[:1]), used[:-1]]) * (1 - used)
+        return {"items": state["items"] + place[:, None] * item, "used": used + place}
+
+    def dequeue(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        items, used = state["items"], state["used"]
+        return {
+            "items": torch.cat([items[1:], torch.zeros_like(items[:1])]),
+            "used": torch.cat([used[1:], torch.zeros_like(used[:1])]),
+        }
+
+    def wait(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        return state
+
+    def read(self, state: dict[str, Tensor]) -> Tensor:
+        return state["items"][0]
+
+    def slots(self, state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        return state["items"], state["used"]
+
+
+CHOOSING: dict[str, Callable[[int], Memory]] = {
+    "superposition": SuperpositionStack,
+    "facebook": lambda width: SuperpositionStack(width, reads=2, empty=-1.0, noop=False, checkpoint=3),
+    "bounded": lambda width: SuperpositionStack(width, depth=3),
+    "tape": Tape,
+    "adding": lambda width: Tape(width, write="add", checkpoint=2),
+    "ring": lambda width: Tape(width, size=5, jump=2),
+    "structure": Ring,
+}
+"""The structures that are told to choose among operations."""
+
+MIXED: dict[str, Callable[[int], Memory]] = {
+    "stack+tape": lambda width: Bank([Stack(width), Tape(width)]),
+    "two tapes": lambda width: Bank([Tape(width), Tape(width)]),
+}
+
+EVERYTHING = {**KINDS, **CHOOSING, **MIXED}
 
 HEADS = {"stack": 1, "queue": 1, "deque": 2}
 

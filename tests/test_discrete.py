@@ -7,7 +7,7 @@ import torch
 from kinds import KINDS, parts
 from torch import Tensor
 
-from ddstructs import Action, Bank, Contents, Deque, harden
+from ddstructs import Action, Bank, Contents, Deque, Stack, harden
 from ddstructs.testing import EXACT, for_all_actions, gradients, leaves
 
 pytestmark = pytest.mark.usefixtures("kernel")
@@ -73,7 +73,7 @@ def test_hard_signals_are_a_python_list(kind: str, dtype: torch.dtype) -> None:
     def check(actions: Action) -> None:
         is_discrete(kind, Action(*(part.to(dtype) for part in actions)))
 
-    for_all_actions(KINDS[kind](3).heads, 3, check, signals=("hard",), max_time=10, max_examples=25)
+    for_all_actions(KINDS[kind](3), check, signals=("hard",), max_time=10, max_examples=25)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -92,7 +92,7 @@ def test_harden_makes_any_action_discrete(kind: str) -> None:
         assert hard.value is actions.value
         is_discrete(kind, hard)
 
-    for_all_actions(KINDS[kind](2).heads, 2, check)
+    for_all_actions(KINDS[kind](2), check)
 
 
 def test_the_gradient_passes_straight_through_harden() -> None:
@@ -103,7 +103,7 @@ def test_the_gradient_passes_straight_through_harden() -> None:
         for slope, part in zip(slopes, hard, strict=True):
             assert torch.equal(slope, 3 + part.detach())
 
-    for_all_actions(2, 2, check)
+    for_all_actions(Deque(2), check)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
@@ -140,6 +140,6 @@ def test_ties_are_drawn() -> None:
         seen.update(actions.push.flatten().tolist())
         lengths.add(actions.push.shape[1])
 
-    for_all_actions(1, 1, check, signals=EXACT)
+    for_all_actions(Stack(1), check, signals=EXACT)
     assert seen == {0, 0.25, 0.5, 0.75, 1}
     assert {0, 1} < lengths

@@ -50,7 +50,7 @@ def test_reads_and_gradients_are_the_papers(kind: str, signals: tuple[str, ...])
         for name, slope, right in zip(Action._fields, slopes, expected_slopes, strict=True):
             assert_close(slope, right, f"gradient of {name}")
 
-    for_all_actions(memory.heads, 2, check, signals=signals, max_time=5, max_examples=30)
+    for_all_actions(memory, check, signals=signals, max_time=5, max_examples=30)
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -76,7 +76,7 @@ def test_contents_and_their_gradients_are_the_papers(line: str) -> None:
         for name, slope, right in zip(Action._fields, slopes, expected_slopes, strict=True):
             assert_close(slope, right, f"gradient of {name}")
 
-    for_all_actions(memory.heads, 2, check, max_time=5)
+    for_all_actions(memory, check, max_time=5)
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -92,7 +92,7 @@ def test_gradients_are_the_slopes_of_the_reads(line: str) -> None:
         assume(margin > 1e-4 and actions.value.numel() > 0)
         assert torch.autograd.gradcheck(reads, tuple(leaves(actions)), eps=1e-6)
 
-    for_all_actions(memory.heads, 2, check, signals=("generic",), max_time=3, max_examples=5)
+    for_all_actions(memory, check, signals=("generic",), max_time=3, max_examples=5)
 
 
 def column(*numbers: float) -> Tensor:

@@ -3,16 +3,16 @@
 from collections.abc import Callable
 
 import pytest
-from kinds import KINDS
+from kinds import EVERYTHING
 
 from ddstructs import Memory, NoMemory
 from ddstructs.laws import LAWS
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERYTHING)
 def test_every_structure_keeps_the_law(law: Callable[[Memory], None], kind: str) -> None:
-    law(KINDS[kind](3))
+    law(EVERYTHING[kind](3))
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)

@@ -33,7 +33,7 @@ def test_autocast_works_in_both_ways_to_run(kind: str) -> None:
             assert slope.dtype == part.dtype
             assert slope.isfinite().all()
 
-    for_all_actions(memory.heads, 3, check, signals=EXACT, max_examples=15)
+    for_all_actions(memory, check, signals=EXACT, max_examples=15)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -99,12 +99,12 @@ def test_the_state_of_another_memory_is_refused(
 @pytest.mark.parametrize(
     ("width", "error", "message"),
     [
-        (0, ValueError, "width is 0, but a value has at least one element"),
-        (-2, ValueError, "width is -2, but a value has at least one element"),
-        ("3", TypeError, "width is '3', but the size of a value is an int"),
-        (3.0, TypeError, "width is 3.0, but the size of a value is an int"),
-        (True, TypeError, "width is True, but the size of a value is an int"),
-        (None, TypeError, "width is None, but the size of a value is an int"),
+        (0, ValueError, "width is 0, but 1 or more was expected"),
+        (-2, ValueError, "width is -2, but 1 or more was expected"),
+        ("3", TypeError, "width is '3', but an int was expected"),
+        (3.0, TypeError, "width is 3.0, but an int was expected"),
+        (True, TypeError, "width is True, but an int was expected"),
+        (None, TypeError, "width is None, but an int was expected"),
     ],
 )
 def test_a_width_is_a_positive_int(line: str, width: Any, error: type[Exception], message: str) -> None:

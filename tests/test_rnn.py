@@ -2,6 +2,7 @@
 
 import copy
 import io
+import itertools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,19 @@ from torch import Tensor, nn
 from torch.autograd import backward
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence, pad_packed_sequence
 
-from ddstructs import Bank, Deque, Memory, MemoryRNN, NoMemory, Queue, RNNState, Stack, Start
+from ddstructs import (
+    Bank,
+    Deque,
+    Memory,
+    MemoryRNN,
+    NoMemory,
+    Queue,
+    RNNState,
+    Stack,
+    Start,
+    SuperpositionStack,
+    Tape,
+)
 from ddstructs.line import LineMemory
 from ddstructs.nn.rnn import CELLS
 
@@ -26,14 +39,21 @@ MEMORIES: dict[str, Callable[[], Memory]] = {
     "deque": lambda: Deque(WIDTH),
     "bank": lambda: Bank([Stack(WIDTH), Deque(WIDTH)]),
     "none": NoMemory,
+    "superposition": lambda: SuperpositionStack(WIDTH, reads=2, empty=-1.0),
+    "tape": lambda: Tape(WIDTH),
+    "ring": lambda: Tape(WIDTH, size=5, write="add", jump=2),
+    "mixed": lambda: Bank([Stack(WIDTH), Tape(WIDTH), SuperpositionStack(WIDTH, noop=False)]),
 }
 
 
 def network(memory: str = "stack", cell: str | nn.Module = "rnn", seed: int = 0, **options: Any) -> MemoryRNN:
     """A network in float64, its first hidden state somewhere other than zero."""
     torch.manual_seed(seed)
-    arguments: dict[str, Any] = {"batch_first": True, "dtype": torch.float64, "pop_bias": 0.0} | options
-    rnn = MemoryRNN(INPUT, HIDDEN, MEMORIES[memory](), cell, **arguments)
+    working = MEMORIES[memory]()
+    arguments: dict[str, Any] = {"batch_first": True, "dtype": torch.float64} | options
+    if "pop" in dict(working.signals.labels):
+        arguments = {"pop_bias": 0.0} | arguments
+    rnn = MemoryRNN(INPUT, HIDDEN, working, cell, **arguments)
     if rnn.initial is not None:
         nn.init.normal_(rnn.initial)
     return rnn
@@ -234,6 +254,43 @@ def test_a_state_carried_over_padding_goes_on_as_the_row_alone(memory: str, hard
         same(output[row : row + 1], alone[:, length:])
         backward(loss(alone[:, length:], expected))
     same(got, gradients(rnn))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_a_row_with_resets_is_its_pieces_alone(memory: str, cell: str) -> None:
+    """Outputs, gradients and the state after; where a row is padded, resets are of no account."""
+    rnn, x = network(memory, cell), noise(3, 6, INPUT)
+    reset = torch.tensor([[0, 0, 1, 0, 0, 0], [1, 0, 0, 1, 1, 0], [0, 1, 0, 0, 1, 1]], dtype=torch.bool)
+    lengths = [6, 6, 4]
+    output, state = rnn(x, lengths=lengths, reset=reset)
+    output.square().sum().backward()
+    slopes = gradients(rnn)
+    pieces = []
+    for row, length in enumerate(lengths):
+        bounds = sorted({0, length, *(t for t in range(length) if reset[row, t])})
+        runs = [run(rnn, x[row : row + 1, a:b]) for a, b in itertools.pairwise(bounds)]
+        pieces.append(torch.cat([piece for piece, _ in runs], dim=1)[0])
+        same(output[row, :length], pieces[-1])
+        assert_same_state(rnn, state.select(torch.tensor([row])), runs[-1][1])
+    torch.cat(pieces).square().sum().backward()
+    for name, slope in gradients(rnn).items():
+        same(slopes[name], slope)
+
+
+def test_a_reset_that_does_not_fit_is_refused() -> None:
+    rnn, x = network(), noise(2, 4, INPUT)
+    packed = pack_padded_sequence(x, torch.tensor([4, 2]), batch_first=True)
+    none = torch.zeros(2, 4, dtype=torch.bool)
+    for came, reset, error, message in (
+        (x, none[:, :3], ValueError, "reset has shape (2, 3), but (batch, time) is (2, 4)"),
+        (x, none.int(), TypeError, "reset is torch.int32, but a tensor of bool was expected"),
+        (x, [False], TypeError, "reset is list, but a tensor of bool was expected"),
+        (packed, none, ValueError, "reset goes with a padded x and lengths, not with a PackedSequence"),
+    ):
+        with pytest.raises(error) as caught:
+            rnn(came, reset=reset)
+        assert str(caught.value) == message
 
 
 @settings(max_examples=15)

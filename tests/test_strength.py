@@ -26,7 +26,7 @@ def test_strength_is_conserved(line: str) -> None:
             assert_close(strengths.sum(dim=1), before, "total strength")
             before = strengths.sum(dim=1)
 
-    for_all_actions(memory.heads, 2, check, max_time=12)
+    for_all_actions(memory, check, max_time=12)
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -49,7 +49,7 @@ def test_a_read_is_an_average_of_at_most_one_unit(line: str) -> None:
             held = torch.einsum("bs,bsw->bw", strengths, values)
             assert (weights <= held[:, None] + 1e-12).all(), "more of a value is read than there is"
 
-    for_all_actions(heads, 1, check, max_time=8)
+    for_all_actions(LINES[line](1), check, max_time=8)
 
 
 @pytest.mark.parametrize("line", LINES)

@@ -71,7 +71,7 @@ def for_all(kind: str, check: Callable[[Action], None]) -> None:
         if action.push.shape[1]:
             check(action)
 
-    for_all_actions(KINDS[kind](WIDTH).heads, WIDTH, holds, max_examples=12)
+    for_all_actions(KINDS[kind](WIDTH), holds, max_examples=12)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -27,6 +27,8 @@ from ddstructs.registry import catalog
 from ddstructs.registry.plugins import load_memories
 from ddstructs.registry.spec import allowed_modules
 from ddstructs.stack import Stack
+from ddstructs.superposition import SuperpositionStack
+from ddstructs.tape import Tape
 from ddstructs.tasks import (
     IGNORE,
     BigramFlipping,
@@ -48,7 +50,7 @@ from ddstructs.view.callback import TraceCallback
 __all__ = ["run"]
 
 CLASSES = (
-    *(Stack, Queue, Deque, Bank, NoMemory),
+    *(Stack, Queue, Deque, SuperpositionStack, Tape, Bank, NoMemory),
     *(Copying, Reversal, BigramFlipping, SVOtoSOV, GenderConjugation, BinaryAddition),
     TraceCallback,
 )

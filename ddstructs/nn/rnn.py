@@ -6,13 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from ddstructs.memory import Action, Memory, Start, State, harden
+from ddstructs.actions import harden, mapped
+from ddstructs.memory import Action, Memory, State, check_reset
 from ddstructs.nn import fused
 from ddstructs.nn.fused import Network, Noise
 
@@ -33,7 +34,7 @@ class RNNState(State):
     Attributes:
         hidden: State of the cell, the output first: one or more tensors of shape `(batch, hidden_size)`. Unlike the
             output of the network, it does not have the last read in it.
-        read: Last read, shape `(batch, heads, width)`.
+        read: Last read, shape `(batch, heads, read_width)`.
         memory: State of the memory.
     """
 
@@ -47,13 +48,13 @@ class Unrolled(NamedTuple):
 
     Attributes:
         output: Shape `(batch, time, hidden_size)`; o_t in the paper.
-        actions: What the memory was told in each step.
-        reads: What it answered, shape `(batch, time, heads, width)`; in training with the noise on it.
+        actions: What the memory was told in each step, an `Action` of one that pushes and pops.
+        reads: What it answered, shape `(batch, time, heads, read_width)`; in training with the noise on it.
         state: The state after the last step of each row.
     """
 
     output: Tensor
-    actions: Action
+    actions: Any
     reads: Tensor
     state: RNNState
 
@@ -78,8 +79,8 @@ class MemoryRNN(nn.Module):
         hidden_size: Size of the cell's output and of this network's.
         memory: What to work; `NoMemory()` gives the bare cell.
         cell: `"rnn"`, `"lstm"`, `"gru"`, or a module that is called as `cell(input, hidden)`, like `nn.GRUCell`, and
-            has `input_size` (this `input_size` and `heads * width` more) and `hidden_size`. One with several tensors
-            for a state, its output first, says how many in `num_states`, and takes and returns a tuple of them.
+            has `input_size` (this `input_size` and `heads * read_width` more) and `hidden_size`. One with several
+            tensors for a state, its output first, says how many in `num_states`, and takes and returns a tuple of them.
         batch_first: Whether `x` and the output are `(batch, time, ...)` rather than `(time, batch, ...)`.
         push_bias: b_d at the start; one number, or one a head, or those that the memory names in `starts`.
         pop_bias: b_u at the start; the same. Popping little at first is what lets it learn.
@@ -147,7 +148,7 @@ class MemoryRNN(nn.Module):
                 raise ValueError(f"{name} is {noise}, but a finite number from 0 was expected")
         if read_gate and not read_skip:
             raise ValueError("read_gate says how much of the read feeds the output, but read_skip is off: turn it on")
-        heads, read_size = memory.heads, memory.heads * memory.width
+        signals, heads, read_size = memory.signals, memory.heads, memory.heads * memory.read_width
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.memory = memory
@@ -168,16 +169,14 @@ class MemoryRNN(nn.Module):
             wanted = wanted and inputs > 0 and outputs > 0  # a memory without heads needs none
             return nn.Linear(inputs, outputs, bias, device=device, dtype=dtype) if wanted else None
 
-        self.act = linear(hidden_size, 2 * heads + read_size, heads > 0, bias=True)  # W_d, W_u and W_v, in this order
-        self.value_skip = linear(input_size, read_size, value_skip)
+        value_size = heads * memory.width
+        self.act = linear(hidden_size, signals.size + value_size, heads > 0, bias=True)  # W_d, W_u, W_v, in this order
+        self.value_skip = linear(input_size, value_size, value_skip)
         self.output_layer = linear(hidden_size, hidden_size, output_layer, bias=True)
         self.read_skip = linear(read_size, hidden_size, read_skip)
         self.read_gate = linear(hidden_size, hidden_size, read_gate and self.read_skip is not None, bias=True)
-        push, pop = _bias("push_bias", push_bias, memory), _bias("pop_bias", pop_bias, memory)
-        self.starts = tuple(Start(push or start.push, pop or start.pop) for start in memory.starts)
-        for start in self.starts:
-            if not len(start.push) == len(start.pop) == heads:
-                raise ValueError(f"{type(memory).__name__}.starts has {start}, but it has {heads} heads: one bias each")
+        given = {"push": push_bias, "pop": pop_bias}
+        self.starts = tuple(signals.biases(start, given, type(memory).__name__) for start in memory.starts)
         self.reset_parameters()
 
     def reset_parameters(self, start: int = 0) -> None:
@@ -190,8 +189,8 @@ class MemoryRNN(nn.Module):
         """
         with torch.no_grad():
             if self.act is not None:
-                push, pop = self.starts[start % len(self.starts)]
-                self.act.bias[: 2 * self.memory.heads] = torch.tensor([*push, *pop], dtype=torch.float64)
+                biases = self.starts[start % len(self.starts)]
+                self.act.bias[: len(biases)] = torch.tensor(biases, dtype=torch.float64)
             if self.read_gate is not None:
                 self.read_gate.weight.zero_()
                 self.read_gate.bias.zero_()
@@ -199,7 +198,11 @@ class MemoryRNN(nn.Module):
                 self.initial.zero_()
 
     def forward(
-        self, x: Tensor | PackedSequence, state: RNNState | None = None, lengths: Tensor | Sequence[int] | None = None
+        self,
+        x: Tensor | PackedSequence,
+        state: RNNState | None = None,
+        lengths: Tensor | Sequence[int] | None = None,
+        reset: Tensor | None = None,
     ) -> tuple[Tensor | PackedSequence, RNNState]:
         """Run over a sequence, as `nn.LSTM` does.
 
@@ -209,6 +212,9 @@ class MemoryRNN(nn.Module):
             state: The state to go on from; the initial one if not given.
             lengths: How many steps of each row count, shape `(batch,)`, each in 0..time; all of them if not given. What
                 follows in a shorter row is padding: it touches nothing, and the output there is zero.
+            reset: Before which steps a row begins afresh, its memory emptied and its hidden state the initial one, in
+                the form of `x` without its last axis, bool; never, if not given. A row with resets equals its pieces
+                run alone, as episodes and packed documents need.
 
         Returns:
             The output, in the form of `x` and of size `hidden_size`, and the state after the last step of each row.
@@ -223,6 +229,8 @@ class MemoryRNN(nn.Module):
         if isinstance(x, PackedSequence):
             if lengths is not None:
                 raise ValueError("a PackedSequence has its own lengths: leave out lengths")
+            if reset is not None:
+                raise ValueError("reset goes with a padded x and lengths, not with a PackedSequence")
             padded, own = pad_packed_sequence(x, batch_first=True)
             output, _, _, state = self.unroll(padded, state, own)
             if x.sorted_indices is not None:
@@ -236,23 +244,28 @@ class MemoryRNN(nn.Module):
                 f"but ({axes}, {self.input_size}) or (time, {self.input_size}) was expected"
             )
         if x.dim() == 2:
-            output, _, _, state = self.unroll(x[None], state, lengths)
+            output, _, _, state = self.unroll(x[None], state, lengths, None if reset is None else reset[None])
             return output[0], state
         if self.batch_first:
-            output, _, _, state = self.unroll(x, state, lengths)
+            output, _, _, state = self.unroll(x, state, lengths, reset)
             return output, state
-        output, _, _, state = self.unroll(x.transpose(0, 1), state, lengths)
+        output, _, _, state = self.unroll(x.transpose(0, 1), state, lengths, None if reset is None else reset.t())
         return output.transpose(0, 1), state
 
     def unroll(
-        self, x: Tensor, state: RNNState | None = None, lengths: Tensor | Sequence[int] | None = None
+        self,
+        x: Tensor,
+        state: RNNState | None = None,
+        lengths: Tensor | Sequence[int] | None = None,
+        reset: Tensor | None = None,
     ) -> Unrolled:
         """Run over a sequence and keep what was done to the memory in each step. Always batch first.
 
         Args:
             x: Inputs, shape `(batch, time, input_size)`.
             state: The state to go on from; the initial one if not given.
-            lengths: As in `forward`. In the padding nothing is pushed or popped; the value there is of no account.
+            lengths: As in `forward`. In the padding the memory is told to do nothing; the value there is of no account.
+            reset: As in `forward`, shape `(batch, time)`.
 
         Returns:
             The output, the actions, the reads and the state after the last step of each row.
@@ -274,10 +287,11 @@ class MemoryRNN(nn.Module):
         real = None if lengths is None else _mask(lengths, batch, time, x.device)
         if real is not None:
             x = torch.where(real[..., None], x, 0)
+        reset = check_reset(reset, x)
         noise = self._draw_noise(state, time)
         network = Network(self.cell, self.act, self.value_skip, self.memory, self.hard)
-        fits = fused.fits(network, x, state.read, state.hidden, state.memory)
-        run = partial(self._fused, network) if fits else self._loop
+        fits = reset is None and fused.fits(network, x, state.read, state.hidden, state.memory)
+        run = partial(self._fused, network) if fits else partial(self._loop, reset=reset)
         hiddens, actions, reads, state = run(x, state, real, noise)
         output = hiddens
         if self.output_layer is not None:
@@ -289,12 +303,22 @@ class MemoryRNN(nn.Module):
             output = torch.where(real[..., None], output, 0)
         return Unrolled(output, actions, reads, state)
 
-    def _loop(self, x: Tensor, state: RNNState, real: Tensor | None, noise: Noise) -> Unrolled:
+    def _loop(
+        self, x: Tensor, state: RNNState, real: Tensor | None, noise: Noise, reset: Tensor | None = None
+    ) -> Unrolled:
         """All steps, with any cell and any memory; the output is that of the cell."""
         hidden, read, memory = state.hidden, state.read, state.memory
         skips = x if self.value_skip is None else self.value_skip(x)
         hiddens, actions, reads = [], [], []
+        fresh = None if reset is None else self.initial_state(len(x), device=x.device, dtype=state.read.dtype)
+        if reset is not None and real is not None:
+            reset = reset & real
         for t, (given, skip) in enumerate(zip(x.unbind(1), skips.unbind(1), strict=True)):
+            if fresh is not None and reset is not None and reset[:, t].any():
+                rows = reset[:, t]
+                afresh = zip(fresh.hidden, hidden, strict=True)
+                hidden = tuple(torch.where(rows[:, None], new, old) for new, old in afresh)
+                read, memory = torch.where(rows[:, None, None], 0, read), self.memory.emptied(memory, rows)
             fed = torch.cat([given, read.flatten(1)], dim=1)
             after = self.cell(fed, hidden if self.num_states > 1 else hidden[0])
             after = tuple(after) if self.num_states > 1 else (after,)
@@ -304,7 +328,7 @@ class MemoryRNN(nn.Module):
             if real is not None:
                 keep = real[:, t, None]
                 after = tuple(torch.where(keep, new, old) for new, old in zip(after, hidden, strict=True))
-                action = Action(torch.where(keep, action.push, 0), torch.where(keep, action.pop, 0), action.value)
+                action = action.only(real[:, t])
             answer, memory = self.memory.step(action, memory)
             if noise.reads is not None:
                 answer = answer + noise.reads[t]
@@ -312,7 +336,7 @@ class MemoryRNN(nn.Module):
             hiddens.append(hidden[0])
             actions.append(action)
             reads.append(read)
-        stacked = Action(*(torch.stack(part, dim=1) for part in zip(*actions, strict=True)))
+        stacked = mapped(lambda *steps: torch.stack(steps, dim=1), *actions)
         return Unrolled(torch.stack(hiddens, dim=1), stacked, torch.stack(reads, dim=1), RNNState(hidden, read, memory))
 
     def _fused(self, network: Network, x: Tensor, state: RNNState, real: Tensor | None, noise: Noise) -> Unrolled:
@@ -355,7 +379,7 @@ class MemoryRNN(nn.Module):
             hidden = (zero,) * self.num_states
         else:
             hidden = tuple(part.expand(batch_size, -1) for part in self.initial)
-        read = torch.zeros(batch_size, memory.heads, memory.width, device=device, dtype=dtype)
+        read = torch.zeros(batch_size, memory.heads, memory.read_width, device=device, dtype=dtype)
         return RNNState(hidden, read, memory.initial_state(batch_size, device=device, dtype=dtype))
 
     def extra_repr(self) -> str:
@@ -377,7 +401,7 @@ class MemoryRNN(nn.Module):
         if len(state.read) != batch:
             raise ValueError(f"x has batch {batch}, but the state has batch {len(state.read)}")
         came = ([part.shape[-1] for part in state.hidden], list(state.read.shape[1:]))
-        expected = ([self.hidden_size] * self.num_states, [self.memory.heads, self.memory.width])
+        expected = ([self.hidden_size] * self.num_states, [self.memory.heads, self.memory.read_width])
         if came != expected:
             raise ValueError(
                 f"the state has hidden sizes {came[0]} and reads of {came[1]}, but this network has {expected[0]} "
@@ -398,15 +422,15 @@ class MemoryRNN(nn.Module):
         output, *others = state.hidden
         return Noise(draw(self.read_noise, state.read, time), draw(self.state_noise, output, len(others), time))
 
-    def _act(self, hidden: Tensor, skip: Tensor) -> Action:
+    def _act(self, hidden: Tensor, skip: Tensor) -> Any:
         """From the cell's output, and what the input adds to the value, to the action."""
-        heads, width = self.memory.heads, self.memory.width
+        signals, heads, width = self.memory.signals, self.memory.heads, self.memory.width
         if self.act is None:
-            return Action(hidden[:, :0], hidden[:, :0], hidden[:, :0, None].expand(-1, 0, width))
-        push, pop, value = self.act(hidden).tensor_split((heads, 2 * heads), dim=1)
+            return signals.action(hidden[:, :0], hidden[:, :0, None].expand(-1, 0, width))
+        logits, value = self.act(hidden).tensor_split((signals.size,), dim=1)
         if self.value_skip is not None:
             value = value + skip
-        action = Action(push.sigmoid(), pop.sigmoid(), value.tanh().view(-1, heads, width))
+        action = signals.action(logits, value.tanh().view(-1, heads, width))
         return harden(action) if self.hard else action
 
 
@@ -427,20 +451,9 @@ def _build_cell(
         if getattr(cell, name, None) != expected:
             raise ValueError(
                 f"the cell has {name} {getattr(cell, name, None)}, but {expected} was expected "
-                "(its input is the input beside the reads, heads * width)"
+                "(its input is the input beside the reads, heads * read_width)"
             )
     return cell
-
-
-def _bias(name: str, bias: float | Sequence[float] | None, memory: Memory) -> tuple[float, ...] | None:
-    """One number a head, if any is given."""
-    if bias is None:
-        return None
-    if not isinstance(bias, Sequence):
-        return (bias,) * memory.heads
-    if len(bias) != memory.heads:
-        raise ValueError(f"{name} has {len(bias)} numbers, but this {type(memory).__name__} has {memory.heads} heads")
-    return tuple(bias)
 
 
 def _mask(lengths: Tensor | Sequence[int], batch: int, time: int, device: torch.device) -> Tensor:

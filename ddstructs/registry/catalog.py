@@ -14,6 +14,8 @@ MEMORIES = {
     "Queue": "A differentiable queue: the value pushed first is read and popped first.",
     "Deque": "A differentiable double-ended queue: values are pushed, popped and read at the top and at the bottom.",
     "Bank": "Several memories side by side as one: its heads are theirs, one after another.",
+    "SuperpositionStack": "A stack by superposition: each step mixes what a push, a pop and a no-op would make of it.",
+    "Tape": "A tape by superposition: in each step the head writes, moves, and reads where it has come to.",
     "NoMemory": "No memory: zero heads, nothing stored, nothing read. The baseline of the paper.",
 }
 

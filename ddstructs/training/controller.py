@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torchmetrics import MeanMetric, Metric
 
+from ddstructs.actions import mapped
 from ddstructs.errors import InputError
 from ddstructs.memory import Memory
 from ddstructs.nn.rnn import MemoryRNN
@@ -386,11 +387,11 @@ class Controller(LightningModule):
         scores["fine"].update(output, batch.targets)
         if self.rnn.memory.heads:
             real = torch.arange(asked.shape[1], device=asked.device) < batch.lengths[:, None]
-            signals = torch.stack([run.actions.push[real], run.actions.pop[real]])
-            for name, distances in zip(("push", "pop"), (signals - signals.round()).detach().abs(), strict=True):
-                scores[f"{name}_distance"].update(distances)
+            action = mapped(lambda part: part[real], run.actions)
+            for name, numbers in memory.signals.named(action).items():
+                scores[f"{name}_distance"].update((numbers - numbers.round()).detach().abs())
             if split == "train":
-                loss = loss + self.signal_penalty * (4 * signals * (1 - signals)).mean()
+                loss = loss + self.signal_penalty * action.fractions().mean()
         for name, metric in scores.items():
             self.log(f"{split}_{name}", metric, on_step=False, on_epoch=True, prog_bar=name == "coarse")
         return loss, output
@@ -400,6 +401,5 @@ class Controller(LightningModule):
 
     def _new_scores(self) -> nn.ModuleDict:
         metrics = {"loss": MeanMetric(), "coarse": CoarseAccuracy(), "fine": FineAccuracy()}
-        if self.rnn.memory.heads:
-            metrics |= {"push_distance": MeanMetric(), "pop_distance": MeanMetric()}
+        metrics |= {f"{name}_distance": MeanMetric() for name, _ in self.rnn.memory.signals.labels}
         return nn.ModuleDict(metrics)

@@ -1,17 +1,4 @@
-"""The laws of every memory, as functions to call from a test: the contract of a plugin, and of our own structures.
-
-A law takes a memory, draws actions for it with hypothesis (`pip install hypothesis`), and raises when it is broken. One
-test runs them all:
-
-    @pytest.mark.parametrize("law", ddstructs.laws.LAWS)
-    def test_my_memory_keeps_the_law(law):
-        law(MyMemory(width=3))
-
-Example:
-    >>> from ddstructs import Stack
-    >>> from ddstructs.laws import a_cut_changes_nothing
-    >>> a_cut_changes_nothing(Stack(width=2))
-"""
+"""What holds for every memory, whatever it is told."""
 
 from __future__ import annotations
 
@@ -25,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ddstructs.memory import Action, Contents, Memory
+from ddstructs.actions import mapped, parts
+from ddstructs.memory import Contents, Memory
 from ddstructs.testing import (
     EXACT,
     TOLERANCE,
@@ -38,17 +26,19 @@ from ddstructs.testing import (
     gradients,
     leaves,
     refused,
+    with_value,
 )
 
 __all__ = [
-    "LAWS",
     "a_cut_changes_nothing",
     "a_memory_has_nothing_to_learn",
     "a_new_memory_is_empty",
+    "a_reset_begins_afresh",
     "a_state_is_a_value",
     "batches_do_not_mix",
     "contents_are_tidy",
     "detach_cuts_the_past",
+    "doing_nothing_changes_nothing",
     "every_dtype_works",
     "forward_is_step_in_a_loop",
     "select_is_indexing",
@@ -56,7 +46,7 @@ __all__ = [
 ]
 
 
-def empty(memory: Memory, action: Action) -> Any:
+def empty(memory: Memory, action: Any) -> Any:
     """The state to begin with: an empty memory for the batch and dtype of an action."""
     return memory.initial_state(len(action.value), device=action.value.device, dtype=action.value.dtype)
 
@@ -64,21 +54,21 @@ def empty(memory: Memory, action: Action) -> Any:
 def whole(memory: Memory) -> Runner:
     """Run a sequence with `forward`."""
 
-    def run(action: Action) -> tuple[Tensor, Contents]:
+    def run(action: Any) -> tuple[Tensor, Contents]:
         reads, state = memory(action)
         return reads, memory.contents(state)
 
     return run
 
 
-def at(action: Action, times: slice) -> Action:
+def at(action: Any, times: slice) -> Any:
     """A part of a sequence."""
-    return Action(*(part[:, times] for part in action))
+    return mapped(lambda part: part[:, times], action)
 
 
-def of(action: Action, rows: Tensor | slice) -> Action:
+def of(action: Any, rows: Tensor | slice) -> Any:
     """Some rows of the batch."""
-    return Action(*(part[rows] for part in action))
+    return mapped(lambda part: part[rows], action)
 
 
 def a_new_memory_is_empty(memory: Memory) -> None:
@@ -100,106 +90,160 @@ def a_memory_has_nothing_to_learn(memory: Memory) -> None:
     file.seek(0)
     twin = copy.deepcopy(memory)
     twin.load_state_dict(torch.load(file, weights_only=True))
-    for action in edges(memory.heads, memory.width):
+    for action in edges(memory):
         agree(action, whole(memory), whole(twin))
 
 
 def forward_is_step_in_a_loop(memory: Memory) -> None:
     """Reads, gradients and contents of `forward` are those of `step`, called once for each step."""
 
-    def loop(action: Action) -> tuple[Tensor, Contents]:
-        state, reads = empty(memory, action), [action.value.new_zeros(action.value.shape)[:, :0]]
+    def loop(action: Any) -> tuple[Tensor, Contents]:
+        state = empty(memory, action)
+        reads = [action.value.new_zeros(len(action.value), 0, memory.heads, memory.read_width)]
         for t in range(action.value.shape[1]):
-            read, state = memory.step(Action(*(part[:, t] for part in action)), state)
+            read, state = memory.step(mapped(lambda part, t=t: part[:, t], action), state)
             reads.append(read[:, None])
         return torch.cat(reads, dim=1), memory.contents(state)
 
-    for_all_actions(memory.heads, memory.width, lambda action: agree(action, whole(memory), loop))
+    for_all_actions(memory, lambda action: agree(action, whole(memory), loop))
 
 
 def a_cut_changes_nothing(memory: Memory) -> None:
     """A sequence cut in two anywhere, its state carried over the cut, has the results of the whole."""
 
-    def check(action: Action) -> None:
+    def check(action: Any) -> None:
         for cut in range(action.value.shape[1] + 1):
 
-            def halves(action: Action, cut: int = cut) -> tuple[Tensor, Contents]:
+            def halves(action: Any, cut: int = cut) -> tuple[Tensor, Contents]:
                 before, state = memory(at(action, slice(cut)))
                 after, state = memory(at(action, slice(cut, None)), state)
                 return torch.cat([before, after], dim=1), memory.contents(state)
 
             agree(action, whole(memory), halves)
 
-    for_all_actions(memory.heads, memory.width, check, max_examples=12)
+    for_all_actions(memory, check, max_examples=12)
+
+
+def a_reset_begins_afresh(memory: Memory) -> None:
+    """A row with resets has the reads, gradients and contents of its pieces, each run alone from an empty memory."""
+
+    def check(action: Any) -> None:
+        batch, time = action.value.shape[:2]
+        generator = torch.Generator().manual_seed(batch + 7 * time)
+        for reset in (torch.rand(batch, time, generator=generator) < 0.4, torch.ones(batch, time, dtype=torch.bool)):
+
+            def at_once(action: Any, reset: Tensor = reset) -> tuple[Tensor, Contents]:
+                reads, state = memory(action, None, reset)
+                return reads, memory.contents(state)
+
+            def in_pieces(action: Any, reset: Tensor = reset) -> tuple[Tensor, Contents]:
+                return side_by_side([_pieces(memory, of(action, slice(b, b + 1)), reset[b]) for b in range(batch)])
+
+            agree(action, at_once, in_pieces)
+
+    for_all_actions(memory, check, max_examples=12)
+
+
+def _pieces(memory: Memory, row: Any, reset: Tensor) -> tuple[Tensor, Contents]:
+    """One row in pieces, each from an empty memory: all reads, and the contents at the end of the last."""
+    bounds = sorted({0, *(reset.nonzero()[:, 0].tolist())})
+    ends = [*bounds[1:], row.value.shape[1]]
+    done = [whole(memory)(at(row, slice(first, last))) for first, last in zip(bounds, ends, strict=True)]
+    return torch.cat([reads for reads, _ in done], dim=1), done[-1][1]
+
+
+def doing_nothing_changes_nothing(memory: Memory) -> None:
+    """Steps in which a row is told to do nothing leave its contents as they are, and its later reads."""
+
+    def check(action: Any) -> None:
+        batch, time = action.value.shape[:2]
+        idle = mapped(lambda part: part.repeat_interleave(2, dim=1), action)
+        second = (torch.arange(2 * time) % 2 == 1).expand(batch, -1)
+
+        def with_pauses(action: Any) -> tuple[Tensor, Contents]:
+            both = mapped(lambda part: part.repeat_interleave(2, dim=1), action).only(~second)
+            reads, state = memory(both)
+            return reads[:, ::2], memory.contents(state)
+
+        agree(action, whole(memory), with_pauses)
+        reads, _ = memory(idle.only(~second))
+        assert_close(reads[:, 1::2], reads[:, ::2], "reads of a step in which nothing is done")
+
+    for_all_actions(memory, check)
 
 
 def batches_do_not_mix(memory: Memory) -> None:
     """A row of a batch has the reads, gradients and contents that it has alone."""
 
-    def alone(action: Action) -> tuple[Tensor, Contents]:
-        rows = [whole(memory)(of(action, slice(row, row + 1))) for row in range(len(action.value))]
-        slots = max(contents.strengths.shape[1] for _, contents in rows)
-        values, strengths = [], []
-        for _, contents in rows:
-            padding = slots - contents.strengths.shape[1]
-            values.append(pad(contents.values, (0, 0, 0, padding)))
-            strengths.append(pad(contents.strengths, (0, padding)))
-        return torch.cat([reads for reads, _ in rows]), Contents(torch.cat(values), torch.cat(strengths))
+    def alone(action: Any) -> tuple[Tensor, Contents]:
+        return side_by_side([whole(memory)(of(action, slice(row, row + 1))) for row in range(len(action.value))])
 
-    for_all_actions(memory.heads, memory.width, lambda action: agree(action, whole(memory), alone))
+    for_all_actions(memory, lambda action: agree(action, whole(memory), alone))
+
+
+def side_by_side(rows: list[tuple[Tensor, Contents]]) -> tuple[Tensor, Contents]:
+    """Reads and contents of single rows as those of a batch."""
+    slots = max(contents.strengths.shape[1] for _, contents in rows)
+    values, strengths = [], []
+    for _, contents in rows:
+        padding = slots - contents.strengths.shape[1]
+        values.append(pad(contents.values, (0, 0, 0, padding)))
+        strengths.append(pad(contents.strengths, (0, padding)))
+    return torch.cat([reads for reads, _ in rows]), Contents(torch.cat(values), torch.cat(strengths))
 
 
 def a_state_is_a_value(memory: Memory) -> None:
     """Two futures of one state do not know of each other, and the state stays as it was."""
 
-    def check(action: Action) -> None:
+    def check(action: Any) -> None:
         time = action.value.shape[1]
         past, future = at(action, slice(time // 2)), at(action, slice(time // 2, None))
-        other = Action(1 - future.push, 1 - future.pop, -future.value)
+        other = with_value(mapped(lambda part: part.flip(1), future), -future.value)
         _, state = memory(past)
         before = [part.clone() for part in memory.contents(state)]
         first, _ = memory(future, state)
         memory(other, state)
         for t in range(future.value.shape[1]):
-            memory.step(Action(*(part[:, t] for part in other)), state)
+            memory.step(mapped(lambda part, t=t: part[:, t], other), state)
         again, _ = memory(future, state)
         assert torch.equal(first, again), "a future depends on another future of the same state"
         for came, expected in zip(memory.contents(state), before, strict=True):
             assert torch.equal(came, expected), "a state was changed by the steps taken from it"
 
-    for_all_actions(memory.heads, memory.width, check)
+    for_all_actions(memory, check)
 
 
 def detach_cuts_the_past(memory: Memory) -> None:
     """After `state.detach()` the reads are the same, and no gradient reaches the steps before."""
 
-    def check(action: Action) -> None:
+    def check(action: Any) -> None:
         inputs, cut = leaves(action), action.value.shape[1] // 2
         _, state = memory(at(inputs, slice(cut)))
         kept, _ = memory(at(inputs, slice(cut, None)), state)
         reads, after = memory(at(inputs, slice(cut, None)), state.detach())
         assert torch.equal(reads, kept), "detach changed the numbers"
-        for slope in gradients((reads * cotangent(reads)).sum() + memory.contents(after).values.sum(), inputs):
+        loss = (reads * cotangent(reads)).sum() + memory.contents(after).values.sum()
+        for slope in parts(gradients(loss, inputs)):
             assert not slope[:, :cut].any(), "a gradient passed through detach"
 
-    for_all_actions(memory.heads, memory.width, check)
+    for_all_actions(memory, check)
 
 
 def select_is_indexing(memory: Memory) -> None:
     """`state.select(rows)` goes on as these rows would have from the start, a row taken twice included."""
 
-    def check(action: Action) -> None:
+    def check(action: Any) -> None:
         last, cut = len(action.value) - 1, action.value.shape[1] // 2
         rows = torch.tensor([last, 0, last])
 
-        def selected(action: Action) -> tuple[Tensor, Contents]:
+        def selected(action: Any) -> tuple[Tensor, Contents]:
             before, state = memory(at(action, slice(cut)))
             after, state = memory(at(of(action, rows), slice(cut, None)), state.select(rows))
             return torch.cat([before[rows], after], dim=1), memory.contents(state)
 
         agree(action, lambda action: whole(memory)(of(action, rows)), selected)
 
-    for_all_actions(memory.heads, memory.width, check)
+    for_all_actions(memory, check)
 
 
 def every_dtype_works(memory: Memory) -> None:
@@ -208,14 +252,14 @@ def every_dtype_works(memory: Memory) -> None:
     So they do after `state.to(dtype=...)`.
     """
 
-    def check(dtype: torch.dtype, action: Action) -> None:
-        exact = Action(*(part.to(dtype).double() for part in action))
-        inputs = leaves(Action(*(part.to(dtype) for part in exact)))
+    def check(dtype: torch.dtype, action: Any) -> None:
+        exact = mapped(lambda part: part.to(dtype).double(), action)
+        inputs = leaves(mapped(lambda part: part.to(dtype), exact))
         reads, state = memory(inputs)
         expected, expected_state = memory(exact)
         assert reads.dtype == dtype, f"reads of {dtype} are {reads.dtype}"
         assert_close(reads, expected.to(dtype), f"reads in {dtype}")
-        for slope in gradients(reads.float().sum(), inputs):
+        for slope in parts(gradients(reads.float().sum(), inputs)):
             assert slope.isfinite().all(), f"gradients in {dtype} are not finite"
         cut = exact.value.shape[1] // 2
         _, moved = memory(at(exact, slice(cut)))
@@ -231,13 +275,13 @@ def every_dtype_works(memory: Memory) -> None:
         assert_close(memory.contents(state).strengths, strengths, f"strengths beside {dtype}")
 
     for dtype in TOLERANCE:
-        for_all_actions(memory.heads, memory.width, partial(check, dtype), signals=EXACT, max_examples=12)
+        for_all_actions(memory, partial(check, dtype), signals=EXACT, max_examples=12)
 
 
 def contents_are_tidy(memory: Memory) -> None:
     """Live slots come first in each row, no strength is negative, and what is not live is zero."""
 
-    def check(action: Action) -> None:
+    def check(action: Any) -> None:
         values, strengths = memory.contents(memory(action)[1])
         assert values.shape == (*strengths.shape, memory.width), f"values have shape {tuple(values.shape)}"
         assert values.isfinite().all(), "a value is not finite"
@@ -247,50 +291,46 @@ def contents_are_tidy(memory: Memory) -> None:
         assert not values[~live].any(), "a slot without strength holds a value"
         assert live.any(dim=0).all(), "a slot is dead in every row"
 
-    for_all_actions(memory.heads, memory.width, check)
+    for_all_actions(memory, check)
 
 
 def wrong_actions_are_refused(memory: Memory) -> None:
     """A wrong shape is a ValueError and a wrong dtype a TypeError, in `step` and in `forward`."""
-    heads, width = memory.heads, memory.width
+    signals = memory.signals
 
-    def zeros(*batch: int, heads: int = heads, width: int = width) -> Action:
-        return Action(torch.zeros(*batch, heads), torch.zeros(*batch, heads), torch.zeros(*batch, heads, width))
+    def zeros(*batch: int) -> Any:
+        return signals.action(torch.zeros(*batch, signals.size), torch.zeros(*batch, memory.heads, memory.width))
 
-    state = memory.initial_state(2)
-    steps: list[tuple[type[Exception], Action]] = [
-        (ValueError, zeros(2, heads=heads + 1)),
-        (ValueError, zeros(2, width=width + 1)),
-        (ValueError, zeros(2)._replace(push=torch.zeros(3, heads))),
-        (ValueError, zeros(2)._replace(pop=torch.zeros(2, 1, heads))),
-        (ValueError, zeros(2, 3)),
-        (TypeError, zeros(2)._replace(pop=torch.zeros(2, heads, dtype=torch.int64))),
-        (TypeError, zeros(2)._replace(value=torch.zeros(2, heads, width, dtype=torch.bool))),
+    def another_head(action: Any, axis: int) -> Any:
+        return mapped(lambda part: torch.cat([part, torch.zeros_like(part.sum(axis, keepdim=True))], axis), action)
+
+    def wider(action: Any) -> Any:
+        return with_value(action, pad(action.value, (0, 1)))
+
+    def changed(action: Any, index: int, change: Callable[[Tensor], Tensor]) -> Any:
+        every = parts(action)
+        every[index] = change(every[index])
+        rest = iter(every)
+        return mapped(lambda _: next(rest), action)
+
+    state, step, sequence = memory.initial_state(2), zeros(2), zeros(2, 3)
+    steps: list[tuple[type[Exception], Any]] = [
+        (ValueError, another_head(step, 1)),
+        (ValueError, wider(step)),
+        (ValueError, changed(step, 0, lambda part: part.new_zeros(3, *part.shape[1:]))),
+        (ValueError, changed(step, 1, lambda part: part.unsqueeze(1))),
+        (ValueError, sequence),
+        (TypeError, changed(step, 1, lambda part: part.to(torch.int64))),
+        (TypeError, changed(step, -1, lambda part: part.to(torch.bool))),
     ]
-    sequences: list[tuple[type[Exception], Action]] = [
-        (ValueError, zeros(2)),
-        (ValueError, zeros(2, 3, heads=heads + 1)),
-        (ValueError, zeros(2, 3, width=width + 1)),
-        (ValueError, zeros(2, 3)._replace(push=torch.zeros(2, 4, heads))),
-        (TypeError, zeros(2, 3)._replace(push=torch.zeros(2, 3, heads, dtype=torch.int64))),
+    sequences: list[tuple[type[Exception], Any]] = [
+        (ValueError, step),
+        (ValueError, another_head(sequence, 2)),
+        (ValueError, wider(sequence)),
+        (ValueError, changed(sequence, 0, lambda part: part.new_zeros(2, 4, *part.shape[2:]))),
+        (TypeError, changed(sequence, 0, lambda part: part.to(torch.int64))),
     ]
     for error, action in steps:
         refused(error, memory.step, action, state)
     for error, action in sequences:
         refused(error, memory, action)
-
-
-LAWS: tuple[Callable[[Memory], None], ...] = (
-    a_new_memory_is_empty,
-    a_memory_has_nothing_to_learn,
-    forward_is_step_in_a_loop,
-    a_cut_changes_nothing,
-    batches_do_not_mix,
-    a_state_is_a_value,
-    detach_cuts_the_past,
-    select_is_indexing,
-    every_dtype_works,
-    contents_are_tidy,
-    wrong_actions_are_refused,
-)
-"""What holds for every memory."""

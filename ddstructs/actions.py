@@ -1,0 +1,180 @@
+"""What a memory is told in one step or in many: the actions of a controller, and their hard forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+__all__ = ["Action", "Choice", "Joint", "Scores", "harden", "mapped", "parts", "unbind"]
+
+
+class Action(NamedTuple):
+    """What a controller does to a memory, in one step or, with a time axis after the batch, in many.
+
+    Attributes:
+        push: Strength of the new value, shape `(batch, heads)`, in [0, 1]; d_t in the paper.
+        pop: Strength to remove first, shape `(batch, heads)`, in [0, 1]; u_t in the paper.
+        value: What to store, shape `(batch, heads, width)`; v_t in the paper.
+    """
+
+    push: Tensor
+    pop: Tensor
+    value: Tensor
+
+    def harden(self) -> Action:
+        """Push and pop rounded to 0 or 1; see `ddstructs.harden`."""
+        push, pop = (_straight_through((part >= 0.5).to(part.dtype), part) for part in self[:2])
+        return Action(push, pop, self.value)
+
+    def only(self, where: Tensor) -> Action:
+        """The same action where it is said, elsewhere one that does nothing; where `(batch,)` or `(batch, time)`."""
+        push, pop = (torch.where(where[..., None], part, 0) for part in self[:2])
+        return Action(push, pop, self.value)
+
+    def fractions(self) -> Tensor:
+        """How far each signal is from 0 and 1: 4 s (1 - s), in [0, 1], shape `(2, batch, heads)`."""
+        signals = torch.stack(self[:2])
+        return 4 * signals * (1 - signals)
+
+
+class Choice(NamedTuple):
+    """Which operation a controller chooses, as weights of a mixture. Where all weights are zero nothing is done.
+
+    Attributes:
+        weights: Weight of each operation, shape `(batch, heads, operations)`, in [0, 1] with a sum of 1, or all zero.
+        value: The item for the operations that take one, shape `(batch, heads, width)`.
+    """
+
+    weights: Tensor
+    value: Tensor
+
+    def harden(self) -> Choice:
+        """All the weight on the likeliest operation, the first of several; see `ddstructs.harden`."""
+        weights = self.weights
+        if not weights.shape[-1]:
+            return self
+        likeliest = torch.zeros_like(weights).scatter(-1, weights.argmax(-1, keepdim=True), 1.0)
+        return Choice(_straight_through(torch.where(weights.any(-1, keepdim=True), likeliest, 0), weights), self.value)
+
+    def only(self, where: Tensor) -> Choice:
+        """The same action where it is said, elsewhere one that does nothing; where `(batch,)` or `(batch, time)`."""
+        return Choice(torch.where(where[..., None, None], self.weights, 0), self.value)
+
+    def fractions(self) -> Tensor:
+        """How undecided each choice is: n / (n - 1) times 1 - sum of squares, in [0, 1], shape `(batch, heads)`.
+
+        For two operations it is the 4 s (1 - s) of a push or a pop.
+        """
+        count = self.weights.shape[-1]
+        return count / max(1, count - 1) * (self.weights.sum(-1) - self.weights.square().sum(-1))
+
+
+class Scores(NamedTuple):
+    """Unnormalised log weights, for a memory that normalises them itself. Where all are -inf nothing is done.
+
+    Attributes:
+        scores: Shape `(batch, heads, names)`.
+        value: Shape `(batch, heads, width)`.
+    """
+
+    scores: Tensor
+    value: Tensor
+
+    def harden(self) -> Scores:
+        """Zero for the highest score, the first of several, and -inf for the others; no gradient passes."""
+        best = self.scores.argmax(-1, keepdim=True)
+        return Scores(torch.full_like(self.scores, -torch.inf).scatter(-1, best, 0.0), self.value)
+
+    def only(self, where: Tensor) -> Scores:
+        """The same action where it is said, elsewhere one that does nothing; where `(batch,)` or `(batch, time)`."""
+        return Scores(torch.where(where[..., None, None], self.scores, -torch.inf), self.value)
+
+    def fractions(self) -> Tensor:
+        """How undecided each choice is, as of a `Choice` with their softmax; shape `(batch, heads)`."""
+        return Choice(self.scores.softmax(-1).nan_to_num(0), self.value).fractions()
+
+
+class Joint(NamedTuple):
+    """The actions of several memories whose signals differ, side by side.
+
+    Attributes:
+        actions: One action a memory.
+    """
+
+    actions: tuple[Any, ...]
+
+    @property
+    def value(self) -> Tensor:
+        """The values of all heads, shape `(batch, heads, width)`."""
+        return torch.cat([action.value for action in self.actions], dim=-2)
+
+    def harden(self) -> Joint:
+        """Every action in its hard form."""
+        return Joint(tuple(action.harden() for action in self.actions))
+
+    def only(self, where: Tensor) -> Joint:
+        """The same actions where it is said, elsewhere ones that do nothing; where `(batch,)` or `(batch, time)`."""
+        return Joint(tuple(action.only(where) for action in self.actions))
+
+    def fractions(self) -> Tensor:
+        """Those of every action, one after another, in one axis."""
+        return torch.cat([action.fractions().flatten() for action in self.actions])
+
+
+def harden(action: Any) -> Any:
+    """The hard form of an action, with which every memory is the discrete structure it is named after.
+
+    Push and pop are rounded to 0 or 1, exactly a half to 1; of several operations the likeliest is taken. The gradient
+    passes straight through, as if nothing had been rounded (Bengio, Léonard & Courville 2013, *Estimating or
+    Propagating Gradients Through Stochastic Neurons*).
+
+    Args:
+        action: An action of one step or of many: an `Action`, a `Choice`, or what else a memory takes.
+
+    Returns:
+        The hard action, with the same value.
+
+    Example:
+        >>> import torch
+        >>> push, pop, value = torch.tensor([[0.9]]), torch.tensor([[0.2]]), torch.zeros(1, 1, 4)
+        >>> harden(Action(push, pop, value)).push
+        tensor([[1.]])
+    """
+    return action.harden()
+
+
+def _straight_through(hard: Tensor, soft: Tensor) -> Tensor:
+    return hard + (soft - soft.detach())
+
+
+def parts(action: Any) -> list[Tensor]:
+    """The tensors of an action, in order."""
+    if isinstance(action, Tensor):
+        return [action]
+    return [tensor for part in action for tensor in parts(part)]
+
+
+def mapped(function: Callable[..., Tensor], *actions: Any) -> Any:
+    """Apply a function to the tensors of one or more actions of one form, and return an action of the results."""
+    first = actions[0]
+    if isinstance(first, Tensor):
+        return function(*actions)
+    results = [mapped(function, *each) for each in zip(*actions, strict=True)]
+    return type(first)(*results) if hasattr(first, "_fields") else tuple(results)
+
+
+def unbind(actions: Any) -> list[Any]:
+    """The actions of a sequence, one a step; to slice each from the whole would cost backward the time squared."""
+    steps = zip(*(part.unbind(1) for part in parts(actions)), strict=True)
+    return [_fill(actions, list(reversed(step))) for step in steps]
+
+
+def _fill(form: Any, tensors: list[Tensor]) -> Any:
+    """An action of the same form, with its tensors taken from the end of a list."""
+    if isinstance(form, Tensor):
+        return tensors.pop()
+    results = [_fill(part, tensors) for part in form]
+    return type(form)(*results) if hasattr(form, "_fields") else tuple(results)

@@ -1,0 +1,90 @@
+"""The law that with hard signals a memory is a discrete structure, given a model of that structure in plain Python."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ddstructs.actions import harden, mapped
+from ddstructs.memory import Memory
+from ddstructs.testing import for_all_actions
+
+__all__ = ["Model", "hard_signals_are_discrete"]
+
+
+class Model(ABC):
+    """A discrete structure in plain Python, one row of a batch.
+
+    Example:
+        >>> from ddstructs import Stack
+        >>> from ddstructs.laws import Model, hard_signals_are_discrete
+        >>> class ListModel(Model):
+        ...     def __init__(self):
+        ...         self.items = []
+        ...     def step(self, told, values):
+        ...         if told["pop"][0] and self.items:
+        ...             self.items.pop()
+        ...         if told["push"][0]:
+        ...             self.items.append(values[0])
+        ...         return [self.items[-1] if self.items else None]
+        ...     def contents(self):
+        ...         return self.items
+        >>> hard_signals_are_discrete(Stack(width=2), ListModel)
+    """
+
+    @abstractmethod
+    def step(self, told: Mapping[str, Sequence[bool]], values: Sequence[Tensor]) -> Sequence[Tensor | None]:
+        """Take one step.
+
+        Args:
+            told: For each name of the memory's signals, whether each head is told so.
+            values: The value of each head, shape `(width,)`.
+
+        Returns:
+            What each head reads, shape `(read_width,)`; None for zeros.
+        """
+
+    @abstractmethod
+    def contents(self) -> Sequence[Tensor] | None:
+        """The items held, in the order of the memory's contents; None if that is not to be compared."""
+
+
+def hard_signals_are_discrete(memory: Memory, model: Callable[[], Model]) -> None:
+    """With hard signals the reads and the contents of a memory are, bit for bit, those of a discrete structure.
+
+    Args:
+        memory: The memory.
+        model: Makes an empty structure.
+    """
+
+    def check(actions: Any) -> None:
+        for dtype in (torch.float64, torch.float32, torch.bfloat16):
+            compare(memory, model, mapped(lambda part, dtype=dtype: part.to(dtype), harden(actions)))
+
+    for_all_actions(memory, check, max_time=10)
+
+
+def compare(memory: Memory, model: Callable[[], Model], actions: Any) -> None:
+    """Raise unless the reads and contents of some hard actions are those of the structure."""
+    reads, state = memory(actions)
+    held, value = memory.contents(state), actions.value
+    told = {name: numbers.bool().tolist() for name, numbers in memory.signals.named(actions).items()}
+    for row in range(len(reads)):
+        structure = model()
+        for t in range(value.shape[1]):
+            now = {name: steps[row][t] for name, steps in told.items()}
+            expected = structure.step(now, list(value[row, t]))
+            assert len(expected) == memory.heads, f"the model reads with {len(expected)} heads, not {memory.heads}"
+            for head, item in enumerate(expected):
+                wanted = torch.zeros_like(reads[row, t, head]) if item is None else item
+                assert torch.equal(reads[row, t, head], wanted), f"the read of head {head} in step {t} is another"
+        items = structure.contents()
+        if items is not None:
+            strengths = held.strengths[row]
+            assert strengths.tolist() == [1] * len(items) + [0] * (len(strengths) - len(items)), "the depth is another"
+            for slot, item in zip(held.values[row], items, strict=False):
+                assert torch.equal(slot, item), "the contents are others"

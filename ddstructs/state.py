@@ -1,0 +1,93 @@
+"""What a memory carries from one step to the next, as a value, and what it shows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple, Self
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+__all__ = ["Contents", "State", "merged", "tensors"]
+
+
+class Contents(NamedTuple):
+    """What a state holds: the live slots in order, padded with zeros to the longest row of the batch.
+
+    Attributes:
+        values: Stored values, shape `(batch, slots, width)`; V_t in the paper.
+        strengths: How much of each is left, shape `(batch, slots)`, zero or more; s_t in the paper.
+    """
+
+    values: Tensor
+    strengths: Tensor
+
+
+@dataclass(frozen=True)
+class State:
+    """What a memory carries from one step to the next: a frozen dataclass of tensors, each batch first.
+
+    A state is a value: no step changes it, so two steps from one state are two independent futures. A subclass
+    declares its fields (tensors, states, or tuples of them) and has all of this for nothing.
+    """
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Self:
+        """Apply `function` to every tensor of the state, and return the state of the results."""
+        return replace(self, **{field.name: _map(function, getattr(self, field.name)) for field in fields(self)})
+
+    def detach(self) -> Self:
+        """The same state, cut off from the computation before it, as truncated backpropagation through time needs."""
+        return self.map(Tensor.detach)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+        """The same state on another device, or with its floating-point tensors in another dtype."""
+
+        def move(part: Tensor | State) -> Tensor | State:
+            return part.to(device, dtype if isinstance(part, State) or part.is_floating_point() else None)
+
+        return replace(self, **{field.name: _map(move, getattr(self, field.name), move) for field in fields(self)})
+
+    def select(self, rows: Tensor) -> Self:
+        """The state of some rows of the batch, in the order given; a row may come more than once, as in beam search.
+
+        Args:
+            rows: Indices into the batch, shape `(new_batch,)`, int64.
+        """
+        return self.map(lambda tensor: tensor.index_select(0, rows))
+
+
+def _map(function: Callable[[Any], Any], field: Any, inner: Callable[[Any], Any] | None = None) -> Any:
+    """Apply `function` to every tensor of a field, and `inner` to every state in it: `map`, if not given."""
+    if isinstance(field, Tensor):
+        return function(field)
+    if isinstance(field, State):
+        return inner(field) if inner else field.map(function)
+    if isinstance(field, tuple):
+        parts = [_map(function, part, inner) for part in field]
+        return type(field)(*parts) if hasattr(field, "_fields") else tuple(parts)
+    return field
+
+
+def tensors(part: Any) -> list[Tensor]:
+    """The tensors of a state, in order."""
+    if isinstance(part, Tensor):
+        return [part]
+    if isinstance(part, State):
+        return [tensor for field in fields(part) for tensor in tensors(getattr(part, field.name))]
+    return [tensor for each in part for tensor in tensors(each)] if isinstance(part, tuple) else []
+
+
+def merged(rows: Tensor, fresh: Any, old: Any) -> Any:
+    """The fresh state in some rows, and the old one in the others; what the fresh one has no room for is zero there."""
+    if isinstance(old, Tensor):
+        rest = [n for was, now in zip(reversed(fresh.shape), reversed(old.shape), strict=True) for n in (0, now - was)]
+        return torch.where(rows.view(-1, *[1] * (old.dim() - 1)), pad(fresh, rest).to(old.dtype), old)
+    if isinstance(old, State):
+        names = [field.name for field in fields(old)]
+        return replace(old, **{name: merged(rows, getattr(fresh, name), getattr(old, name)) for name in names})
+    if isinstance(old, tuple):
+        each = [merged(rows, *pair) for pair in zip(fresh, old, strict=True)]
+        return type(old)(*each) if hasattr(old, "_fields") else tuple(each)
+    return old

@@ -1,0 +1,125 @@
+"""The tape: cells in a row, and a head that writes, moves and reads."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Literal, final, get_args
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from ddstructs.line import compact
+from ddstructs.memory import check_size
+from ddstructs.ops import strength_dtype
+from ddstructs.state import Contents
+from ddstructs.superposition import Cells, Superposed
+
+__all__ = ["Tape"]
+
+Write = Literal["replace", "add"]
+
+
+@final
+class Tape(Superposed[Cells]):
+    r"""A tape by superposition: in each step the head writes, moves, and reads where it has come to.
+
+    With the head at $M[0]$ and $a_p$ the weight of a move by $p$ cells:
+
+    $$ M'_t = M_{t-1} \text{ with } M'_t[0] = v_t \quad(\text{or } M_{t-1}[0] + v_t) \qquad
+       M_t[i] = \textstyle\sum_p a_p\ M'_t[i + p] \qquad r_t = M_t[0] $$
+
+    The moves are left, right and stay, and with `jump` also that many cells at once. With all the weight on one move in
+    each step it is the tape of a Turing machine. It grows on both sides as the head may have gone, so a sequence costs
+    its length squared, unless it is given a `size`: then it is a ring.
+
+    Contents run from left to right and leave out cells that were never written; the strength of a cell is the weight
+    with which it was, and its value is what all that it may hold comes to, each times its weight.
+
+    Args:
+        width: Size of one value, 1 or more.
+        size: How many cells there are, in a ring, as in the published code; without end on both sides if not given.
+        write: Whether a value takes the place of what a cell holds, as of Delétang et al., or is added to it, as of
+            Suzgun et al.
+        jump: How far two more moves go, to the left and to the right; there are none if not given.
+        checkpoint: Steps between the states that are kept for backward; all are if not given.
+
+    Raises:
+        TypeError: If a size is not an int.
+        ValueError: If a size is less than 1, or if there is no such way to write.
+
+    Reference:
+        Suzgun, Gehrmann, Belinkov & Shieber 2019, *Memory-Augmented Recurrent Neural Networks Can Learn Generalized
+        Dyck Languages* (Baby-NTM), and Delétang et al. 2022, *Neural Networks and the Chomsky Hierarchy* (Tape-RNN).
+
+    Example:
+        >>> import torch
+        >>> from ddstructs import Choice, Tape
+        >>> tape = Tape(width=1)
+        >>> state = tape.initial_state(batch_size=1)
+        >>> left, right, stay = torch.eye(3).view(3, 1, 1, 3)
+        >>> read, state = tape.step(Choice(right, torch.tensor([[[5.0]]])), state)
+        >>> read, state = tape.step(Choice(left, torch.tensor([[[7.0]]])), state)
+        >>> read.item(), tape.contents(state).values.flatten().tolist()
+        (5.0, [5.0, 7.0])
+    """
+
+    state_type = Cells
+
+    def __init__(
+        self,
+        width: int = 64,
+        size: int | None = None,
+        write: Write = "replace",
+        jump: int | None = None,
+        checkpoint: int | None = None,
+    ) -> None:
+        super().__init__(width, checkpoint)
+        if write not in get_args(Write):
+            raise ValueError(f"write is {write!r}, but a tape takes {' or '.join(map(repr, get_args(Write)))}")
+        self.size = None if size is None else check_size("size", size)
+        self.write = write
+        self.jump = None if jump is None else check_size("jump", jump)
+        self.operations = ("left", "right", "stay") + (() if jump is None else ("jump_left", "jump_right"))
+        self._moves = (-1, 1, 0) + (() if jump is None else (-jump, jump))
+
+    def initial_state(
+        self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> Cells:
+        cells = torch.zeros(batch_size, 1, self.size or 1, self.width, device=device, dtype=dtype)
+        return Cells(cells, cells.new_zeros(cells.shape[:3], dtype=strength_dtype(cells.dtype)))
+
+    def advance(self, weights: Tensor, value: Tensor, state: Cells) -> tuple[Tensor, Cells]:
+        stay = (weights == 0).all(-1, keepdim=True)  # no operation at all
+        head, far = state.before, 0 if self.size else max(map(abs, self._moves))
+        one = torch.ones_like(state.occupied[:, :, :1])
+        written = state.cells[:, :, head] + value if self.write == "add" else value
+        occupied = self._move(weights, _put(state.occupied, head, one), far)
+        cells = self._move(weights.to(value.dtype)[..., None], _put(state.cells, head, written[:, :, None]), far)
+        occupied = torch.where(stay, pad(state.occupied, (far, far)), occupied)
+        cells = torch.where(stay[..., None], pad(state.cells, (0, 0, far, far)), cells)
+        after = Cells(cells, occupied, head + far)
+        if not self.size:
+            after = after.trimmed(head + far, head + far + 1)
+        return after.cells[:, :, after.before], after
+
+    def contents(self, state: Cells) -> Contents:
+        return compact(Contents(state.cells.flatten(1, 2), state.occupied.flatten(1, 2)))
+
+    def extra_repr(self) -> str:
+        return f"{self.width}, size={self.size}, write={self.write!r}, jump={self.jump}"
+
+    def _move(self, weights: Tensor, cells: Tensor, far: int) -> Tensor:
+        """The mixture of where the moves lead; the weights lie in axis 2. What is new on both sides is `far` cells."""
+        if self.size:
+            places = [cells.roll(-move, dims=2) for move in self._moves]
+        else:
+            length, around = cells.shape[2] + 2 * far, [0, 0] * (cells.dim() - 3)
+            wide = pad(cells, [*around, 2 * far, 2 * far])
+            places = [wide[:, :, far + move : far + move + length] for move in self._moves]
+        return reduce(Tensor.add, (weights[:, :, i : i + 1] * place for i, place in enumerate(places)))
+
+
+def _put(cells: Tensor, index: int, new: Tensor) -> Tensor:
+    """The same cells, but with another one at an index; new `(batch, heads, 1, ...)`."""
+    return torch.cat([cells[:, :, :index], new, cells[:, :, index + 1 :]], dim=2)
