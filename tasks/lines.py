@@ -6,7 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-from ddstructs.errors import InputError
+from ddstructs.errors import InputError, printable
 
 __all__ = ["printable", "read_lines"]
 
@@ -38,8 +38,3 @@ def _split(text: str) -> list[str]:
     """The lines of a text. Other than with `splitlines`, a form feed and its like are symbols as any other."""
     lines = re.split(r"\r\n|\r|\n", text)
     return lines[:-1] if len(lines) > 1 and not lines[-1] else lines
-
-
-def printable(text: str) -> str:
-    """The text on one line that no terminal takes for a command: what does not print is escaped."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
