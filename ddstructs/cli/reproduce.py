@@ -15,7 +15,6 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ddstructs.cli.parser import call
 from ddstructs.experiments.claims import write_atomically
 from ddstructs.experiments.grid import choose, choose_memories, folder_name, grid, parse_seeds
 from ddstructs.experiments.helpers import helpers
@@ -24,7 +23,7 @@ from ddstructs.experiments.results import COLUMNS, group_of, line, render, summa
 from ddstructs.experiments.work import PAUSE, Grid, Report, read, work
 from ddstructs.registry import catalog
 
-__all__ = ["reproduce", "run"]
+__all__ = ["reproduce"]
 
 
 def reproduce(
@@ -131,15 +130,3 @@ def progress(asked: Grid) -> Iterator[Report]:
             watcher.join()
             look()
             bars.update(bar, description="")
-
-
-def run() -> int:
-    """Run the command with the options in `sys.argv`, and return its exit code."""
-    return call(
-        reproduce,
-        "reproduce",
-        long="Test at the longest lengths, too.",
-        retry="Try again what failed with an error.",
-        dry_run="Only list what would be done.",
-        summarize="Only write down what is done.",
-    )

@@ -16,15 +16,9 @@ from ddstructs.actions import harden, mapped
 from ddstructs.memory import Action, Memory, State, check_reset
 from ddstructs.nn import fused
 from ddstructs.nn.fused import Network, Noise
+from ddstructs.registry.plugins import named
 
-__all__ = ["CELLS", "MemoryRNN", "RNNState", "Unrolled"]
-
-CELLS: dict[str, type[nn.RNNCell] | type[nn.LSTMCell] | type[nn.GRUCell]] = {
-    "rnn": nn.RNNCell,
-    "lstm": nn.LSTMCell,
-    "gru": nn.GRUCell,
-}
-"""The cells that have a name."""
+__all__ = ["MemoryRNN", "RNNState", "Unrolled"]
 
 
 @dataclass(frozen=True)
@@ -442,9 +436,8 @@ def _build_cell(
     dtype: torch.dtype | None,
 ) -> nn.Module:
     if isinstance(cell, str):
-        if cell not in CELLS:
-            raise ValueError(f"there is no cell {cell!r}: choose from {', '.join(CELLS)}, or pass a module")
-        return CELLS[cell](input_size, hidden_size, device=device, dtype=dtype)
+        built: nn.Module = named("cell", cell)(input_size, hidden_size, device=device, dtype=dtype)
+        return built
     if isinstance(cell, nn.RNNBase):
         raise ValueError(f"the cell is an nn.{type(cell).__name__}, which takes whole sequences: use its cell")
     for name, expected in (("input_size", input_size), ("hidden_size", hidden_size)):

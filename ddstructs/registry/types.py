@@ -31,6 +31,8 @@ SEQUENCES = ("list", "Sequence", "Iterable", "Collection")
 ORDER = ("None", "Literal", "bool", "int", "float", "object", "list", "tuple", "dict", "Path", "str")
 """Which member of a union is tried first: the one that takes the fewest values."""
 
+TEXTS = ("str", "Path")
+
 FEW = {1: "one", 2: "two", 3: "three", 4: "four"}
 
 
@@ -55,7 +57,7 @@ def convert(annotation: ast.expr | None, value: object, place: str, objects: dic
         return _fit(annotation, value, place, objects, build)
     except _Misfit:
         expected = described(annotation, objects)
-        if expected is None:
+        if expected in (None, "null"):
             raise InputError(f"{place} can only be set in Python") from None
         raise InputError(f"{place} is {shown(value)}, but {expected} was expected") from None
 
@@ -81,7 +83,7 @@ def described(annotation: ast.expr | None, objects: dict[str, str]) -> str | Non
         one = (inner[0] or "").removeprefix("a whole ").removeprefix("a ") if inner else "value"
         few = FEW.get(len(parts)) if kind == "tuple" and not any(map(_is_ellipsis, parts)) else None
         return f"a list of {f'{few} ' if few else ''}{'whole ' if inner and inner[0] == 'a whole number' else ''}{one}s"
-    words = {
+    names = {
         "any": "plain data",
         "None": "null",
         "bool": "true or false",
@@ -91,7 +93,7 @@ def described(annotation: ast.expr | None, objects: dict[str, str]) -> str | Non
         "Path": "a path",
         "dict": "names with values",
     }
-    return words.get(kind) or objects.get(kind)
+    return names.get(kind) or objects.get(kind)
 
 
 def _fit(annotation: ast.expr | None, value: object, place: str, objects: dict[str, str], build: Build) -> Any:
@@ -99,6 +101,8 @@ def _fit(annotation: ast.expr | None, value: object, place: str, objects: dict[s
     if kind == "union":
         return _fit_union(parts, value, place, objects, build)
     if kind in objects:
+        if not isinstance(value, str | dict) or (isinstance(value, Text) and value[:1] == "["):
+            raise _Misfit
         return build(kind, value, place)
     if kind in ("list", "tuple"):
         return _fit_list(kind, parts, value, place, objects, build)
@@ -125,8 +129,10 @@ def _fit(annotation: ast.expr | None, value: object, place: str, objects: dict[s
 
 def _fit_union(parts: list[ast.expr], value: object, place: str, objects: dict[str, str], build: Build) -> Any:
     members = sorted((part for part in parts if _rank(part, objects) is not None), key=lambda part: _key(part, objects))
-    if not isinstance(value, Text) and isinstance(value, str):  # a string in a file is one before it is a number
-        members.sort(key=lambda part: _read(part)[0] not in ("str", "Literal", "Path"))
+    if isinstance(value, Text) and any(_read(part)[0] in TEXTS for part in members):  # the word null is a text, too
+        members = [part for part in members if _read(part)[0] != "None"]
+    elif isinstance(value, str):  # a string in a file is one before it is a number
+        members.sort(key=lambda part: _read(part)[0] not in (*TEXTS, "Literal"))
     for member in members:
         try:
             return _fit(member, value, place, objects, build)

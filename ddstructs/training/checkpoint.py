@@ -12,8 +12,8 @@ from typing import Any, cast
 import torch
 
 from ddstructs.errors import InputError
-from ddstructs.registry.catalog import CELLS
 from ddstructs.registry.data import check_plain
+from ddstructs.registry.plugins import names
 from ddstructs.registry.spec import check
 from ddstructs.training.archive import Bomb, outline
 from ddstructs.training.limits import check_sizes
@@ -59,8 +59,10 @@ def read(
             raise InputError(
                 f"the memory in {path} is {str(value)[:50]!r}, but a class path with arguments was expected"
             )
-        if name == "cell" and not (value in CELLS if isinstance(value, str) else isinstance(value, dict)):
-            raise InputError(f"the cell in {path} is {str(value)[:50]!r}, but one of {', '.join(CELLS)} was expected")
+        if name == "cell" and not (value in names("cell") if isinstance(value, str) else isinstance(value, dict)):
+            raise InputError(
+                f"the cell in {path} is {str(value)[:50]!r}, but one of {', '.join(names('cell'))} was expected"
+            )
     if task:
         if not _is_task(content.get(TASK)):
             raise InputError(f"{path} does not say for which task its controller was trained")
