@@ -121,7 +121,7 @@ def test_what_the_catalog_names_is_there() -> None:
         base = load(kind.base)
         for name, target in kind.table.items():
             assert issubclass(load(target), base)
-            assert source.summary(target).endswith("."), name
+            assert source.summary(target) or kind.group is None, name
             assert set(source.parameters(target)) == set(parameters_of(load(target))), name
     for target in catalog.COMMANDS.values():
         assert source.summary(target).endswith(".")

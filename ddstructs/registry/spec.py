@@ -13,7 +13,7 @@ from typing import Any
 
 from ddstructs.errors import InputError, one_line
 from ddstructs.registry.catalog import KINDS
-from ddstructs.registry.data import check_plain, load_yaml, shown
+from ddstructs.registry.data import PARTS, check_plain, load_yaml, shown
 from ddstructs.registry.plugins import load_plugins, named, names, plugins
 from ddstructs.registry.source import Parameter, parameters
 from ddstructs.registry.types import Text, convert
@@ -85,11 +85,17 @@ def describe(thing: object) -> dict[str, Any]:
         >>> describe(Stack(16))
         {'class_path': 'ddstructs.stack.Stack', 'init_args': {'width': 16}}
     """
+    return _describe(thing, [PARTS])
+
+
+def _describe(thing: object, left: list[int]) -> dict[str, Any]:
+    """As `describe`, with so many parts left."""
     kind = type(thing)
     arguments = {}
     for parameter in _parameters(kind):
         if hasattr(thing, parameter.name):
-            arguments[parameter.name] = _plain(getattr(thing, parameter.name), f"{kind.__name__}.{parameter.name}")
+            value, place = getattr(thing, parameter.name), f"{kind.__name__}.{parameter.name}"
+            arguments[parameter.name] = _plain(value, place, left)
         elif parameter.default is parameter.empty:
             raise TypeError(
                 f"{kind.__name__} takes {parameter.name}, but has no attribute of that name: store each argument of "
@@ -307,13 +313,16 @@ def _parameters(kind: type) -> Iterator[inspect.Parameter]:
                 return
 
 
-def _plain(value: object, name: str, depth: int = 20) -> object:
+def _plain(value: object, name: str, left: list[int]) -> object:
     from torch import nn
 
+    left[0] -= 1
+    if left[0] < 0:
+        raise TypeError(f"{name} has more than {PARTS} parts, written out: more than a checkpoint takes")
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, nn.ModuleList | list | tuple) and depth:
-        return [_plain(part, name, depth - 1) for part in value]
+    if isinstance(value, nn.ModuleList | list | tuple):
+        return [_plain(part, name, left) for part in value]
     if isinstance(value, nn.Module):
-        return describe(value)
+        return _describe(value, left)
     raise TypeError(f"{name} is a {type(value).__name__}, but a checkpoint holds numbers, strings, lists and modules")
