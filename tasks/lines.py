@@ -22,6 +22,8 @@ def read_lines(text: str | None, file: str | None) -> list[str]:
     if text is not None:
         return _split(text)
     assert file is not None
+    if file == "-" and sys.stdin is None:
+        raise InputError("standard input is closed")
     name = "standard input" if file == "-" else printable(file)
     try:
         content = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")

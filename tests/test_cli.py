@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import subprocess
@@ -12,11 +13,16 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pytorch_lightning import Trainer
 
 import ddstructs
 import ddstructs.tasks
 from ddstructs.cli.main import main
+from ddstructs.cli.options import options
+from ddstructs.cli.settings import Settings
+from ddstructs.errors import InputError
 from ddstructs.registry import catalog, source
 from ddstructs.registry.plugins import load
 
@@ -387,3 +393,40 @@ def test_a_plugin_is_traced(plugin: Path, tmp_path: Path) -> None:
     done = call("trace", saved, "--text=abc", cwd=tmp_path, path=plugin)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "trace.html").is_file()
+
+
+def names_of_options() -> list[str]:
+    """Every option of `fit`, and some that are none."""
+    known = [f"{section}.{name}" for section, table in Settings().fields.items() for name in table]
+    known += [f"data.{name}" for name in source.parameters("ddstructs.tasks.reversal:Reversal")]
+    more = ["model.memory.width", "model.cell.bias", "trainer.callbacks.patience", "trainer.callbacks+", "", "a.b.c.d"]
+    return [*known, *more, "seed_everything", "ckpt_path", "config", "data", "model", "trainer", "init_args", "."]
+
+
+VALUES = (
+    st.text(max_size=6)
+    | st.integers().map(str)
+    | st.floats().map(str)
+    | st.sampled_from(
+        ["null", "true", "[]", "{}", "[1, 2]", "[[", "{a: 1}", "Stack", "gru", "{class_path: Stack}", "-1"]
+    )
+    | st.sampled_from(
+        ["&a [*a]", "!!python/object:os.system {}", "{class_path: }", "{class_path: Stack, init_args: 3}"]
+    )
+)
+
+
+@settings(max_examples=300)
+@given(given_=st.lists(st.tuples(st.sampled_from(names_of_options()), VALUES), min_size=1, max_size=3))
+def test_whatever_is_typed_ends_in_a_line(
+    given_: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    words = [f"--{name}={value}" for name, value in given_ if name != "ckpt_path"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.getbasetemp())
+        assert main(["fit", "--data=Reversal", "--model.memory=Stack", "--print_config", *words]) in (0, 2)
+    for command in ("trace", "sweep", "reproduce"):
+        target = catalog.COMMANDS[command]
+        for name, value in zip(source.parameters(target), (value for _, value in given_), strict=False):
+            with contextlib.suppress(InputError):
+                options(target, command, [f"--{name}", value])

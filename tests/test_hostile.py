@@ -33,9 +33,8 @@ CANARY = "stranger_canary"
 def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A file that must not appear: anything that runs makes it."""
     path = tmp_path / "mark"
-    (tmp_path / f"{CANARY}.py").write_text(
-        f"import pathlib\npathlib.Path({str(path)!r}).touch()\nclass Evil: ...\ndef run(*a, **k): ...\n"
-    )
+    touch = f"import pathlib\npathlib.Path({str(path)!r}).touch()\n"
+    (tmp_path / f"{CANARY}.py").write_text(touch + "class Evil: ...\ndef run(*a, **k): ...\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.chdir(tmp_path)
     yield path

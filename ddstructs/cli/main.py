@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (InputError, OSError, MemoryError) as error:
         if isinstance(error, BrokenPipeError):
             raise
-        return _refuse(f"ddstructs {command}", str(error) or "there is not enough memory")
+        return _refuse(f"ddstructs {command}", _reason(error))
     return 0
 
 
@@ -67,6 +67,12 @@ def _run(command: str, target: str, arguments: Sequence[str]) -> None:
     given = options(target, command, arguments)
     if given is not None:
         load(target)(**given)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else f"cannot write: {error.strerror}"
+    return str(error) or "there is not enough memory"
 
 
 def _refuse(who: str, message: str) -> int:
@@ -127,7 +133,7 @@ def command_line() -> int:
     except BrokenPipeError:
         code = CLOSED
     except OSError as error:  # as of a disk that is full
-        code = _refuse("ddstructs", f"cannot write to standard output: {error.strerror or error}")
+        code = _refuse("ddstructs", _reason(error))
     except SystemExit as error:
         if not _comes_from_pipe(error):
             raise

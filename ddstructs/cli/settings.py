@@ -116,7 +116,7 @@ class Settings:
 
     def put(self, path: list[str], value: object, lead: str, append: bool = False) -> None:
         """Set one setting, by its path."""
-        path = [part for part in path if part != "init_args"]
+        path = [*path[:1], *(part for part in path[1:] if part != "init_args")]
         first, *rest = path
         place = f"{lead}{'.'.join(path)}"
         if append and (first != "trainer" or len(path) != 2):
