@@ -264,9 +264,9 @@ def _named(value: object, kinds: tuple[str, ...], place: str) -> tuple[str, str,
     path = value["class_path"]
     found = find(path, kinds) if isinstance(path, str) else None
     if found is None:
-        if isinstance(path, str) and path.isidentifier():
+        if place and isinstance(path, str) and path.isidentifier():
             known = [name for kind in kinds for name in names(kind)]
-            raise InputError(f"{where} {path}: there is no such name{hint(path, known)}")
+            raise InputError(f"{place} {path}: there is no such name{hint(path, known)}")
         raise InputError(f"{lead}the class {shown(path)} is refused: {_allowed(kinds, place)}")
     arguments = value.get("init_args")
     if arguments is None and (place or "init_args" not in value):  # an empty `init_args:` in a config
