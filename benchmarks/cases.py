@@ -1,4 +1,4 @@
-"""What is timed: each case draws its inputs, runs forward and backward once, and says how long each took."""
+"""The benchmark cases: each draws its inputs, runs forward and backward once and returns the time of each."""
 
 from __future__ import annotations
 
@@ -6,26 +6,42 @@ import gc
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ddstructs import Action, Deque, MemoryRNN, Queue, Stack, ops
+from ddstructs import Action, Deque, Memory, MemoryRNN, Queue, Stack, SuperpositionStack, Tape, ops
+from ddstructs.actions import mapped, parts, unbind
 from ddstructs.line import LineMemory
 
 __all__ = ["LENGTHS", "MEMORIES", "Case", "actions", "cases"]
 
 LENGTHS = 64, 256, 1024, 4096, 8192, 65536
 MEMORIES: dict[str, type[LineMemory]] = {"stack": Stack, "queue": Queue, "deque": Deque}
+MIXTURES: dict[str, tuple[int, Callable[[int], Memory]]] = {
+    "superposition stack": (256, SuperpositionStack),
+    "superposition stack, depth 16": (1024, lambda width: SuperpositionStack(width, depth=16)),
+    "tape": (256, Tape),
+}
+"""Memories by superposition, each with its longest sequences: a step costs as much as there are cells in use."""
+
 SIGNALS = "uniform", "tiny pushes", "push, then pop", "alternating"
-LIMITS = {"reference": 1024, "reference, deque": 256, "LSTMCell": 1024, "step": 1024, "tiny pushes": 4096}
-"""The longest sequences of what grows faster than the kernels do, or is slower than a benchmark should be."""
+LIMITS = {
+    "reference": 1024,
+    "reference, deque": 256,
+    "parallel": 8192,
+    "LSTMCell": 1024,
+    "step": 1024,
+    "tiny pushes": 4096,
+}
+"""Longest sequences for cases that take more than linear time, or are slow."""
 
 Case = Callable[[], tuple[float, float]]
 
 
 def cases(batch: int, width: int, device: str) -> Iterator[tuple[str, int, Case]]:
-    """The name, the length and the case of everything there is to time."""
+    """Name, length and case of everything that is timed."""
     for steps in LENGTHS:
         yield "copy of the bytes", steps, partial(copy, batch, steps, width, device)
         if steps <= LIMITS["LSTMCell"]:
@@ -36,7 +52,12 @@ def cases(batch: int, width: int, device: str) -> Iterator[tuple[str, int, Case]
             if steps <= LIMITS["step"]:
                 yield f"{name}, in steps", steps, partial(loop, kind(width), batch, steps, device)
             if steps <= LIMITS["reference, deque" if name == "deque" else "reference"]:
-                yield f"{name}, reference", steps, partial(by_reference, whole)
+                yield f"{name}, reference", steps, partial(by, "reference", whole)
+            if name != "deque" and steps <= LIMITS["parallel"]:
+                yield f"{name}, parallel", steps, partial(by, "parallel", whole)
+        for name, (most, mixture) in MIXTURES.items():
+            if steps <= most:
+                yield name, steps, partial(scan, mixture(width), batch, steps, device)
         for signals in SIGNALS[1:]:
             if steps <= LIMITS.get(signals, steps):
                 yield f"stack, {signals}", steps, partial(scan, Stack(width), batch, steps, device, signals)
@@ -47,9 +68,13 @@ def cases(batch: int, width: int, device: str) -> Iterator[tuple[str, int, Case]
         yield "nn.LSTM", steps, partial(network, nn.LSTM(64, 64, device=device), steps, device)
 
 
-def actions(memory: LineMemory, batch: int, steps: int, device: str, signals: str = "uniform") -> Action:
-    """Actions that need a gradient: uniform ones, or ones chosen to be hard."""
+def actions(memory: Memory, batch: int, steps: int, device: str, signals: str = "uniform") -> Any:
+    """Actions that require a gradient: uniform, or a hard pattern."""
     shape = batch, steps, memory.heads
+    if not isinstance(memory, LineMemory):
+        logits = torch.randn(batch, steps, memory.signals.size)
+        action = memory.signals.action(logits, torch.randn(*shape, memory.width))
+        return mapped(lambda part: part.to(device).requires_grad_(), action)
     push, pop = torch.rand(shape), torch.rand(shape)
     time = torch.arange(steps)[None, :, None].expand(shape)
     if signals == "tiny pushes":
@@ -62,11 +87,11 @@ def actions(memory: LineMemory, batch: int, steps: int, device: str, signals: st
     return Action(*(part.to(device).requires_grad_() for part in (push, pop, value)))
 
 
-def scan(memory: LineMemory, batch: int, steps: int, device: str, signals: str = "uniform") -> tuple[float, float]:
+def scan(memory: Memory, batch: int, steps: int, device: str, signals: str = "uniform") -> tuple[float, float]:
     """A whole sequence at once."""
     given = actions(memory, batch, steps, device, signals)
-    clock(lambda: memory(given)[0], device)  # after it the system has the memory at hand, as in any later batch
-    for part in given:
+    clock(lambda: memory(given)[0], device)  # maps the memory, which later batches reuse
+    for part in parts(given):
         part.grad = None
     return clock(lambda: memory(given)[0], device)
 
@@ -77,29 +102,29 @@ def loop(memory: LineMemory, batch: int, steps: int, device: str, signals: str =
 
     def run() -> Tensor:
         state, reads = memory.initial_state(batch, device=device), []
-        for action in zip(*(part.unbind(1) for part in given), strict=True):
-            read, state = memory.step(Action(*action), state)
+        for action in unbind(given):
+            read, state = memory.step(action, state)
             reads.append(read)
         return torch.stack(reads, 1)
 
     return clock(run, device)
 
 
-def by_reference(case: Case) -> tuple[float, float]:
-    """A case with the reference in place of the kernels."""
-    with ops.using("reference"):
+def by(kernel: ops.Kernel, case: Case) -> tuple[float, float]:
+    """A case by another kernel than the fastest."""
+    with ops.using(kernel):
         return case()
 
 
 def copy(batch: int, steps: int, width: int, device: str) -> tuple[float, float]:
-    """Read value, write reads; then read the gradient of the reads and value, and write the gradient of value."""
-    value, above = torch.randn(2, batch, steps, width, device=device)
+    """A lower bound: read value and write reads; then read value and the reads' gradient and write value's."""
+    value, reads_grad = torch.randn(2, batch, steps, width, device=device)
     times = 0.0, 0.0
     for _ in range(2):  # the second time counts, as in `scan`
         start = now(device)
         reads = value.clone()
         middle = now(device)
-        grad = value + above
+        grad = value + reads_grad
         times = middle - start, now(device) - middle
         del reads, grad
     return times
@@ -126,19 +151,19 @@ def network(module: nn.Module, steps: int, device: str) -> tuple[float, float]:
 
 
 def clock(forward: Callable[[], Tensor], device: str) -> tuple[float, float]:
-    """Seconds of a forward pass, and of the backward pass after it."""
+    """Seconds of a forward pass and of its backward pass."""
     gc.collect()
     start = now(device)
     output = forward()
     middle = now(device)
-    above = torch.ones_like(output)
+    output_grad = torch.ones_like(output)
     again = now(device)
-    output.backward(above)
+    output.backward(output_grad)
     return middle - start, now(device) - again
 
 
 def now(device: str) -> float:
-    """Seconds, up to a constant: of the processor for one thread, so that other work on the machine counts less."""
+    """Seconds up to a constant; processor time if there is one thread, to be less sensitive to other load."""
     if device == "cuda":
         torch.cuda.synchronize()
     elif torch.get_num_threads() == 1:

@@ -1,10 +1,10 @@
-"""How long a step takes: kernels beside the reference, an LSTM cell and a copy of the bytes.
+"""Time per step of the kernels, beside the reference, an LSTM cell and a copy of the same bytes.
 
-Every round runs each case once (short ones more often), so whatever else the machine does falls on all of them alike.
+Every round runs each case once (short ones more often), so that other load on the machine affects all cases alike.
 Times are medians over the rounds; a ratio is the median of the ratios within each round.
 
-What was measured is printed, drawn, and written into RESULTS.md between its two marks; what it means stands below them
-and is written by hand.
+The results are printed, plotted, and written to RESULTS.md between its two marks; the discussion below them is written
+by hand.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from benchmarks.cases import LENGTHS, MEMORIES, cases
 __all__ = ["main"]
 
 Rounds = dict[tuple[str, int], list[tuple[float, float]]]
-"""Of each case and length, in each round: µs per step, forward and backward."""
+"""For each case and length, µs per step forward and backward, by round."""
 
 MARKS = "<!-- written by make bench -->", "<!-- written by hand -->"
-"""Between these lines of RESULTS.md lies what was measured last."""
+"""The lines of RESULTS.md between which the results are written."""
 
 
 def measure(rounds: int, batch: int, width: int, device: str) -> Rounds:
-    """Time every case; a first time, at the shortest lengths, only to compile and to load."""
+    """Time every case, after one run at the shortest lengths to compile and load."""
     seen: Rounds = defaultdict(list)
     everything = list(cases(batch, width, device))
     for _, steps, case in everything:
@@ -48,7 +48,7 @@ def measure(rounds: int, batch: int, width: int, device: str) -> Rounds:
 
 
 def ratio(seen: Rounds, above: tuple[str, int], below: tuple[str, int]) -> tuple[float, float, float]:
-    """How many times the one takes the time of the other: the median over the rounds, the least and the most."""
+    """The ratio of the times of two cases: the median over the rounds, the least and the most."""
     ratios = [sum(one) / sum(other) for one, other in zip(seen[above], seen[below], strict=True)]
     return median(ratios), min(ratios), max(ratios)
 
@@ -67,7 +67,7 @@ def times(seen: Rounds) -> list[str]:
 
 
 def targets(seen: Rounds, peaks: dict[str, list[int]]) -> list[str]:
-    """A table of what was to be reached, and whether it was."""
+    """A table of the targets, and whether each was reached."""
     long, short, network = max(LENGTHS), 256, ("MemoryRNN", 130)
     wanted = [
         (f"{name}, time per step at T = {long:,} over T = {short}", 1.5, (name, long), (name, short))
@@ -96,14 +96,14 @@ def targets(seen: Rounds, peaks: dict[str, list[int]]) -> list[str]:
 
 
 def peak_memory(name: str, batch: int, steps: int, width: int) -> list[int]:
-    """The peak above the inputs, and the size of the inputs without and with the gradient of the reads."""
+    """Peak memory above the inputs, and the size of the inputs without and with the gradient of the reads."""
     command = sys.executable, "-m", "benchmarks.peak", name, str(batch), str(steps), str(width)
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return [int(number) for number in output.split()]
 
 
 def plot(seen: Rounds, path: Path) -> None:
-    """Draw µs per step, forward and backward together, against the length."""
+    """Plot µs per step, forward plus backward, against the length."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -123,7 +123,7 @@ def plot(seen: Rounds, path: Path) -> None:
 
 
 def conditions(arguments: argparse.Namespace) -> str:
-    """When, on what and how it was measured."""
+    """Date, machine and settings of the measurement."""
     device = f"{os.cpu_count()} cores, {platform.machine()}"
     if arguments.device == "cuda":
         device = torch.cuda.get_device_name()
@@ -136,7 +136,7 @@ def conditions(arguments: argparse.Namespace) -> str:
 
 
 def write(measured: list[str], path: Path) -> None:
-    """Put what was measured between the marks, and leave the rest as it is."""
+    """Replace what is between the marks."""
     start, end = MARKS
     before, _, rest = path.read_text("utf-8").partition(start)
     _, mark, after = rest.partition(end)
@@ -157,7 +157,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    # First, for a new process counts the peak of the one that made it as its own.
+    # First, because a new process inherits the peak of its parent.
     peaks = {name: peak_memory(name, arguments.batch, max(LENGTHS), arguments.width) for name in MEMORIES}
     seen = measure(arguments.rounds, arguments.batch, arguments.width, arguments.device)
     measured = [conditions(arguments), "", *targets(seen, peaks), "", *times(seen)]

@@ -1,7 +1,7 @@
-"""How much memory a stack takes above its inputs, forward and backward, in a process of its own.
+"""Peak memory of a memory above its inputs, forward and backward, in a process of its own.
 
-Inputs are push, pop and value and, for the backward pass, the gradient of the reads. What is printed is the peak above
-them, in bytes, and the size of the first three and of all four.
+Inputs are push, pop and value and, for the backward pass, the gradient of the reads. Prints, in bytes, the peak above
+them, the size of the first three and the size of all four.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     memory = MEMORIES[arguments.memory](arguments.width)
-    memory(actions(memory, 1, 2, "cpu"))[0].sum().backward()  # what is compiled and loaded counts for nothing
+    memory(actions(memory, 1, 2, "cpu"))[0].sum().backward()  # compile and load
     given = actions(memory, arguments.batch, arguments.steps, "cpu")
-    above = torch.ones_like(given.value)
+    reads_grad = torch.ones_like(given.value)
     before = peak()
     reads, _ = memory(given)
-    reads.backward(above)
+    reads.backward(reads_grad)
     inputs = sum(part.nbytes for part in given)
-    print(peak() - before, inputs, inputs + above.nbytes)
+    print(peak() - before, inputs, inputs + reads_grad.nbytes)
 
 
 def peak() -> int:
-    """The most memory this process has held so far, in bytes."""
+    """Peak memory of this process so far, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

@@ -162,7 +162,7 @@ class Bank(Memory[BankState]):
 class NoState(State):
     """Nothing but the size of the batch, dtype and device."""
 
-    origin: Tensor
+    template: Tensor
 
 
 @final
@@ -189,5 +189,5 @@ class NoMemory(Memory[NoState]):
         return action.value, state
 
     def contents(self, state: NoState) -> Contents:
-        none = state.origin
+        none = state.template
         return Contents(none, none.new_zeros(len(none), 0, dtype=strength_dtype(none.dtype)))

@@ -38,6 +38,12 @@ class LineMemory(Memory[LineState], ABC):
     def signals(self) -> PushPop:
         return self._signals
 
+    @property
+    def line(self) -> Layout | None:
+        own = "step", "check", "signals", "_fit"
+        plain = all(getattr(type(self), name) is getattr(LineMemory, name) and name not in vars(self) for name in own)
+        return self.layout if plain else None
+
     def initial_state(
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> LineState:
@@ -62,9 +68,9 @@ class LineMemory(Memory[LineState], ABC):
         return ops.scan(self.layout, actions, state)
 
     def emptied(self, state: LineState, rows: Tensor) -> LineState:
-        origin = state.origin
-        value = origin.new_zeros(len(origin), self.heads, self.width)
-        none = torch.zeros_like(value[..., 0], dtype=strength_dtype(origin.dtype))
+        template = state.template
+        value = template.new_zeros(len(template), self.heads, self.width)
+        none = torch.zeros_like(value[..., 0], dtype=strength_dtype(template.dtype))
         return ops.step(self.layout, Action(none, self._without_limit(none, rows), value), state)[1]
 
     def _without_limit(self, pop: Tensor, where: Tensor) -> Tensor:
@@ -84,9 +90,9 @@ class LineMemory(Memory[LineState], ABC):
         if not isinstance(state, LineState):
             kind = type(self).__name__
             raise TypeError(f"state is a {type(state).__name__}, but a {kind} steps from its own initial_state")
-        origin = state.origin
-        value = check_fit(self, action.value, origin)
-        strength = strength_dtype(origin.dtype)
+        template = state.template
+        value = check_fit(self, action.value, template)
+        strength = strength_dtype(template.dtype)
         if action.push.dtype == action.pop.dtype == strength and value is action.value:
             return action
         return Action(action.push.to(strength), action.pop.to(strength), value)

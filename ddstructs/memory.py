@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Generic, cast
+from typing import TYPE_CHECKING, Any, Generic, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,9 @@ from typing_extensions import TypeVar
 from ddstructs.actions import Action, harden, unbind
 from ddstructs.signals import PushPop, Signals, Start
 from ddstructs.state import Contents, State, merged, tensors
+
+if TYPE_CHECKING:
+    from ddstructs.ops import Layout
 
 __all__ = [
     "Action",
@@ -70,6 +73,11 @@ class Memory(nn.Module, ABC, Generic[S]):
         if isinstance(self.signals, PushPop):
             return (Start((0.0,) * self.heads, (-1.0,) * self.heads),)
         return ((0.0,) * self.signals.size,)
+
+    @property
+    def line(self) -> Layout | None:
+        """The layout of a memory whose steps are `ops.step` on a line, so that a network can fuse them; None if not."""
+        return None
 
     @property
     def stores(self) -> tuple[int, ...]:

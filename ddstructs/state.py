@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
+from torch.utils._pytree import GetAttrKey, register_pytree_node
 
 __all__ = ["Contents", "State", "merged", "tensors"]
 
@@ -33,6 +34,13 @@ class State:
     declares its fields (tensors, states, or tuples of them) and has all of this for nothing.
     """
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let every state through `torch.export` and other functions of trees, and `torch.load` with weights alone."""
+        super().__init_subclass__(**kwargs)
+        name = f"{cls.__module__}.{cls.__qualname__}"
+        register_pytree_node(cls, _parts, _whole, serialized_type_name=name, flatten_with_keys_fn=_named_parts)
+        torch.serialization.add_safe_globals([cls])
+
     def map(self, function: Callable[[Tensor], Tensor]) -> Self:
         """Apply `function` to every tensor of the state, and return the state of the results."""
         return replace(self, **{field.name: _map(function, getattr(self, field.name)) for field in fields(self)})
@@ -56,6 +64,21 @@ class State:
             rows: Indices into the batch, shape `(new_batch,)`, int64.
         """
         return self.map(lambda tensor: tensor.index_select(0, rows))
+
+
+def _parts(state: State) -> tuple[list[Any], type[State]]:
+    """The fields of a state, and what to build of them: a state that shares its tensors maps to one that does not."""
+    state = state.map(lambda tensor: tensor)
+    return [getattr(state, field.name) for field in fields(state)], type(state)
+
+
+def _named_parts(state: State) -> tuple[list[tuple[Any, Any]], type[State]]:
+    parts, kind = _parts(state)
+    return [(GetAttrKey(field.name), part) for field, part in zip(fields(kind), parts, strict=True)], kind
+
+
+def _whole(parts: Iterable[Any], kind: type[State]) -> State:
+    return kind(*parts)
 
 
 def _map(function: Callable[[Any], Any], field: Any, inner: Callable[[Any], Any] | None = None) -> Any:

@@ -58,7 +58,7 @@ class Structure(Superposed[StructureState], metaclass=_Tried):
 
     Args:
         width: Size of one item, 1 or more.
-        checkpoint: Steps between the states that are kept for backward; all are if not given.
+        checkpoint: Steps between the states that are kept for backward; see `Superposed`.
 
     Attributes:
         operations: The names of the operations: methods that take the state, or the state and an item `(width,)`, and

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import reduce
@@ -21,6 +22,9 @@ from ddstructs.state import Contents, State, tensors
 
 __all__ = ["Cells", "Superposed", "SuperpositionStack"]
 
+LONG = 128
+"""Up to so many steps every state is kept for backward, if nothing else is said."""
+
 
 class Superposed(Memory[S], ABC):
     r"""What memories by superposition share: one choice among named operations, and sequences in pieces.
@@ -34,8 +38,8 @@ class Superposed(Memory[S], ABC):
     Args:
         width: Size of one value, 1 or more.
         checkpoint: How many steps lie between two states that are kept for backward, which then takes the steps in
-            between once more (Chen et al. 2016, *Training Deep Nets with Sublinear Memory Cost*). Every state is kept
-            if not given.
+            between once more (Chen et al. 2016, *Training Deep Nets with Sublinear Memory Cost*). If not given, all are
+            kept of up to 128 steps, and of longer sequences as many as the square root of their length.
 
     Attributes:
         operations: The names of the operations, in the order of their weights.
@@ -64,14 +68,15 @@ class Superposed(Memory[S], ABC):
         return self.advance(*self._fit(action, state), state)
 
     def forward(self, actions: Choice, state: S | None = None, reset: Tensor | None = None) -> tuple[Tensor, S]:
-        time = actions.value.shape[1] if isinstance(actions, Choice) and actions.value.dim() > 1 else 0
-        if self.checkpoint is None or time <= self.checkpoint or not torch.is_grad_enabled():
-            return super().forward(actions, state, reset)
         self.check(actions, time=True)
+        time = actions.value.shape[1]
+        steps = self.checkpoint or (math.isqrt(time) if time > LONG else time)
+        if time <= steps or not torch.is_grad_enabled():
+            return super().forward(actions, state, reset)
         reset = check_reset(reset, actions.value)
         reads, run = [], super().forward
-        for first in range(0, time, self.checkpoint):
-            piece = slice(first, first + self.checkpoint)
+        for first in range(0, time, steps):
+            piece = slice(first, first + steps)
             some = mapped(lambda part, piece=piece: part[:, piece], actions)
             resets = None if reset is None else reset[:, piece]
             read, state = cast(
@@ -150,7 +155,7 @@ class SuperpositionStack(Superposed[Cells]):
         noop: Whether there is a third operation, which leaves the stack as it is.
         reads: How many cells are read, from the top down, side by side: a read has `reads * width` elements.
         empty: What every element of an empty cell reads as; -1 in the code of Joulin & Mikolov.
-        checkpoint: Steps between the states that are kept for backward; all are if not given.
+        checkpoint: Steps between the states that are kept for backward; see `Superposed`.
 
     Raises:
         TypeError: If a size is not an int.
@@ -188,6 +193,11 @@ class SuperpositionStack(Superposed[Cells]):
         self.reads = check_size("reads", reads)
         self.empty = float(empty)
         self.operations = ("push", "pop", "noop") if noop else ("push", "pop")
+
+    @property
+    def starts(self) -> tuple[Any, ...]:
+        """It pushes most and does nothing least, so that what it pushes moves and stays."""
+        return ((1.0, 0.0, -1.0)[: len(self.operations)],)
 
     @property
     def read_width(self) -> int:

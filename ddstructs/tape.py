@@ -42,7 +42,7 @@ class Tape(Superposed[Cells]):
         write: Whether a value takes the place of what a cell holds, as of Delétang et al., or is added to it, as of
             Suzgun et al.
         jump: How far two more moves go, to the left and to the right; there are none if not given.
-        checkpoint: Steps between the states that are kept for backward; all are if not given.
+        checkpoint: Steps between the states that are kept for backward; see `Superposed`.
 
     Raises:
         TypeError: If a size is not an int.

@@ -93,7 +93,7 @@ def learn(seed: int, growth: float, start: int = 1, longest: int = 16, updates: 
     """Train on sequences that grow as the error falls."""
     torch.manual_seed(seed)
     network = Network()
-    act = network.rnn.act
+    act = network.rnn.to_action
     assert act is not None  # a stack has a head
     optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
     length, error, lengths = start, 1.0, []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -77,11 +77,11 @@ class Problem:
         return cls(heads, (values, strengths, d, u, v), (weights[0].to(dtype), weights[1].to(dtype)))
 
 
-def problems(max_time: int = 24) -> st.SearchStrategy[Problem]:
+def problems(max_time: int = 24, layouts: Sequence[str] = tuple(LAYOUTS)) -> st.SearchStrategy[Problem]:
     """Problems of every kind, small enough to be many."""
     return st.builds(
         Problem.draw,
-        st.sampled_from(list(LAYOUTS)),
+        st.sampled_from(layouts),
         st.sampled_from(list(SIGNALS)),
         seed=st.integers(0, 2**16),
         dtype=st.sampled_from([torch.float32, torch.float64]),

@@ -131,6 +131,7 @@ FOREIGN: dict[str, Callable[[], dict[str, Any]]] = {
     "a weight less": lambda: {**checkpoint(), "state_dict": {"embed.weight": torch.zeros(18, 4)}},
     "no version": lambda: checkpoint() | {"pytorch-lightning_version": None},
     "a version of letters": lambda: checkpoint() | {"pytorch-lightning_version": "x.y"},
+    "a version upside down": lambda: checkpoint() | {"pytorch-lightning_version": "2..6.6"},
     "a version without end": lambda: checkpoint() | {"pytorch-lightning_version": "1" * 10**6 + "x" * 100},
     "a version of lists": lambda: checkpoint() | {"pytorch-lightning_version": [2, 6]},
     "an array of bytes": lambda: checkpoint() | {"x": bytearray(10)},

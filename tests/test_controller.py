@@ -255,9 +255,9 @@ def test_each_fresh_start_is_the_next_that_the_memory_names(steps: int, start: i
     task, deque = reversal(start_length=2, patience=2), Deque(4)  # it is lost with every second batch
     model = controller(task, deque, learning_rate=1e-9)
     trainer(tmp_path, max_steps=steps).fit(model, task)
-    assert model.rnn.act is not None
+    assert model.rnn.to_action is not None
     biases = torch.tensor([*deque.starts[start].push, *deque.starts[start].pop])
-    torch.testing.assert_close(model.rnn.act.bias[:4].detach(), biases)
+    torch.testing.assert_close(model.rnn.to_action.bias[:4].detach(), biases)
 
 
 def test_a_seed_gives_the_same_run(tmp_path: Path) -> None:

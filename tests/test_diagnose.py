@@ -83,9 +83,9 @@ def hand_set(push: tuple[float, float], pop: tuple[float, float]) -> MemoryRNN:
             parameter.zero_()
         assert isinstance(rnn.cell, RNNCell)
         rnn.cell.weight_ih[0, 0] = 20.0  # h is 0 for an input of 0, 1 for one of 1
-        assert rnn.act is not None
-        rnn.act.weight[:2, 0] = torch.tensor([push[1] - push[0], pop[1] - pop[0]])
-        rnn.act.bias[:2] = torch.tensor([push[0], pop[0]])
+        assert rnn.to_action is not None
+        rnn.to_action.weight[:2, 0] = torch.tensor([push[1] - push[0], pop[1] - pop[0]])
+        rnn.to_action.bias[:2] = torch.tensor([push[0], pop[0]])
     return rnn
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ddstructs import MemoryRNN, RNNState, Stack, ops
 from ddstructs.line import LineMemory
-from ddstructs.nn import fused
+from ddstructs.nn import fused, loop
 
 INPUT, HIDDEN, WIDTH = 3, 5, 4
 
@@ -110,7 +110,7 @@ def test_without_gradients_it_is_the_same(memory: str, times: tuple[int, ...], m
 @pytest.mark.parametrize("cell", ["rnn", "lstm"])
 @pytest.mark.parametrize("memory", LINES)
 def test_the_usual_network_takes_all_steps_at_once(memory: str, cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MemoryRNN, "_loop", None)
+    monkeypatch.setattr(loop, "run", None)
     rnn, x = network(memory, cell), draw(2, 6, INPUT)
     rnn.unroll(x, lengths=[6, 3]).output.sum().backward()
     with torch.no_grad():
@@ -135,8 +135,8 @@ def other_forward(rnn: MemoryRNN) -> Any:
 
 
 def no_bias(rnn: MemoryRNN) -> Any:
-    assert rnn.act is not None
-    rnn.act.bias = None  # type: ignore[assignment]
+    assert rnn.to_action is not None
+    rnn.to_action.bias = None  # type: ignore[assignment]
 
 
 def other_step(rnn: MemoryRNN) -> Any:
@@ -151,13 +151,13 @@ def other_step(rnn: MemoryRNN) -> Any:
 
 
 def other_layer(rnn: MemoryRNN) -> Any:
-    assert rnn.act is not None
+    assert rnn.to_action is not None
 
     class Doubled(nn.Linear):
         def forward(self, input: Tensor) -> Tensor:
             return 2 * super().forward(input)
 
-    rnn.act = Doubled(HIDDEN, rnn.act.out_features, dtype=torch.float64)
+    rnn.to_action = Doubled(HIDDEN, rnn.to_action.out_features, dtype=torch.float64)
 
 
 def relu(rnn: MemoryRNN) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import chain
+from typing import Any
 
 import pytest
 import torch
@@ -70,7 +71,7 @@ def test_an_accuracy_is_the_mean_of_a_count_by_hand(
     batch: list[tuple[list[int], list[int]]],
 ) -> None:
     expected = sum(by_hand(*pair) for pair in batch) / len(batch)
-    assert kind()(*split(batch)).item() == pytest.approx(expected, abs=1e-6)
+    assert kind(aligned=False)(*split(batch)).item() == pytest.approx(expected, abs=1e-6)
 
 
 @given(st.lists(batches, min_size=1, max_size=4))
@@ -78,7 +79,7 @@ def test_an_accuracy_is_the_mean_of_a_count_by_hand(
 def test_two_metrics_merged_are_one_metric_on_everything(
     kind: type[CoarseAccuracy | FineAccuracy], parts: list[list[tuple[list[int], list[int]]]]
 ) -> None:
-    whole, left, right = kind(), kind(), kind()
+    whole, left, right = (kind(aligned=False) for _ in range(3))
     left.update(*split(parts[0]))
     for i, part in enumerate(parts):
         whole.update(*split(part))
@@ -87,7 +88,7 @@ def test_two_metrics_merged_are_one_metric_on_everything(
     if len(parts) > 1:
         left.merge_state(right)
     assert left.compute().item() == pytest.approx(whole.compute().item(), abs=1e-6)
-    assert whole.compute().item() == pytest.approx(kind()(*split(list(chain(*parts)))).item(), abs=1e-6)
+    assert whole.compute().item() == pytest.approx(kind(aligned=False)(*split(list(chain(*parts)))).item(), abs=1e-6)
 
 
 CASES = [
@@ -128,3 +129,51 @@ def test_shapes_that_do_not_fit_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=r"output and target have shapes .* but \(batch, time\) was expected"):
         kind().update(torch.zeros(output, dtype=torch.int64), torch.zeros(target, dtype=torch.int64))
+
+
+@given(batches)
+@pytest.mark.parametrize(("kind", "by_hand"), BY_HAND)
+def test_aligned_outputs_count_where_the_target_has_a_symbol(
+    kind: type[CoarseAccuracy | FineAccuracy],
+    by_hand: Callable[[list[int], list[int]], float],
+    batch: list[tuple[list[int], list[int]]],
+) -> None:
+    target = tensor([target for _, target in batch])
+    output = torch.where(target == PADDING, 7, target)
+    for row, (said, _) in enumerate(batch):
+        for place, symbol in enumerate(said[: target.shape[1]]):
+            output[row, place] = 5 if symbol == 0 else output[row, place]
+    masked = torch.where(target == PADDING, PADDING, output)
+    expected = sum(by_hand(*pair) for pair in zip(masked.tolist(), target.tolist(), strict=True)) / len(batch)
+    assert kind(aligned=True)(output, target).item() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", [CoarseAccuracy, FineAccuracy])
+def test_a_batch_that_may_be_aligned_or_not_is_refused(kind: type[CoarseAccuracy | FineAccuracy]) -> None:
+    output, target = torch.tensor([[7, 7, 1, 2]]), torch.tensor([[PADDING, PADDING, 1, 2]])
+    with pytest.raises(ValueError, match=r"say aligned=True .* or aligned=False"):
+        kind().update(output, target)
+    assert kind(aligned=True)(output, target) == 1
+    assert kind(aligned=False)(output, target) == 0
+    assert kind()(torch.where(target == PADDING, PADDING, output), target) == 1
+    with pytest.raises(ValueError, match="with aligned=True one shape was expected"):
+        kind(aligned=True).update(output[:, 1:], target)
+
+
+@pytest.mark.parametrize("kind", [CoarseAccuracy, FineAccuracy])
+def test_an_empty_batch_adds_nothing_and_no_sequences_score_0(kind: type[CoarseAccuracy | FineAccuracy]) -> None:
+    metric, none, one = kind(), torch.zeros(0, 3, dtype=torch.int64), torch.ones(2, 3, dtype=torch.int64)
+    assert metric(none, none).item() == 0
+    metric.update(one, one)
+    metric.update(none, none)
+    assert metric.compute().item() == 1
+
+
+@pytest.mark.parametrize("kind", [CoarseAccuracy, FineAccuracy])
+@pytest.mark.parametrize("output", [[[1, 2]], torch.zeros(1, 2), None, torch.zeros(1, 2, dtype=torch.complex64)])
+def test_what_is_no_tensor_of_symbols_is_refused(kind: type[CoarseAccuracy | FineAccuracy], output: Any) -> None:
+    symbols = torch.zeros(1, 2, dtype=torch.int64)
+    for aligned in (None, True, False):
+        for pair in ((output, symbols), (symbols, output)):
+            with pytest.raises(TypeError, match=r"^(output|target) is \S.*, but a tensor of symbols was expected"):
+                kind(aligned=aligned).update(*pair)

@@ -61,8 +61,8 @@ def network(memory: str = "stack", cell: str | nn.Module = "rnn", seed: int = 0,
 
 def signals(rnn: MemoryRNN) -> nn.Linear:
     """The layer that gives push, pop and value."""
-    assert rnn.act is not None
-    return rnn.act
+    assert rnn.to_action is not None
+    return rnn.to_action
 
 
 def noise(*shape: int, seed: int = 1) -> Tensor:
@@ -160,7 +160,7 @@ def test_outputs_and_gradients_are_those_of_the_equations(cell: str, skips: bool
 
 def test_without_skips_there_are_no_parameters_but_those_of_the_paper() -> None:
     assert {name for name, _ in network(value_skip=False, read_skip=False, output_layer=True).named_parameters()} == {
-        "initial", "act.weight", "act.bias", "output_layer.weight", "output_layer.bias",
+        "initial", "to_action.weight", "to_action.bias", "output_layer.weight", "output_layer.bias",
         "cell.weight_ih", "cell.weight_hh", "cell.bias_ih", "cell.bias_hh",
     }  # fmt: skip
 

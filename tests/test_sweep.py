@@ -1,9 +1,10 @@
-"""A study that workers share: what is lost with one of them is tried again, and nothing else is done twice."""
+"""A study: what is lost with a command is tried again, nothing else is done twice, and damage is told or mended."""
 
 from __future__ import annotations
 
+import json
 import os
-import signal
+import random
 import subprocess
 import sys
 import time
@@ -15,14 +16,17 @@ from typing import Any
 import optuna
 import pytest
 import yaml
-from optuna.trial import FixedTrial, TrialState
+from optuna.trial import FixedTrial, FrozenTrial, TrialState
+from tiny import recipe_of, refused, write_recipe
 
 from ddstructs import InputError, __main__
 from ddstructs.experiments import train
-from ddstructs.experiments.claims import claim
-from ddstructs.experiments.recipe import read_recipe, settings_of
+from ddstructs.experiments.engine import Report, Serial
+from ddstructs.experiments.runs import Run
+from ddstructs.experiments.sweep.journal import open_journal, writing
+from ddstructs.experiments.sweep.show import line
 from ddstructs.experiments.sweep.space import suggest
-from ddstructs.experiments.sweep.study import Sweep, ended, open_study, score, work
+from ddstructs.experiments.sweep.study import Sweep, ended, open_study, score, search
 
 TINY: dict[str, Any] = {
     "defaults": {
@@ -37,11 +41,32 @@ TINY: dict[str, Any] = {
 
 def sweep(folder: Path, **changes: Any) -> Sweep:
     """A study of tiny runs."""
-    path = folder / "tiny.yaml"
-    path.write_text(yaml.safe_dump(TINY))
     names: dict[str, Any] = {"task": "Copying", "memory": "Stack", "cell": "rnn"}
-    asked: dict[str, Any] = {"journal": folder / "studies" / "journal", "trials": 3, "seeds": 2}
-    return Sweep(**names, settings=settings_of(read_recipe(path), **names), **asked | changes)
+    asked: dict[str, Any] = {"journal": folder / "journal", "trials": 3, "seeds": 2}
+    return Sweep(**names, settings=recipe_of(folder, TINY).settings(**names), **asked | changes)
+
+
+def work(asked: Sweep) -> list[FrozenTrial]:
+    """Execute what is left of a study, in this process."""
+    return list(search(asked, open_study(asked), Serial(lambda words: None, lambda: None)))
+
+
+def fake(perfect: bool = True, updates: int = 1) -> train.Trained:
+    """A possible end of a run."""
+    return train.Trained("", 0.5, perfect, updates, 0.1, 0)
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
+    """The runs that are executed; each takes no time."""
+    executed: list[Run] = []
+
+    def score_of(run: Run, report: Report) -> train.Trained:
+        executed.append(run)
+        return fake()
+
+    monkeypatch.setattr(train, "score_of", score_of)
+    return executed
 
 
 def test_trials_of_other_seeds_or_recipes_are_not_in_one_study(tmp_path: Path) -> None:
@@ -54,40 +79,54 @@ def test_trials_of_other_seeds_or_recipes_are_not_in_one_study(tmp_path: Path) -
     assert trial.user_attrs["settings"] == suggest(FixedTrial(trial.params), heads=1, cell="rnn")
 
 
-def fake(perfect: bool = True, updates: int = 1) -> train.Trained:
-    """How a run may end."""
-    return train.Trained("", 0.5, perfect, updates, 0.1, 0)
-
-
-def test_a_study_has_as_many_trials_as_asked_for_and_goes_on_where_it_was(tmp_path: Path) -> None:
-    asked = sweep(tmp_path)
-    work(asked)
-    first = [trial.value for trial in open_study(asked).trials]
-    assert len(first) == 3
-    work(sweep(tmp_path, trials=4))
-    values = [trial.value for trial in open_study(asked).trials]
-    assert values[:3] == first
-    assert len(values) == 4
+def test_a_study_has_as_many_trials_as_asked_for_and_goes_on_where_it_was(tmp_path: Path, runs: list[Run]) -> None:
+    assert [trial.number for trial in work(sweep(tmp_path))] == [0, 1, 2]
+    before = open_study(sweep(tmp_path)).trials
+    assert work(sweep(tmp_path)) == []
+    assert [trial.number for trial in work(sweep(tmp_path, trials=4))] == [3]
+    assert open_study(sweep(tmp_path)).trials[:3] == before
+    assert len(runs) == 8
 
 
 def test_the_seeds_of_a_search_are_not_those_of_the_results_and_its_settings_are_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, runs: list[Run]
 ) -> None:
-    cells = []
-
-    def fit(cell: Any, folder: Path, report: Any) -> train.Trained:
-        cells.append(cell)
-        return fake()
-
-    monkeypatch.setattr(train, "fit", fit)
-    asked = sweep(tmp_path, trials=1)
-    work(asked)
-    assert [cell.seed for cell in cells] == [1000, 1001]
-    (trial,) = open_study(asked).trials
+    (trial,) = work(sweep(tmp_path, trials=1))
+    assert [run.seed for run in runs] == [1000, 1001]
     changes = suggest(FixedTrial(trial.params), heads=1, cell="rnn")
-    assert cells[0].settings["model"] == {"embedding_size": 8} | changes["model"]
-    assert cells[0].settings["memory"] == changes["memory"]
+    assert runs[0].settings["model"] == {"embedding_size": 8} | changes["model"]
+    assert runs[0].settings["memory"] == changes["memory"]
     assert trial.value == 1.5
+    assert line(trial) == "trial 0: score 1.500, complete"
+
+
+def test_a_trial_that_was_interrupted_goes_on_with_the_seed_it_was_at(tmp_path: Path, runs: list[Run]) -> None:
+    asked = sweep(tmp_path, trials=2, seeds=3)
+    engine = Serial(lambda words: None, lambda: None)
+    found = open_study(asked)
+    executed = train.score_of
+
+    def interrupt(run: Run, report: Report) -> train.Trained:
+        if run.seed == 1002 and len(runs) == 5:
+            raise KeyboardInterrupt
+        return executed(run, report)
+
+    train.score_of = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        list(search(asked, found, engine))
+    train.score_of = executed
+    lost = open_study(asked).trials[1]
+    assert lost.state == TrialState.RUNNING
+    (again,) = work(asked)
+    assert [run.seed for run in runs] == [1000, 1001, 1002, 1000, 1001, 1002], "no run is done twice"
+    assert again.params == lost.params
+    assert (again.user_attrs["again"], again.intermediate_values) == (1, {1: 1.5, 2: 1.5, 3: 1.5})
+    assert [trial.state for trial in open_study(asked).trials] == [
+        TrialState.COMPLETE,
+        TrialState.FAIL,
+        TrialState.COMPLETE,
+    ]
+    assert len(ended(open_study(asked))) == 2
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm"])
@@ -109,18 +148,19 @@ def test_right_is_worth_more_than_wrong_and_soon_more_than_late() -> None:
 def test_settings_that_break_a_run_are_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = []
 
-    def fit(cell: Any, folder: Path, report: Any) -> train.Trained:
-        runs.append(cell)
+    def score_of(run: Run, report: Report) -> train.Trained:
+        runs.append(run)
         if len(runs) == 1:
             raise RuntimeError("it\nbreaks")
         return fake()
 
-    monkeypatch.setattr(train, "fit", fit)
+    monkeypatch.setattr(train, "score_of", score_of)
     asked = sweep(tmp_path)
-    work(asked)
+    assert line(work(asked)[0]) == "trial 0: FAILED: RuntimeError: it breaks"
     failed, *others = open_study(asked).trials
     assert (failed.state, failed.user_attrs["error"]) == (TrialState.FAIL, "RuntimeError: it breaks")
     assert [trial.state for trial in others] == [TrialState.COMPLETE] * 2
+    assert work(asked) == []
 
 
 def test_a_recipe_that_does_not_fit_stops_the_sweep(tmp_path: Path) -> None:
@@ -130,67 +170,138 @@ def test_a_recipe_that_does_not_fit_stops_the_sweep(tmp_path: Path) -> None:
         work(asked)
 
 
-def test_two_workers_share_a_study_and_the_trial_of_one_that_is_killed_is_tried_again(tmp_path: Path) -> None:
-    asked = sweep(tmp_path, trials=5)
-    options = ["--task=Copying", "--memory=Stack", f"--study={asked.journal}", "--trials=5", "--seeds=2"]
-    command = [sys.executable, "-m", "ddstructs", "sweep", *options, f"--recipe={tmp_path / 'tiny.yaml'}"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+def wait_for(condition: Callable[[], Any]) -> Any:
+    """What a condition comes to, once it is met."""
+    end = time.monotonic() + 300
+    while not (met := condition()):
+        assert time.monotonic() < end, "it did not come in time"
+        time.sleep(0.02)
+    return met
 
-    def start() -> subprocess.Popen[str]:
-        pipe = subprocess.PIPE
-        return subprocess.Popen(command, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True)
 
-    study = open_study(asked)
-
-    def trial_of(worker: subprocess.Popen[str]) -> int | None:
-        for trial in study.get_trials(states=(TrialState.RUNNING,)):
-            lock = asked.lock(str(trial.number))
-            if lock.exists() and lock.read_text().split()[-1:] == [str(worker.pid)]:
-                return trial.number
-        return None
-
-    def wait_for(condition: Callable[[], Any]) -> Any:
-        end = time.monotonic() + 400
-        while (met := condition()) in (None, False):
-            assert time.monotonic() < end, "it did not come in time"
-            time.sleep(0.02)
-        return met
-
-    killed, other = start(), start()
-    while True:
-        lost = wait_for(lambda: trial_of(killed))
-        os.kill(killed.pid, signal.SIGSTOP)  # so that it is still at that trial when it is killed
-        with claim(asked.lock("ask")) as free:
-            if free and trial_of(killed) == lost and not asked.journal.with_name("journal.lock").exists():
-                break  # it is stopped in the middle of its trial, and holds up nobody
-        os.kill(killed.pid, signal.SIGCONT)
-    wait_for(lambda: len(ended(study)) == 4)
+def test_a_command_that_is_killed_goes_on_with_two_workers(tmp_path: Path) -> None:
+    asked, recipe = sweep(tmp_path, trials=4), write_recipe(tmp_path / "tiny.yaml", TINY)
+    options = ["--task=Copying", "--memory=Stack", f"--study={asked.journal}", "--trials=4", "--num_seeds=2"]
+    command = [sys.executable, "-m", "ddstructs", "sweep", *options, f"--recipe={recipe}", "--workers=2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    pipe = subprocess.PIPE
+    killed = subprocess.Popen(command, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True)
+    wait_for(lambda: asked.journal.exists() and b'"scores":[0' in asked.journal.read_bytes())
+    with pytest.raises(InputError, match="another command is searching"), writing(asked.journal):
+        pass
     killed.kill()
-    said, _ = other.communicate(timeout=400)
     killed.communicate()
-    assert other.returncode == 0, said
-    trials = study.trials
-    assert [trial.number for trial in trials if trial.state == TrialState.FAIL] == [lost]
-    (again,) = [trial for trial in trials if "again" in trial.user_attrs]
-    assert (again.user_attrs["again"], again.params) == (lost, trials[lost].params)
-    assert len(ended(study)) == 5
-    assert len(trials) == 6, "nothing else was done twice"
-    assert "1 fail" in said
-    (exception,) = yaml.safe_load(said.partition("In a recipe:")[2])
-    assert exception["where"] == {"task": "Copying", "memory": "Stack", "cell": "rnn"}
+    before = {trial.number: trial for trial in ended(open_study(asked))}
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400)
+    assert said.returncode == 0, said
+    trials = open_study(asked).trials
+    assert {number: trials[number] for number in before} == before, "nothing is done twice"
+    lost = [trial for trial in trials if trial.state == TrialState.FAIL]
+    assert {trial.number for trial in lost} == {
+        trial.user_attrs["again"] for trial in trials if "again" in trial.user_attrs
+    }
+    assert len(ended(open_study(asked))) == 4
+    assert "4 complete" in said.stdout
+    (exception,) = yaml.safe_load(said.stdout.partition("In a recipe:")[2])
+    recipe_of(tmp_path, TINY | {"exceptions": [exception]})
+
+
+# The journal.
+
+
+def study_of(folder: Path, runs: list[Run]) -> bytes:
+    """The journal of a small study."""
+    asked = sweep(folder)
+    work(asked)
+    return asked.journal.read_bytes()
+
+
+def test_a_last_line_that_was_cut_short_is_set_aside(
+    tmp_path: Path, runs: list[Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, asked = study_of(tmp_path, runs), sweep(tmp_path, trials=5)
+    capsys.readouterr()
+    lines = whole.splitlines(keepends=True)
+    for number, torn in enumerate((lines[-1][:-9], b"\0" * 100, lines[5][:3]), 1):
+        asked.journal.write_bytes(b"".join(lines[:-1]) + torn)
+        open_journal(asked.journal)
+        assert "was cut short" in capsys.readouterr().out
+        assert asked.journal.read_bytes() == b"".join(lines[:-1]), "all that was good is kept"
+        assert asked.journal.with_name(f"journal.torn-{number}").read_bytes() == torn
+    work(asked)
+    assert len(ended(open_study(asked))) == 5
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda lines: [*lines[:3], b"<<<<<<< HEAD\n", *lines[3:]],
+        lambda lines: [*lines[:3], b"\0" * 50 + b"\n", *lines[3:]],
+        lambda lines: [*lines[:3], b"[1]\n", *lines[3:]],
+        lambda lines: [*lines[:3], b'{"op_code": 99}\n', *lines[3:]],
+        lambda lines: [*lines[:3], b'{"op_code": 4, "worker_id": "x", "trial_id": 77}\n', *lines[3:]],
+        lambda lines: lines[1:],
+        lambda lines: [b"[" * 5000 + b"\n"],
+        lambda lines: [b"text"],
+    ],
+)
+def test_a_journal_that_is_damaged_elsewhere_is_refused_and_left_as_it_is(
+    damage: Callable[[list[bytes]], list[bytes]], tmp_path: Path, runs: list[Run]
+) -> None:
+    content = b"".join(damage(study_of(tmp_path, runs).splitlines(keepends=True)))
+    asked = sweep(tmp_path)
+    asked.journal.write_bytes(content)
+    with pytest.raises(InputError, match="journal") as caught:
+        open_study(asked)
+    assert "\n" not in str(caught.value)
+    assert asked.journal.read_bytes() == content
+
+
+def test_damaged_journals_are_continued_or_refused_in_one_line(tmp_path: Path, runs: list[Run]) -> None:
+    draw, whole, asked = random.Random(0), study_of(tmp_path, runs), sweep(tmp_path, trials=4)
+    parts = [b"{", b"]", b"\n", b"null", b"NaN", b"1e999", b'"x"', b"-1", b"\x00", b"\xff", b"{}", b"[[1]]"]
+    continued = 0
+    for _ in range(120):
+        content = bytearray(whole)
+        for _ in range(draw.randint(1, 2)):
+            at = draw.randrange(len(content))
+            content[at : at + draw.choice([0, 1, 3, 200])] = draw.choice(parts)
+        asked.journal.write_bytes(content)
+        refusal = refused(lambda: work(asked))
+        assert refusal is None or "\n" not in refusal
+        assert refusal is None or asked.journal.read_bytes() == content, "what is refused is left as it is"
+        continued += refusal is None
+    assert 0 < continued < 120
+
+
+def test_values_of_another_type_in_a_journal_are_refused_or_harmless(tmp_path: Path, runs: list[Run]) -> None:
+    draw, lines, asked = random.Random(1), study_of(tmp_path, runs).splitlines(), sweep(tmp_path, trials=4)
+    for _ in range(120):
+        records = [json.loads(line) for line in lines]
+        victim = draw.choice(records)
+        name = draw.choice(sorted(victim))
+        if isinstance(victim[name], dict) and victim[name] and draw.random() < 0.7:
+            victim, name = victim[name], draw.choice(sorted(victim[name]))
+        victim[name] = draw.choice([None, -1, 10**20, 1.5, "x", [], {}, [[1]], {"a": None}, float("nan"), True])
+        content = "".join(json.dumps(record) + "\n" for record in records).encode()
+        asked.journal.write_bytes(content)
+        refusal = refused(lambda: work(asked))
+        assert refusal is None or "\n" not in refusal
+        assert refusal is None or asked.journal.read_bytes() == content, "what is refused is left as it is"
 
 
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--memory=Stack", "--study=s"], "task"),
+        (["--memory=Stack", "--study=s"], "--task is missing"),
         (["--task=Copyin", "--memory=Stack", "--study=s"], "did you mean Copying?"),
         (["--task=Copying", "--memory=Stack,Queue", "--study=s"], "--memory has 2 names"),
         (["--task=Copying", "--memory=Stack", "--study=s", "--trials=0"], "--trials is 0"),
-        (["--task=Copying", "--memory=Stack", "--study=text"], "text is no journal of a study"),
-        (["--task=Copying", "--memory=Stack", "--study=."], ". is no journal of a study"),
-        (["--task=Copying", "--memory=Stack", "--study=number"], "number is no journal of a study"),
-        (["--task=Copying", "--memory=Stack", "--study=/dev/null"], "/dev/null is no journal of a study"),
+        (["--task=Copying", "--memory=Stack", "--study=s", "--num_seeds=0"], "--num_seeds is 0"),
+        (["--task=Copying", "--memory=Stack", "--study=text"], "text, line 1: it is not a line of a study's journal"),
+        (["--task=Copying", "--memory=Stack", "--study=."], "not a file"),
+        (["--task=Copying", "--memory=Stack", "--study=number"], "number, line 1"),
+        (["--task=Copying", "--memory=Stack", "--study=/dev/null"], "null is not a file"),
     ],
 )
 def test_wrong_options_get_one_line(

@@ -14,6 +14,9 @@ if __name__ == "__main__":
             assert_equal_results(solve(operators.scan, problem), solve(reference.scan, problem))
     single = Problem.draw("deque", "mixed", dtype=torch.float32, time=6, slots=2)
     assert_equal_results(solve(operators.scan, single), solve(reference.scan, single))
+    emptied = Problem.draw("deque", "mixed", time=6, slots=2)
+    emptied.inputs[3][0, 3, 0] = emptied.inputs[3][1, 0, 0] = torch.inf
+    assert_equal_results(solve(operators.scan, emptied), solve(reference.scan, emptied))
     for empty in ({"time": 0, "slots": 2}, {"batch": 0}):
         problem = Problem.draw("deque", "random", **empty)  # type: ignore[arg-type]
         assert_equal_results(solve(operators.scan, problem), solve(reference.scan, problem))

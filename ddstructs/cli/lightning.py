@@ -10,7 +10,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from torch import Tensor
 
-from ddstructs.cli.parser import quiet
+from ddstructs.cli.quiet import quiet
 from ddstructs.cli.settings import Settings
 from ddstructs.cli.words import Word
 from ddstructs.errors import InputError, one_line, printable

@@ -5,57 +5,65 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
+from ddstructs.cli.progress import working
 from ddstructs.errors import InputError
-from ddstructs.experiments.grid import choose, choose_memories
-from ddstructs.experiments.helpers import helpers
-from ddstructs.experiments.recipe import RECIPE, read_recipe, settings_of
-from ddstructs.registry import catalog
+from ddstructs.experiments.recipe import RECIPE, read_recipe
+from ddstructs.experiments.runs import choose, choose_memories
+from ddstructs.registry.plugins import names as names_of
 
 __all__ = ["sweep"]
 
 
 def sweep(
-    task: str,
-    memory: str,
-    study: Path,
+    task: str | None = None,
+    memory: str | None = None,
+    study: Path | None = None,
     cell: str = "rnn",
     trials: int = 50,
-    seeds: int = 3,
+    num_seeds: int = 3,
     workers: int = 1,
+    scheduler: str | None = None,
     recipe: Path | None = None,
 ) -> None:
-    """Search for settings with which more seeds come out right, and sooner.
+    """Search for settings with which more seeds succeed, and sooner.
 
     Args:
-        task: Name of the task.
-        memory: Name of the memory.
-        study: The journal of the study. Commands with one file, recipe and number of seeds share the study, on any
-            number of machines; started again, a command goes on where it was.
+        task: Name of the task; must be given.
+        memory: Name of the memory; must be given.
+        study: File of the study; must be given. Trials that are done are kept, so an interrupted command can be given
+            again.
         cell: Name of the recurrent cell.
-        trials: How many settings are tried in all, by whichever command.
-        seeds: Runs of each.
-        workers: Processes to start.
-        recipe: Where the other settings are from, in the form of ddstructs/experiments/recipe.yaml, which it is by
+        trials: Number of trials that the study is to have in all.
+        num_seeds: Number of runs in a trial, each with another seed.
+        workers: Number of worker processes.
+        scheduler: Address of a Dask scheduler, such as tcp://host:8786, whose workers are used instead.
+        recipe: File with the settings that are not searched, in the form of ddstructs/experiments/recipe.yaml, the
             default.
     """
     if not find_spec("optuna"):
         raise InputError("a sweep needs Optuna: pip install ddstructs[sweep]")
-    for name, number in (("trials", trials), ("seeds", seeds)):
+    for name, number in (("trials", trials), ("num_seeds", num_seeds)):
         if number < 1:
             raise InputError(f"--{name} is {number}, but it must be 1 or more")
+    if task is None or memory is None or study is None:
+        missing = "--task" if task is None else "--memory" if memory is None else "--study"
+        raise InputError(f"{missing} is missing: ddstructs sweep --task Copying --memory Deque --study FILE")
     names = {
-        "task": _one("task", choose("task", task, [*catalog.TASKS])),
+        "task": _one("task", choose("task", task, names_of("task"))),
         "memory": _one("memory", choose_memories("memory", memory)),
-        "cell": _one("cell", choose("cell", cell, [*catalog.CELLS])),
+        "cell": _one("cell", choose("cell", cell, names_of("cell"))),
     }
-    from ddstructs.experiments.sweep.show import show
-    from ddstructs.experiments.sweep.study import Sweep, open_study, work
+    from ddstructs.experiments.sweep.journal import writing
+    from ddstructs.experiments.sweep.show import line, summary
+    from ddstructs.experiments.sweep.study import Sweep, ended, open_study, search
 
-    settings = settings_of(read_recipe(recipe or RECIPE), **names)
-    asked = Sweep(**names, settings=settings, journal=study, trials=trials, seeds=seeds)
-    open_study(asked)  # a file that is none is refused before anything starts
-    with helpers(workers - 1, work, asked):
-        show(asked)
+    settings = read_recipe(recipe or RECIPE).settings(**names)
+    asked = Sweep(**names, settings=settings, journal=study, trials=trials, seeds=num_seeds)
+    with writing(study):
+        found = open_study(asked)
+        with working(workers, scheduler) as (engine, progress):
+            progress.track(map(line, search(asked, found, engine)), len(ended(found)), trials)
+        print(summary(asked, found))
 
 
 def _one(option: str, names: list[str]) -> str:

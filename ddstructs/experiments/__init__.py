@@ -1,1 +1,1 @@
-"""The grid of tasks, memories and cells, trained and tested, with every seed told: `ddstructs reproduce`."""
+"""Runs of every task, memory and cell, from many seeds: `ddstructs reproduce`; and a search for settings."""

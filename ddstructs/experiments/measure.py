@@ -1,4 +1,4 @@
-"""The accuracy of a controller on a test set, sequence by sequence."""
+"""The accuracy of a controller on a test set, for each sequence."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["Scores", "by_length", "measure"]
 
 
 class Scores(NamedTuple):
-    """How each sequence came out.
+    """The scores of a set of sequences.
 
     Attributes:
         lengths: Length of each source, shape `(sequences,)`.
-        right: Whether each is right as a whole, 0 or 1, shape `(sequences,)`.
-        prefix: The share of each that is right before the first error, shape `(sequences,)`.
+        right: 1 for each sequence without an error, else 0, shape `(sequences,)`.
+        prefix: Share of each sequence before its first error, in [0, 1], shape `(sequences,)`.
     """
 
     lengths: Tensor
@@ -54,7 +54,7 @@ def measure(model: Controller, task: Task) -> Scores:
 
 
 def by_length(scores: Sequence[Scores]) -> list[dict[str, float]]:
-    """How many sequences there are of each length, and both accuracies among them."""
+    """Number of sequences and both accuracies for each length."""
     lengths, right, prefix = (torch.cat(part) for part in zip(*scores, strict=True))
     return [
         {

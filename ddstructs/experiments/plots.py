@@ -10,19 +10,23 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ddstructs.experiments.results import SUCCESS, Record
+from ddstructs.experiments.records import Record
+from ddstructs.experiments.results import SUCCESS
+from ddstructs.files import replacing
 
 __all__ = ["plot"]
+
+DPI = 120
 
 Panel = Callable[[Axes, list[Record]], None]
 
 
 def plot(records: Sequence[Record], curves: Sequence[Record], out: Path) -> list[Path]:
-    """Draw `learning_curves.svg`, `success.svg` and `lengths.svg`, and return their paths.
+    """Draw `success.png`, `learning_curves.png` and `lengths.png`, and return their paths.
 
     Args:
-        records: One of each run, as in `paper.jsonl`.
-        curves: What the curves are of, as in `curves.jsonl`.
+        records: One for each run, as in `paper.jsonl`.
+        curves: The data of the curves, as in `curves.jsonl`.
         out: The folder of the results.
     """
     if all("error" in record for record in records):
@@ -38,14 +42,16 @@ def plot(records: Sequence[Record], curves: Sequence[Record], out: Path) -> list
             axes.plot(*zip(*run["coarse"], strict=True), lw=0.8, color=_color(run))
         axes.axvline(64.5, color="black", lw=0.5, ls=":")
 
-    drawn = {"success.svg": _success(records)}
+    drawn = {"success.png": _success(records)}
     if curves:
-        drawn["learning_curves.svg"] = _panels(curves, learning, "updates", "fine accuracy in validation")
-        drawn["lengths.svg"] = _panels(curves, lengths, "length of the source", "coarse accuracy")
+        drawn["learning_curves.png"] = _panels(curves, learning, "updates", "fine accuracy in validation")
+        drawn["lengths.png"] = _panels(curves, lengths, "length of the source", "coarse accuracy")
     paths = []
     for name, figure in drawn.items():
-        with mpl.rc_context({"svg.hashsalt": "ddstructs"}):  # the same file for the same results
-            figure.savefig(out / name, metadata={"Date": None})
+        with replacing(out / name) as file:
+            figure.savefig(
+                file, format="png", dpi=DPI, metadata={"Software": None}
+            )  # the same file for the same results
         paths.append(out / name)
     return paths
 

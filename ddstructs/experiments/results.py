@@ -1,4 +1,4 @@
-"""The results in words: a table of all, and every seed."""
+"""The results as text: a summary table, and a table of every seed."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-__all__ = ["COLUMNS", "PAPER", "SUCCESS", "Record", "group_of", "line", "render", "summary"]
+from ddstructs.experiments.records import Record
 
-Record = dict[str, Any]
+__all__ = ["COLUMNS", "PAPER", "SUCCESS", "group_of", "line", "render", "summary"]
 
 Group = tuple[str, str, str, str]
-"""Task, memory, cell and config of runs that differ only in the seed."""
+"""The task, memory, cell and config that runs share; they differ in the seed."""
 
 SUCCESS = 0.99
-"""The coarse accuracy on the test set from which on a seed counts as a success."""
+"""The coarse accuracy on the test set from which a seed counts as a success."""
 
 PAPER = {
     "Copying": {"NoMemory": (0.01, 0.50), "Stack": (0.00, 0.22), "Queue": (1, 1), "Deque": (1, 1)},
@@ -25,7 +25,7 @@ PAPER = {
     "SVOtoSOV": {"NoMemory": (0.98, 0.99), "Stack": (1, 1), "Queue": (1, 1), "Deque": (1, 1)},
     "GenderConjugation": {"NoMemory": (0.99, 0.99), "Stack": (0.93, 0.97), "Queue": (1, 1), "Deque": (1, 1)},
 }
-"""What the paper reports on the test set, coarse and fine: its best run, with an LSTM of several layers."""
+"""The paper's test scores, coarse and fine: those of its best run, with an LSTM of several layers."""
 
 SCORES = ("coarse_test", "fine_test", "coarse_train", "fine_train", "coarse_hard_1000")
 
@@ -33,27 +33,27 @@ COLUMNS = (
     *("task", "memory", "cell", "success", "coarse", "fine", "train coarse", "train fine", "hard"),
     *("updates", "seconds", "paper", "config"),
 )
-"""What the table of all has of each group."""
+"""The columns of the summary table."""
 
 HEAD = """\
 # Results
 
-{done} of {count} runs, {failed} of them ended by an error{others}. Written by
+{done} of {count} runs are done; {failed} of them failed with an error{others}. Written by
 
 ```sh
 {command}
 ```
 
-Coarse accuracy is the share of sequences that are right as a whole, fine accuracy the share of a target before the
-first error. Each run is trained on sources of 8 to 64 symbols, and tested on 1,000 of that range and 1,000 of 65 to
-128, neither of which it has seen before, unless its recipe says otherwise. Training ends when a validation set of other
-sequences, of both ranges, comes out right as a whole, or else at the most updates that the recipe allows; then the
-weights count that were best on that set. *Success* is the share of seeds with {success} coarse or more on 65 to 128.
-*Hard* is the coarse accuracy of 100 sequences of length 1,000, with push and pop rounded to 0 or 1; at 10,000 it is of
-10 sequences. *Paper* is the best run of Grefenstette et al. 2015, coarse and fine on 65 to 128, with their LSTM.
-Elsewhere there are two figures, the median of the seeds and the worst; updates and seconds are those of the seeds that
-succeeded, and the seconds of training and validation. A `+` behind a commit says that the code was changed since. What
-each config stands for is in `configs.jsonl`.
+*Coarse* accuracy is the share of sequences without an error; *fine* accuracy is the share of each target before its
+first error. Unless its recipe says otherwise, a run is trained on sources of 8 to 64 symbols and tested on 1,000
+unseen sources of that range (*train*) and 1,000 of 65 to 128 symbols. Training ends when every sequence of a separate
+validation set, which covers both ranges, is correct, or at the recipe's maximum number of updates; the weights with
+the best validation score are tested. *Success* is the share of seeds that reach {success} coarse on 65 to 128. *Hard*
+is coarse accuracy with push and pop rounded to 0 or 1, on 100 sequences of length 1,000 and 10 of length 10,000.
+*Paper* is the best run of Grefenstette et al. (2015), with their LSTM: coarse and fine on 65 to 128. All other
+columns give the median over seeds and the worst seed; updates and seconds count successful seeds only, and seconds
+cover training and validation. A `+` after a commit means that the code had uncommitted changes. `configs.jsonl` lists
+the settings behind each config.
 """
 
 
@@ -69,11 +69,11 @@ def line(record: Record) -> str:
 
 
 def summary(records: Sequence[Record], asked: Sequence[Group]) -> list[list[str]]:
-    """The table of all: `COLUMNS`, then a row for each group of runs that differ only in the seed.
+    """The summary table: `COLUMNS`, then a row for each group of runs that differ only in the seed.
 
     Args:
-        records: One of each run, in order.
-        asked: The groups; one without a record is told to be not run.
+        records: One for each run, in order.
+        asked: The groups to list; one without a record is listed as not run.
     """
     groups = {key: list(group) for key, group in groupby(records, group_of)}
     rows = [list(COLUMNS)]
@@ -100,18 +100,18 @@ def render(
     command: str,
     plots: Sequence[Path],
 ) -> str:
-    """All of RESULTS.md.
+    """The content of RESULTS.md.
 
     Args:
-        records: One of each run, in order.
-        asked: The groups that should be there; others follow in a table of their own.
-        done: How many of them are of the runs asked for; what others were done is told, too.
-        count: How many runs were asked for.
-        command: What was called.
-        plots: Pictures to show.
+        records: One for each run, in order.
+        asked: The groups that were asked for; others are listed in a table of their own.
+        done: Number of records that belong to the runs asked for.
+        count: Number of runs asked for.
+        command: The command line.
+        plots: Pictures to include.
     """
     errors = [f"- {line(record)}\n" for record in records if "error" in record]
-    others = f", and {len(records) - done} of other settings or seeds" if len(records) > done else ""
+    others = f"; {len(records) - done} runs have other settings or seeds" if len(records) > done else ""
     head = HEAD.format(done=done, count=count, failed=len(errors), others=others, command=command, success=SUCCESS)
     hard = sorted({name for record in records for name in record if name.startswith("coarse_hard")}, key=_by_number)
     scores = ("coarse_train", "fine_train", "coarse_test", "fine_test", *hard)
@@ -127,7 +127,7 @@ def render(
 
 
 def group_of(record: Record) -> Group:
-    """Which runs it goes with."""
+    """The group that a record belongs to."""
     return record["task"], record["memory"], record["cell"], record["config"]
 
 

@@ -1,4 +1,4 @@
-"""One cell of the grid: train it, test it, and write down how it went."""
+"""Training and testing of one run."""
 
 from __future__ import annotations
 
@@ -6,37 +6,39 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
-import ddstructs
-import ddstructs.tasks
-from ddstructs.cli.parser import Parser
 from ddstructs.errors import InputError
-from ddstructs.experiments.grid import Cell
+from ddstructs.experiments.commit import commit
+from ddstructs.experiments.engine import Report
 from ddstructs.experiments.measure import by_length, measure
-from ddstructs.experiments.work import Report
+from ddstructs.experiments.plain import fit_arguments
+from ddstructs.experiments.recipe import Testing, Training, read_section
+from ddstructs.experiments.runs import Run
+from ddstructs.experiments.store import CHECKPOINT
 from ddstructs.memory import Memory
-from ddstructs.registry.plugins import load_memories
+from ddstructs.registry.plugins import named
 from ddstructs.tasks.task import Task
 from ddstructs.training.controller import Controller
 from ddstructs.training.saving import with_safe_saving
 
-__all__ = ["Trained", "check", "fit", "memory_of", "run", "run_long"]
+__all__ = ["Done", "Trained", "check", "execute", "fit", "memory_of", "score_of", "test_long"]
 
 PERFECT = 0.9999
-"""The coarse accuracy of every sequence right; rounding may take a little off."""
+"""Coarse accuracy from which every sequence counts as right, to allow for rounding."""
 
 
 class Curve(Callback):
     """Writes a line after each validation.
 
     Args:
-        path: Where to.
-        report: Who is told as well.
+        path: The file.
+        report: Receives the line in a few words.
     """
 
     def __init__(self, path: Path, report: Report) -> None:
@@ -64,19 +66,19 @@ class Curve(Callback):
         self.losses.clear()
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        self.report(f"{line['updates']} updates, up to {line['longest']} long, {metrics['coarse']:.2f} right")
+        self.report(f"{line['updates']} updates, lengths up to {line['longest']}, coarse {metrics['coarse']:.2f}")
 
 
 class Trained(NamedTuple):
-    """How training ended.
+    """The end of a training.
 
     Attributes:
-        checkpoint: The weights that were best on the validation set.
-        fine: Fine accuracy on the validation set, with these.
-        perfect: Whether every sequence of the validation set came out right at the end.
+        checkpoint: Path of the weights that were best on the validation set.
+        fine: Their fine accuracy on the validation set.
+        perfect: Whether the last validation had every sequence right.
         updates: Updates until then.
         seconds: Seconds until then, validation included.
-        restarts: Fresh starts on the way.
+        restarts: How often the weights were drawn afresh.
     """
 
     checkpoint: str
@@ -87,30 +89,42 @@ class Trained(NamedTuple):
     restarts: int
 
 
-def fit(cell: Cell, folder: Path, report: Report = lambda words: None) -> Trained:
-    """Train a cell: until every sequence of the validation set comes out right, or to the most updates.
+class Done(NamedTuple):
+    """A run that was trained and tested.
+
+    Attributes:
+        record: Its key, scores and costs.
+        files: What its folder holds beside the record: contents by path.
+    """
+
+    record: dict[str, Any]
+    files: dict[str, bytes]
+
+
+def fit(run: Run, folder: Path, report: Report) -> Trained:
+    """Train until every sequence of the validation set is right, or for the most updates that the recipe allows.
 
     Args:
-        cell: What to train.
+        run: What to train.
         folder: A folder for the curve and the checkpoint.
-        report: Is told how far it is.
+        report: Receives the progress.
     """
-    training = cell.settings["training"]
-    torch.set_num_threads(1)  # the matrices are small, and the other cores have cells of their own
-    seed_everything(cell.seed, verbose=False)
+    training = read_section(Training, run.settings["training"])
+    torch.set_num_threads(1)  # the matrices are small, and other runs use the other cores
+    seed_everything(run.seed, verbose=False)
     task = _task(
-        cell,
-        val_lengths=training["validation_lengths"],
-        eval_size=training["validation_size"],
-        batches_per_epoch=training["validate_every"],
+        run,
+        val_lengths=training.validation_lengths,
+        eval_size=training.validation_size,
+        batches_per_epoch=training.validate_every,
     )
-    model = _controller(cell, task)
-    perfect = EarlyStopping("val_coarse", mode="max", stopping_threshold=PERFECT, patience=training["max_updates"])
+    model = _controller(run, task)
+    perfect = EarlyStopping("val_coarse", mode="max", stopping_threshold=PERFECT, patience=training.max_updates)
     best = ModelCheckpoint(folder / "model", "best", monitor="val_fine", mode="max", save_weights_only=True)
     trainer = Trainer(
         accelerator="cpu",
         devices=1,
-        max_epochs=-(-training["max_updates"] // training["validate_every"]),
+        max_epochs=-(-training.max_updates // training.validate_every),
         num_sanity_val_steps=0,
         callbacks=[Curve(folder / "curve.jsonl", report), best, perfect],
         default_root_dir=folder,
@@ -132,107 +146,117 @@ def fit(cell: Cell, folder: Path, report: Report = lambda words: None) -> Traine
     )
 
 
-def run(cell: Cell, folder: Path, report: Report = lambda words: None) -> dict[str, Any]:
-    """Train and test a cell. The test set is not touched before it is trained.
+def execute(run: Run, report: Report) -> Done:
+    """Train and test a run. The test set is not touched before training has ended.
 
     Args:
-        cell: What to train. One seed and config gives one result, but for the seconds.
-        folder: A folder for the curve, the checkpoint, and the accuracy by length.
-        report: Is told how far it is.
+        run: What to train. One seed and config gives one result, except for the seconds.
+        report: Receives the progress.
+    """
+    testing = read_section(Testing, run.settings["test"])
+    with TemporaryDirectory(prefix="ddstructs-") as name:
+        folder = Path(name)
+        trained = fit(run, folder, lambda words: report(f"{run}: {words}"))
+        report(f"{run}: testing")
+        model = Controller.load_from_checkpoint(trained.checkpoint)
+        scores = {
+            part: measure(model, _task(run, test_lengths=lengths, eval_size=testing.size))
+            for part, lengths in (("train", _task(run).train_lengths), ("test", testing.lengths))
+        }
+        record: dict[str, Any] = run.key
+        for part, score in scores.items():
+            record |= {f"coarse_{part}": score.coarse, f"fine_{part}": score.fine}
+        record |= _hard(run, Path(trained.checkpoint), testing.hard)
+        record |= {"updates": trained.updates, "seconds": trained.seconds, "restarts": trained.restarts}
+        files = {
+            "curve.jsonl": (folder / "curve.jsonl").read_bytes(),
+            "lengths.json": json.dumps(by_length([*scores.values()])).encode() + b"\n",
+            CHECKPOINT: Path(trained.checkpoint).read_bytes(),
+        }
+    return Done(record | {"commit": commit()}, files)
+
+
+def test_long(run: Run, checkpoint: bytes, report: Report) -> dict[str, float]:
+    """Test a trained run at the lengths that the recipe keeps for `--long`.
+
+    Args:
+        run: The run.
+        checkpoint: Its weights, the content of the file.
+        report: Receives the progress.
 
     Returns:
-        The record of the cell.
+        Scores for its record.
     """
-    trained = fit(cell, folder, report)
-    report("testing")
-    test = cell.settings["test"]
-    model = Controller.load_from_checkpoint(trained.checkpoint)
-    scores = {
-        name: measure(model, _task(cell, test_lengths=lengths, eval_size=test["size"]))
-        for name, lengths in (("train", _task(cell).train_lengths), ("test", test["lengths"]))
-    }
-    (folder / "lengths.json").write_text(json.dumps(by_length([*scores.values()])) + "\n", encoding="utf-8")
-    record: dict[str, Any] = cell.key
-    for name, score in scores.items():
-        record |= {f"coarse_{name}": score.coarse, f"fine_{name}": score.fine}
-    record |= _hard(cell, trained.checkpoint, test.get("hard", {}))
-    return record | {"updates": trained.updates, "seconds": trained.seconds, "restarts": trained.restarts}
-
-
-def run_long(cell: Cell, folder: Path) -> dict[str, Any]:
-    """Test a trained cell at the lengths that the recipe keeps for `--long`."""
+    report(f"{run}: testing long sequences")
     torch.set_num_threads(1)
-    return _hard(cell, str(folder / "model" / "best.ckpt"), cell.settings["test"].get("long", {}))
+    with TemporaryDirectory(prefix="ddstructs-") as folder:
+        path = Path(folder, "best.ckpt")
+        path.write_bytes(checkpoint)
+        return _hard(run, path, read_section(Testing, run.settings["test"]).long)
 
 
-def _hard(cell: Cell, checkpoint: str, sizes: dict[int, int]) -> dict[str, float]:
-    """The coarse accuracy at given lengths, with so many sequences, when push and pop are rounded."""
+def score_of(run: Run, report: Report) -> Trained:
+    """Train a run and keep nothing but how it ended."""
+    with TemporaryDirectory(prefix="ddstructs-") as folder:
+        return fit(run, Path(folder), report)
+
+
+def _hard(run: Run, checkpoint: Path, sizes: dict[int, int]) -> dict[str, float]:
+    """Coarse accuracy with push and pop rounded, at given lengths, each with a number of sequences."""
     if not sizes:
         return {}
     model = Controller.load_from_checkpoint(checkpoint, hard=True)
     return {
-        f"coarse_hard_{length}": measure(model, _task(cell, test_lengths=(length, length), eval_size=size)).coarse
+        f"coarse_hard_{length}": measure(model, _task(run, test_lengths=(length, length), eval_size=size)).coarse
         for length, size in sizes.items()
     }
 
 
-def check(cells: Sequence[Cell]) -> None:
-    """Build what each cell will need, but for the weights and sequences, before any is trained.
+def check(runs: Sequence[Run]) -> None:
+    """Build everything that the runs will need, weights and sequences excepted, before any is trained.
 
     Raises:
         InputError: If the recipe does not fit.
     """
-    for cell in {(cell.task, cell.memory, cell.cell, cell.config): cell for cell in cells}.values():
-        training, test = cell.settings["training"], cell.settings["test"]
-        lengths = {name: test.get(name, {}) for name in ("hard", "long")}
-        for name, sizes in lengths.items():
-            if not isinstance(sizes, dict):
-                raise InputError(f"{name} in the recipe is {sizes}, but lengths, and how many of each, were expected")
-        counts = {name: training.get(name) for name in ("max_updates", "validate_every", "validation_size")}
-        for name, count in {**counts, "size": test["size"], **lengths["hard"], **lengths["long"]}.items():
-            if not (isinstance(count, int) and count > 0):
-                raise InputError(f"{name} in the recipe is {count}, but a number from 1 was expected")
-        if training["max_updates"] % training["validate_every"]:
-            raise InputError("max_updates in the recipe is not a multiple of validate_every, where training can end")
-        _controller(cell, _task(cell, val_lengths=training["validation_lengths"]))
-        for given in (test["lengths"], *((length, length) for sizes in lengths.values() for length in sizes)):
-            _task(cell, test_lengths=given)
+    for run in {(run.task, run.memory, run.cell, run.config): run for run in runs}.values():
+        training = read_section(Training, run.settings["training"])
+        testing = read_section(Testing, run.settings["test"])
+        _controller(run, _task(run, val_lengths=training.validation_lengths))
+        for lengths in (testing.lengths, *((length, length) for length in (*testing.hard, *testing.long))):
+            _task(run, test_lengths=lengths)
 
 
-def _task(cell: Cell, **settings: Any) -> Task:
-    task: Task = _build(getattr(ddstructs.tasks, cell.task), cell.task, cell.settings["data"] | settings)
+def _task(run: Run, **settings: Any) -> Task:
+    task: Task = _build(named("task", run.task), run.task, run.settings["data"] | settings)
     return task
 
 
-def memory_of(cell: Cell) -> Memory:
-    """The memory of a cell.
+def memory_of(run: Run) -> Memory:
+    """The memory of a run.
 
     Raises:
         InputError: If the recipe does not fit it.
     """
-    kind = getattr(ddstructs, cell.memory, None) or load_memories()[cell.memory]
-    memory: Memory = _build(kind, cell.memory, cell.settings["memory"])
+    memory: Memory = _build(named("memory", run.memory), run.memory, run.settings["memory"])
     return memory
 
 
-def _controller(cell: Cell, task: Task) -> Controller:
+def _controller(run: Run, task: Task) -> Controller:
     model: Controller = _build(
         Controller,
-        f"{cell.memory} on {cell.task}",
-        cell.settings["model"],
-        memory=memory_of(cell),
+        f"{run.memory} on {run.task}",
+        run.settings["model"],
+        memory=memory_of(run),
         input_symbols=task.input_symbols,
         output_symbols=task.output_symbols,
-        cell=cell.cell,
+        cell=run.cell,
     )
     return model
 
 
 def _build(kind: type[Any], name: str, settings: dict[str, Any], **given: Any) -> Any:
-    """An object with the settings of a recipe, each made into the type that the constructor says."""
-    parser = Parser()
-    parser.add_class_arguments(kind, skip=set(given))
+    """An object with the settings of a recipe, and what else its constructor is given."""
     try:
-        return kind(**vars(parser.parse_object(settings, defaults=False)), **given)
+        return kind(**fit_arguments(kind, settings, skip=given), **given)
     except (InputError, TypeError, ValueError) as error:
-        raise InputError(f"the recipe does not fit {name}: {str(error).removeprefix('--')}") from error
+        raise InputError(f"the recipe does not fit {name}: {error}") from error

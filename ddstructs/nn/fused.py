@@ -1,9 +1,25 @@
-"""All steps of a `MemoryRNN` as one function of autograd, for the usual cells and a line memory on the CPU.
+r"""All steps of a `MemoryRNN` as one function of autograd, for the usual cells and a line memory on the CPU.
 
-In a loop over the steps most of the time goes to what surrounds the arithmetic: the operators, and autograd's notes of
-each. Here the steps write into place and their gradient is written by hand, so that all which does not depend on the
-step before is computed once for all of them: the products with the inputs, the slopes of the activations, and the
-gradients of the weights. Tensors are time first.
+In a loop over the steps most of the time goes to the overhead of operators and autograd. Here each step writes into
+preallocated tensors and the gradient is written by hand, so that what does not depend on the previous step is computed
+once for all steps. With $p_t = [r_t; h_t]$ (`past`), $x_t$ projected beforehand (`x_proj`) and $s_t$ what does not
+depend on $h_t$ in the logits of the action (`skip`):
+
+$$ z_t = W_x x_t + b + W p_{t-1} \qquad h_t, c_t = \mathrm{cell}(z_t, c_{t-1}) \qquad a_t = s_t + U h_t $$
+
+$$ d_t, u_t = \sigma(a^d_t, a^u_t) \qquad v_t = \tanh(a^v_t) \qquad r_t = \mathrm{memory}(d_t, u_t, v_t) $$
+
+Backward, from the last step to the first, where $\bar{x}$ is the gradient of the loss in $x$ and $\phi'$ the slope of
+$\sigma$ or $\tanh$:
+
+$$ \bar{p}_t \mathrel{+}= W^\top \bar{z}_{t+1} \qquad
+   (\bar{d}_t, \bar{u}_t, \bar{v}_t) \mathrel{+}= \mathrm{memory}'(\bar{r}_t) \qquad
+   \bar{a}_t = \phi'(a_t) \odot (\bar{d}_t, \bar{u}_t, \bar{v}_t) $$
+
+$$ \bar{z}_t = \mathrm{cell}'(\bar{h}_t + U^\top \bar{a}_t) \qquad
+   \bar{W} = \textstyle\sum_t \bar{z}_t p_{t-1}^\top \qquad \bar{U} = \textstyle\sum_t \bar{a}_t h_t^\top $$
+
+Tensors are time first.
 """
 
 from __future__ import annotations
@@ -17,56 +33,26 @@ from torch.nn.functional import linear, pad
 from torch.nn.modules import module as hooks
 
 from ddstructs import ops
-from ddstructs.line import LineMemory
-from ddstructs.memory import Action, Memory, State
+from ddstructs.memory import Action, State
 from ddstructs.nn.cells import STEPWISE, Stepwise
+from ddstructs.nn.network import Network, Noise
 from ddstructs.ops import LineState
+from ddstructs.ops.once import differentiable_once
 
 if TYPE_CHECKING:
     from ddstructs.ops.tape import Tape
 
-__all__ = ["Fused", "Network", "Noise", "fits", "run"]
+__all__ = ["Fused", "fits", "run"]
 
 SHORT = 2
-"""A loop is faster over so few steps."""
-
-
-class Network(NamedTuple):
-    """The parts of a `MemoryRNN` that each step needs.
-
-    Attributes:
-        cell: The cell.
-        act: From the cell's output to what push, pop and value are made of.
-        value_skip: From the input to what is added to the value, or nothing.
-        memory: What to work.
-        hard: Whether push and pop are rounded to 0 or 1, with a gradient as if they were not.
-    """
-
-    cell: nn.Module
-    act: nn.Module | None
-    value_skip: nn.Module | None
-    memory: Memory
-    hard: bool
-
-
-class Noise(NamedTuple):
-    """What is added in each step, if anything.
-
-    Attributes:
-        reads: To the reads, shape `(time, batch, heads, width)`.
-        states: To the states of the cell beside its output, once they are made, shape
-            `(states, time, batch, hidden_size)`.
-    """
-
-    reads: Tensor | None
-    states: Tensor | None
+"""Up to so many steps a loop is faster."""
 
 
 class Fused(NamedTuple):
-    """All that happened in a sequence, time first. In the padding the network runs on.
+    """A whole sequence, time first. The network also runs over the padding.
 
     Attributes:
-        reads: Shape `(time + 1, batch, heads * width)`, from the one before the first step; noise included.
+        reads: Shape `(time + 1, batch, heads * width)`, beginning with the read before the first step; noise included.
         hidden: The states of the cell, the output first, each of shape `(time + 1, batch, hidden_size)`; noise
             included.
         actions: Push and pop, shape `(time, batch, heads)`, and value.
@@ -80,44 +66,36 @@ class Fused(NamedTuple):
 
 
 def fits(network: Network, x: Tensor, read: Tensor, hidden: tuple[Tensor, ...], state: State) -> bool:
-    """Whether all parts are of the usual kind, so that their weights say what they do, and the state fits them.
+    """Whether the network is made of known parts without hooks, and the state fits it.
 
     Args:
         network: The parts.
         x: The inputs, shape `(batch, time, input_size)`.
         read: The read before the first step, shape `(batch, heads, width)`.
-        hidden: The states of the cell before it.
-        state: That of the memory.
+        hidden: The states of the cell before the first step.
+        state: The state of the memory before the first step.
     """
-    cell, act, _, memory, _ = network
+    cell, to_action, _, memory, _ = network
     if x.shape[1] <= SHORT or x.dtype not in (torch.float32, torch.float64) or not ops.on_tape(x):
         return False
     if torch.is_autocast_enabled(x.device.type) or hooks._has_any_global_hook():
         return False
     if type(cell) not in STEPWISE or getattr(cell, "nonlinearity", "tanh") != "tanh":
         return False
-    if type(act) is not nn.Linear or act.bias is None:
+    if type(to_action) is not nn.Linear or to_action.bias is None:
         return False
-    if not all(map(_bare, (cell, act, memory))) or not _plain(memory) or not isinstance(state, LineState):
+    if not all(map(_bare, (cell, to_action, memory))) or memory.line is None or not isinstance(state, LineState):
         return False
-    parts, batch = (state.origin, read, *hidden), len(x)
-    return state.origin.shape[-1] == memory.width and all(
+    parts, batch = (state.template, read, *hidden), len(x)
+    return state.template.shape[-1] == memory.width and all(
         part.dtype == x.dtype and part.device == x.device and len(part) == batch for part in parts
     )
 
 
 def _bare(part: nn.Module) -> bool:
-    """Whether a module runs as its class says, and nothing is hooked to it."""
+    """Whether a module runs the `forward` of its class, without hooks."""
     return "forward" not in vars(part) and not (
         part._forward_hooks or part._forward_pre_hooks or part._backward_hooks or part._backward_pre_hooks
-    )
-
-
-def _plain(memory: Memory) -> bool:
-    """Whether a memory steps as a line does."""
-    names = "step", "check", "_fit"
-    return isinstance(memory, LineMemory) and all(
-        getattr(type(memory), name) is getattr(LineMemory, name) and name not in vars(memory) for name in names
     )
 
 
@@ -136,39 +114,39 @@ def run(
         network: The parts.
         x: The inputs, shape `(time, batch, input_size)`.
         read: The read before the first step, shape `(batch, heads, width)`.
-        hidden: The states of the cell before it, the output first.
-        state: That of the memory.
-        noise: What to add.
-        padding: Where nothing is to be pushed or popped, shape `(time, batch, 1)`, bool.
+        hidden: The states of the cell before the first step, the output first.
+        state: The state of the memory before the first step.
+        noise: The noise to add.
+        padding: Where nothing is pushed or popped, shape `(time, batch, 1)`, bool.
 
     Raises:
-        ValueError: If the memory is to look at the numbers, and a push or a pop is NaN.
+        ValueError: If the memory validates its actions and a push or a pop is NaN.
     """
     from ddstructs.ops import tape as tapes  # brings numba
 
-    cell, act, value_skip, memory, hard = network
+    cell, to_action, value_skip, memory, hard = network
     assert isinstance(cell, nn.RNNCell | nn.LSTMCell)
-    assert isinstance(act, nn.Linear)
-    assert isinstance(memory, LineMemory)
+    assert isinstance(to_action, nn.Linear)
+    assert memory.line is not None
     assert isinstance(state, LineState)
     size, heads = x.shape[-1], memory.heads
-    given = linear(x, cell.weight_ih[:, :size], cell.bias_ih + cell.bias_hh if cell.bias else None)
+    x_proj = linear(x, cell.weight_ih[:, :size], cell.bias_ih + cell.bias_hh if cell.bias else None)
     weight = torch.cat([cell.weight_ih[:, size:], cell.weight_hh], dim=1)
-    skip = act.bias.expand(*x.shape[:2], -1)
+    skip = to_action.bias.expand(*x.shape[:2], -1)
     if value_skip is not None:
         skip = skip + pad(value_skip(x), (2 * heads, 0))
-    line = tapes.record(memory.layout, state)
-    needed = (given, skip, weight, act.weight, read, *hidden, *([] if line.token is None else [line.token]))
+    line = tapes.record(memory.line, state)
+    needed = (x_proj, skip, weight, to_action.weight, read, *hidden, *([] if line.token is None else [line.token]))
     differentiate = torch.is_grad_enabled() and any(part.requires_grad for part in needed)
     with line.tape.lock:
         tape, token = tapes.extend(line, len(x), differentiate)
-        past, acts, token, *others = Steps.apply(  # type: ignore[no-untyped-call]
-            STEPWISE[type(cell)], tape, token, given, skip, weight, act.weight, noise, padding, hard, differentiate,
-            read.flatten(1), *hidden,
+        past, flat, token, *others = Steps.apply(  # type: ignore[no-untyped-call]
+            STEPWISE[type(cell)], tape, token, x_proj, skip, weight, to_action.weight, noise, padding, hard,
+            differentiate, read.flatten(1), *hidden,
         )  # fmt: skip
         after = tapes.TapeState(tape, tape.time, token if differentiate else None)
     reads, outputs = past.tensor_split((heads * memory.width,), dim=2)
-    push, pop, value = acts.tensor_split((heads, 2 * heads), dim=2)
+    push, pop, value = flat.tensor_split((heads, 2 * heads), dim=2)
     actions = Action(push, pop, value.unflatten(2, (heads, memory.width)))
     if memory.validate:
         memory.check(actions, time=True)
@@ -178,8 +156,9 @@ def run(
 class Steps(Function):
     """All steps, from the state before the first one.
 
-    It gives the reads beside the outputs of the cell, `(time + 1, batch, heads * width + hidden_size)`; push, pop and
-    value side by side, `(time, batch, heads * (2 + width))`; the token of the tape; and the other states of the cell.
+    Returns `past`, the reads beside the outputs of the cell, `(time + 1, batch, heads * width + hidden_size)`; push,
+    pop and value side by side, `(time, batch, heads * (2 + width))`; the token of the tape; the other states of the
+    cell.
     """
 
     @staticmethod
@@ -188,10 +167,10 @@ class Steps(Function):
         kind: type[Stepwise],
         tape: Tape,
         token: Tensor | None,
-        given: Tensor,
+        x_proj: Tensor,
         skip: Tensor,
         weight: Tensor,
-        act: Tensor,
+        to_action: Tensor,
         noise: Noise,
         padding: Tensor | None,
         hard: bool,
@@ -199,26 +178,26 @@ class Steps(Function):
         read: Tensor,
         *hidden: Tensor,
     ) -> tuple[Tensor, ...]:
-        time, size, heads = len(given), read.shape[1], tape.heads
-        past = given.new_empty(time + 1, len(read), size + hidden[0].shape[1])
+        time, size, heads = len(x_proj), read.shape[1], tape.heads
+        past = x_proj.new_empty(time + 1, len(read), size + hidden[0].shape[1])
         past[0, :, :size], past[0, :, size:] = read, hidden[0]
-        acts = torch.empty_like(skip, memory_format=torch.contiguous_format)
-        soft = acts.new_empty(*acts.shape[:2], 2 * heads) if hard else None
+        actions = torch.empty_like(skip, memory_format=torch.contiguous_format)
+        soft = actions.new_empty(*actions.shape[:2], 2 * heads) if hard else None
         cell, start = kind.begin(hidden, time, differentiate), tape.time
-        recurrent, out = weight.t(), act.t()
-        # Views of every step, made at once: to make one in each step takes as long as some of the operators.
-        signals, values = acts[..., : 2 * heads], acts[..., 2 * heads :].unflatten(2, (heads, tape.width))
+        recurrent, out = weight.t(), to_action.t()
+        # The views of all steps are made at once: making one in each step takes as long as some of the operators.
+        signals, values = actions[..., : 2 * heads], actions[..., 2 * heads :].unflatten(2, (heads, tape.width))
         pushes, pops = signals[..., :heads], signals[..., heads:]
         reads, outputs = past[1:, :, :size].unflatten(2, (heads, tape.width)), past[1:, :, size:]
-        views = past[:-1], given, outputs, skip, acts, signals, values, pushes, pops, reads
-        for t, (before, now, output, bias, logits, signal, value, push, pop, after) in enumerate(
+        views = past[:-1], x_proj, outputs, skip, actions, signals, values, pushes, pops, reads
+        for t, (before, now, h, bias, logits, signal, value, push, pop, read_out) in enumerate(
             zip(*(view.unbind() for view in views), strict=True)
         ):
-            cell.forward(t, torch.addmm(now, before, recurrent), output)
+            cell.forward(t, torch.addmm(now, before, recurrent), h)
             if noise.states is not None:
-                for kept, more in zip(cell.kept, noise.states, strict=True):
-                    kept[t + 1].add_(more[t])
-            torch.addmm(bias, output, out, out=logits)
+                for states, added in zip(cell.states, noise.states, strict=True):
+                    states[t + 1].add_(added[t])
+            torch.addmm(bias, h, out, out=logits)
             signal.sigmoid_()
             value.tanh_()
             if padding is not None:
@@ -226,54 +205,50 @@ class Steps(Function):
             if soft is not None:
                 soft[t] = signal
                 signal.sub_(signal).add_(soft[t] >= 0.5)  # so that a NaN stays one
-            answer = tape.append(push, pop, value)
+            r = tape.append(push, pop, value)
             if noise.reads is None:
-                after.copy_(answer)
+                read_out.copy_(r)
             else:
-                torch.add(answer, noise.reads[t], out=after)
+                torch.add(r, noise.reads[t], out=read_out)
         ctx.run = kind, tape, start, token is not None
-        ctx.save_for_backward(weight, act, past, acts, soft, *cell.kept, *cell.opened)
+        ctx.save_for_backward(weight, to_action, past, actions, soft, *cell.states, *cell.saved)
         ctx.set_materialize_grads(False)
-        return past, acts, tape.token(), *cell.kept
+        return past, actions, tape.token(), *cell.states
 
     @staticmethod
+    @differentiable_once
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        from ddstructs.ops.tape import once
-
-        if torch.is_grad_enabled():
-            with torch.no_grad():
-                found = Steps.backward(ctx, *grads)
-            return once(*found)
-        past_grad, acts_grad, tiles_grad, *others = grads
-        weight, act, past, acts, soft, *states = ctx.saved_tensors
+        past_grad, actions_grad, tiles_grad, *others = grads
+        weight, to_action, past, actions, soft, *kept = ctx.saved_tensors
         kind, tape, start, continued = ctx.run
-        time, heads, size = len(acts), tape.heads, tape.heads * tape.width
+        time, heads, size = len(actions), tape.heads, tape.heads * tape.width
         if past_grad is None:
             past_grad = torch.zeros_like(past)
-        acts_grad = torch.zeros_like(acts) if acts_grad is None else acts_grad.clone()
+        actions_grad = torch.zeros_like(actions) if actions_grad is None else actions_grad.clone()
         if tiles_grad is None:
-            tiles_grad = acts.new_zeros(tape.batch, tape.tiles(start + time), tape.width + 1)
+            tiles_grad = actions.new_zeros(tape.batch, tape.tiles(start + time), tape.width + 1)
         elif tiles_grad.stride(2) != 1:
             tiles_grad = tiles_grad.contiguous()
-        soft = acts[..., : 2 * heads] if soft is None else soft
-        slopes = torch.cat([soft * (1 - soft), 1 - acts[..., 2 * heads :].square()], dim=2)
+        soft = actions[..., : 2 * heads] if soft is None else soft
+        slopes = torch.cat([soft * (1 - soft), 1 - actions[..., 2 * heads :].square()], dim=2)
         outputs = past[1:, :, size:]
-        cell = kind(states[: len(others)], states[len(others) :])
+        cell = kind(kept[: len(others)], kept[len(others) :])
         cell.prepare(outputs, others)
-        z_grads = acts.new_empty(time, tape.batch, len(weight))
-        signals, values = acts_grad[..., : 2 * heads], acts_grad[..., 2 * heads :].unflatten(2, (heads, tape.width))
-        views = past_grad[1:], acts_grad, signals[..., :heads], signals[..., heads:], values, slopes, z_grads
+        z_grads = actions.new_empty(time, tape.batch, len(weight))
+        signals = actions_grad[..., : 2 * heads]
+        values = actions_grad[..., 2 * heads :].unflatten(2, (heads, tape.width))
+        views = past_grad[1:], actions_grad, signals[..., :heads], signals[..., heads:], values, slopes, z_grads
         backward = reversed(list(enumerate(zip(*(view.unbind() for view in views), strict=True))))
         carry = torch.zeros_like(past[0])
         with tape.lock:
             for t, (later, logits, push, pop, value, slope, z_grad) in backward:
                 grad = carry.add_(later)
-                above = grad[:, :size].reshape(-1, heads, tape.width)
+                read_grad = grad[:, :size].reshape(-1, heads, tape.width)
                 tiles = tape.tiles(start + t + 1)
-                found = tape.unwind(start + t, above, tiles_grad.narrow(1, 0, tiles))
-                for part, more in zip((push, pop, value), found, strict=True):
-                    part.add_(more)
-                cell.backward(t, torch.addmm(grad[:, size:], logits.mul_(slope), act), z_grad)
+                found = tape.unwind(start + t, read_grad, tiles_grad.narrow(1, 0, tiles))
+                for part, added in zip((push, pop, value), found, strict=True):
+                    part.add_(added)
+                cell.backward(t, torch.addmm(grad[:, size:], logits.mul_(slope), to_action), z_grad)
                 carry = torch.mm(z_grad, weight)
         first = past_grad[0] + carry
         return (
@@ -281,9 +256,9 @@ class Steps(Function):
             None,
             tiles_grad.narrow(1, 0, tape.tiles(start)) if continued else None,
             z_grads,
-            acts_grad,
+            actions_grad,
             z_grads.flatten(0, 1).t() @ past[:-1].flatten(0, 1),
-            acts_grad.flatten(0, 1).t() @ outputs.flatten(0, 1),
+            actions_grad.flatten(0, 1).t() @ outputs.flatten(0, 1),
             None,
             None,
             None,

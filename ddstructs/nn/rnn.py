@@ -4,53 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from ddstructs.actions import harden, mapped
-from ddstructs.memory import Action, Memory, State, check_reset
-from ddstructs.nn import fused
-from ddstructs.nn.fused import Network, Noise
-from ddstructs.registry.plugins import named
+from ddstructs.memory import Action, Memory, check_reset
+from ddstructs.nn import fused, loop
+from ddstructs.nn.network import Network, Noise, RNNState, Unrolled, build_cell
 
-__all__ = ["MemoryRNN", "RNNState", "Unrolled"]
-
-
-@dataclass(frozen=True)
-class RNNState(State):
-    """What a `MemoryRNN` carries from one step to the next; H_t in the paper.
-
-    Attributes:
-        hidden: State of the cell, the output first: one or more tensors of shape `(batch, hidden_size)`. Unlike the
-            output of the network, it does not have the last read in it.
-        read: Last read, shape `(batch, heads, read_width)`.
-        memory: State of the memory.
-    """
-
-    hidden: tuple[Tensor, ...]
-    read: Tensor
-    memory: State
-
-
-class Unrolled(NamedTuple):
-    """All that happened in a sequence, batch first.
-
-    Attributes:
-        output: Shape `(batch, time, hidden_size)`; o_t in the paper.
-        actions: What the memory was told in each step, an `Action` of one that pushes and pops.
-        reads: What it answered, shape `(batch, time, heads, read_width)`; in training with the noise on it.
-        state: The state after the last step of each row.
-    """
-
-    output: Tensor
-    actions: Any
-    reads: Tensor
-    state: RNNState
+__all__ = ["MemoryRNN", "RNNState", "Unrolled", "renamed"]
 
 
 class MemoryRNN(nn.Module):
@@ -150,7 +115,7 @@ class MemoryRNN(nn.Module):
         self.hard = hard
         self.read_noise = read_noise
         self.state_noise = state_noise
-        self.cell = _build_cell(cell, input_size + read_size, hidden_size, device, dtype)
+        self.cell = build_cell(cell, input_size + read_size, hidden_size, device, dtype)
         self.num_states = 2 if isinstance(self.cell, nn.LSTMCell) else int(getattr(self.cell, "num_states", 1))
         if state_noise and self.num_states == 1:
             raise ValueError(
@@ -164,13 +129,16 @@ class MemoryRNN(nn.Module):
             return nn.Linear(inputs, outputs, bias, device=device, dtype=dtype) if wanted else None
 
         value_size = heads * memory.width
-        self.act = linear(hidden_size, signals.size + value_size, heads > 0, bias=True)  # W_d, W_u, W_v, in this order
+        self.to_action = linear(
+            hidden_size, signals.size + value_size, heads > 0, bias=True
+        )  # W_d, W_u, W_v, in this order
         self.value_skip = linear(input_size, value_size, value_skip)
         self.output_layer = linear(hidden_size, hidden_size, output_layer, bias=True)
         self.read_skip = linear(read_size, hidden_size, read_skip)
         self.read_gate = linear(hidden_size, hidden_size, read_gate and self.read_skip is not None, bias=True)
         given = {"push": push_bias, "pop": pop_bias}
         self.starts = tuple(signals.biases(start, given, type(memory).__name__) for start in memory.starts)
+        self.register_load_state_dict_pre_hook(_rename)  # type: ignore[no-untyped-call]
         self.reset_parameters()
 
     def reset_parameters(self, start: int = 0) -> None:
@@ -182,9 +150,9 @@ class MemoryRNN(nn.Module):
             start: Which of the memory's `starts` to take, modulo how many there are.
         """
         with torch.no_grad():
-            if self.act is not None:
+            if self.to_action is not None:
                 biases = self.starts[start % len(self.starts)]
-                self.act.bias[: len(biases)] = torch.tensor(biases, dtype=torch.float64)
+                self.to_action.bias[: len(biases)] = torch.tensor(biases, dtype=torch.float64)
             if self.read_gate is not None:
                 self.read_gate.weight.zero_()
                 self.read_gate.bias.zero_()
@@ -278,15 +246,18 @@ class MemoryRNN(nn.Module):
             state = self.initial_state(batch, device=x.device, dtype=x.dtype)
         else:
             self._check_state(state, x)
+            state = self._tied(state)
         real = None if lengths is None else _mask(lengths, batch, time, x.device)
         if real is not None:
             x = torch.where(real[..., None], x, 0)
         reset = check_reset(reset, x)
         noise = self._draw_noise(state, time)
-        network = Network(self.cell, self.act, self.value_skip, self.memory, self.hard)
-        fits = reset is None and fused.fits(network, x, state.read, state.hidden, state.memory)
-        run = partial(self._fused, network) if fits else partial(self._loop, reset=reset)
-        hiddens, actions, reads, state = run(x, state, real, noise)
+        network = Network(self.cell, self.to_action, self.value_skip, self.memory, self.hard)
+        if reset is None and fused.fits(network, x, state.read, state.hidden, state.memory):
+            hiddens, actions, reads, state = self._fused(network, x, state, real, noise)
+        else:
+            fresh = None if reset is None else self.initial_state(batch, device=x.device, dtype=state.read.dtype)
+            hiddens, actions, reads, state = loop.run(network, x, state, real, noise, reset, fresh)
         output = hiddens
         if self.output_layer is not None:
             output = self.output_layer(output).tanh()
@@ -296,42 +267,6 @@ class MemoryRNN(nn.Module):
         if real is not None:
             output = torch.where(real[..., None], output, 0)
         return Unrolled(output, actions, reads, state)
-
-    def _loop(
-        self, x: Tensor, state: RNNState, real: Tensor | None, noise: Noise, reset: Tensor | None = None
-    ) -> Unrolled:
-        """All steps, with any cell and any memory; the output is that of the cell."""
-        hidden, read, memory = state.hidden, state.read, state.memory
-        skips = x if self.value_skip is None else self.value_skip(x)
-        hiddens, actions, reads = [], [], []
-        fresh = None if reset is None else self.initial_state(len(x), device=x.device, dtype=state.read.dtype)
-        if reset is not None and real is not None:
-            reset = reset & real
-        for t, (given, skip) in enumerate(zip(x.unbind(1), skips.unbind(1), strict=True)):
-            if fresh is not None and reset is not None and reset[:, t].any():
-                rows = reset[:, t]
-                afresh = zip(fresh.hidden, hidden, strict=True)
-                hidden = tuple(torch.where(rows[:, None], new, old) for new, old in afresh)
-                read, memory = torch.where(rows[:, None, None], 0, read), self.memory.emptied(memory, rows)
-            fed = torch.cat([given, read.flatten(1)], dim=1)
-            after = self.cell(fed, hidden if self.num_states > 1 else hidden[0])
-            after = tuple(after) if self.num_states > 1 else (after,)
-            action = self._act(after[0], skip)
-            if noise.states is not None:
-                after = (after[0], *(part + more for part, more in zip(after[1:], noise.states[:, t], strict=True)))
-            if real is not None:
-                keep = real[:, t, None]
-                after = tuple(torch.where(keep, new, old) for new, old in zip(after, hidden, strict=True))
-                action = action.only(real[:, t])
-            answer, memory = self.memory.step(action, memory)
-            if noise.reads is not None:
-                answer = answer + noise.reads[t]
-            hidden, read = after, answer if real is None else torch.where(real[:, t, None, None], answer, read)
-            hiddens.append(hidden[0])
-            actions.append(action)
-            reads.append(read)
-        stacked = mapped(lambda *steps: torch.stack(steps, dim=1), *actions)
-        return Unrolled(torch.stack(hiddens, dim=1), stacked, torch.stack(reads, dim=1), RNNState(hidden, read, memory))
 
     def _fused(self, network: Network, x: Tensor, state: RNNState, real: Tensor | None, noise: Noise) -> Unrolled:
         """All steps at once; the output is that of the cell."""
@@ -407,6 +342,18 @@ class MemoryRNN(nn.Module):
         if dtype != x.dtype and not torch.is_autocast_enabled(device.type):
             raise TypeError(f"x is {x.dtype}, but the state is {dtype}: use state.to(dtype=x.dtype)")
 
+    def _tied(self, state: RNNState) -> RNNState:
+        """The same state, from which a gradient of zero goes to the first one, for processes that train together.
+
+        They exchange gradients only once each parameter has one (`DistributedDataParallel`), and here `initial` would
+        have none. On its own a process leaves it without, so that an optimizer does not move it.
+        """
+        if self.initial is None or not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+            return state
+        never = torch.zeros((), dtype=torch.bool, device=state.read.device)
+        hidden = zip(self.initial, state.hidden, strict=True)
+        return replace(state, hidden=tuple(torch.where(never, first.to(part.dtype), part) for first, part in hidden))
+
     def _draw_noise(self, state: RNNState, time: int) -> Noise:
         def draw(deviation: float, like: Tensor, *shape: int) -> Tensor | None:
             if not (self.training and deviation):
@@ -415,38 +362,6 @@ class MemoryRNN(nn.Module):
 
         output, *others = state.hidden
         return Noise(draw(self.read_noise, state.read, time), draw(self.state_noise, output, len(others), time))
-
-    def _act(self, hidden: Tensor, skip: Tensor) -> Any:
-        """From the cell's output, and what the input adds to the value, to the action."""
-        signals, heads, width = self.memory.signals, self.memory.heads, self.memory.width
-        if self.act is None:
-            return signals.action(hidden[:, :0], hidden[:, :0, None].expand(-1, 0, width))
-        logits, value = self.act(hidden).tensor_split((signals.size,), dim=1)
-        if self.value_skip is not None:
-            value = value + skip
-        action = signals.action(logits, value.tanh().view(-1, heads, width))
-        return harden(action) if self.hard else action
-
-
-def _build_cell(
-    cell: str | nn.Module,
-    input_size: int,
-    hidden_size: int,
-    device: torch.device | str | None,
-    dtype: torch.dtype | None,
-) -> nn.Module:
-    if isinstance(cell, str):
-        built: nn.Module = named("cell", cell)(input_size, hidden_size, device=device, dtype=dtype)
-        return built
-    if isinstance(cell, nn.RNNBase):
-        raise ValueError(f"the cell is an nn.{type(cell).__name__}, which takes whole sequences: use its cell")
-    for name, expected in (("input_size", input_size), ("hidden_size", hidden_size)):
-        if getattr(cell, name, None) != expected:
-            raise ValueError(
-                f"the cell has {name} {getattr(cell, name, None)}, but {expected} was expected "
-                "(its input is the input beside the reads, heads * read_width)"
-            )
-    return cell
 
 
 def _mask(lengths: Tensor | Sequence[int], batch: int, time: int, device: torch.device) -> Tensor:
@@ -461,3 +376,24 @@ def _mask(lengths: Tensor | Sequence[int], batch: int, time: int, device: torch.
         if len(wrong):
             raise ValueError(f"lengths has {wrong[0].item()}, but x has {time} steps: 0..{time} was expected")
     return torch.arange(time, device=device) < lengths.to(device)[:, None]
+
+
+def renamed(name: str, prefix: str = "") -> str:
+    """What a weight of a `MemoryRNN` is called today: version 0.1 called `to_action` `act`.
+
+    Args:
+        name: The name of a weight, of this network or of another.
+        prefix: What the names of this network's weights begin with.
+
+    Example:
+        >>> from ddstructs.nn.rnn import renamed
+        >>> renamed("rnn.act.weight", "rnn.")
+        'rnn.to_action.weight'
+    """
+    return f"{prefix}to_action.{name.removeprefix(f'{prefix}act.')}" if name.startswith(f"{prefix}act.") else name
+
+
+def _rename(rnn: nn.Module, weights: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Give the weights of an older version, on their way into a network, the names of today."""
+    for name in list(weights):
+        weights[renamed(name, prefix)] = weights.pop(name)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from ddstructs.memory import Action
-from ddstructs.ops import operators, reference
+from ddstructs.ops import operators, parallel, reference
 from ddstructs.ops.layout import End, Head, Layout, LineState, Slots, compact, strength_dtype
 
 __all__ = [
@@ -31,20 +31,24 @@ __all__ = [
     "using",
 ]
 
-Kernel = Literal["auto", "reference"]
+Kernel = Literal["auto", "reference", "parallel"]
 _choice: Kernel = "auto"
+
+LONG = 16
+"""From so many steps on `parallel` is faster than the reference."""
 
 
 @contextmanager
 def using(kernel: Kernel) -> Iterator[None]:
-    """Choose the kernels within a block, for all threads.
+    """Choose the kernels used within a block, by all threads.
 
     Args:
-        kernel: "reference" for the paper's equations, in plain differentiable torch: slow, but they can be
-            differentiated twice, and anything can be compared with them. "auto" for the fastest that fits, as always.
+        kernel: "reference" for the paper's equations in plain differentiable torch: slow, but twice differentiable, and
+            the definition to compare with. "parallel" for whole sequences of a stack or a queue in plain torch, as on
+            devices without a kernel. "auto", the default, for the fastest kernel that fits.
 
     Raises:
-        ValueError: If there is no such kernel.
+        ValueError: If the kernel is unknown.
 
     Example:
         >>> import torch
@@ -77,39 +81,46 @@ def step(layout: Layout, action: Action, state: LineState) -> tuple[Tensor, Line
 
 def scan(layout: Layout, actions: Action, state: LineState) -> tuple[Tensor, LineState]:
     """A whole sequence: the reads `(batch, time, heads, width)` and the state after."""
-    if _kernel_fits(actions.value):
+    value = actions.value
+    if _choice != "parallel" and _kernel_fits(value):
         return operators.scan(layout, actions, state)
+    long = value.shape[1] >= LONG or _choice == "parallel"
+    if long and parallel.fits(layout) and not torch.compiler.is_compiling() and _plain(value):
+        return parallel.scan(layout, actions, state)
     return reference.scan(layout, actions, state)
 
 
 def on_tape(value: Tensor) -> bool:
-    """Whether single steps with such values are taken on a `tape.Tape`."""
+    """Whether single steps with these values are taken on a `tape.Tape`."""
     return value.device.type == "cpu" and not torch.compiler.is_compiling() and _kernel_fits(value)
 
 
 def _kernel_fits(value: Tensor) -> bool:
-    """Whether to use a kernel: none knows the transforms of torch.func, nor derivatives in forward mode."""
+    """Whether to use a compiled kernel."""
+    return _plain(value) and _compiler_found(value.device.type)
+
+
+def _plain(value: Tensor) -> bool:
+    """Whether a faster form than the reference may be used; none supports torch.func or forward-mode derivatives."""
     if _choice == "reference" or value.dtype not in _DTYPES:
         return False
-    if not torch.compiler.is_compiling() and (_transformed() or forward_ad._current_level >= 0):
-        return False
-    return _compiler_found(value.device.type)
+    return torch.compiler.is_compiling() or not (_transformed() or forward_ad._current_level >= 0)
 
 
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 _transformed = torch._C._are_functorch_transforms_active
 _COMPILERS = {"cpu": "numba", "cuda": "triton"}
-_MISSING = {name for name in _COMPILERS.values() if find_spec(name) is None}  # only looked for: to import is slow
+_MISSING = {name for name in _COMPILERS.values() if find_spec(name) is None}  # importing one is slow
 _warned = set[str]()
 
 
 def _compiler_found(device: str) -> bool:
-    """Whether there is a compiler for the kernels of a type of device; warns once if there could be, but is not."""
+    """Whether the compiler for a type of device is installed; warns once if one exists but is missing."""
     compiler = _COMPILERS.get(device)
     if compiler in _MISSING and compiler not in _warned and not torch.compiler.is_compiling():
         _warned.add(compiler)
         warnings.warn(
-            f"ddstructs runs without {compiler}: a sequence costs quadratic time and memory instead of linear; "
+            f"ddstructs runs without {compiler}: sequences are slower, those of a deque quadratic in time and memory; "
             f"`pip install {compiler}` brings the fast kernels back",
             RuntimeWarning,
             stacklevel=6,

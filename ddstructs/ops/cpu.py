@@ -9,30 +9,19 @@ import torch
 from torch import Tensor
 
 from ddstructs.ops import engine
+from ddstructs.ops.layout import Inputs
 
 __all__ = ["backward", "forward"]
 
-# Large arrays are made by numpy, which asks the system for large pages: the first touch of each small one costs more
-# than all that is done with what lies on it.
+# Large arrays are allocated by numpy, which asks the system for large pages: the first touch of each small page costs
+# more than the arithmetic on it.
 
 
-def forward(
-    initial: Tensor,
-    strengths: Tensor,
-    push: Tensor,
-    pop: Tensor,
-    value: Tensor,
-    pushes: Sequence[int],
-    takes: Sequence[int],
-) -> tuple[Tensor, Tensor]:
+def forward(inputs: Inputs, pushes: Sequence[int], takes: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Take all steps.
 
     Args:
-        initial: Values of the initial state, shape `(batch, slots, width)`.
-        strengths: Their strengths, shape `(batch, slots)`.
-        push: Shape `(batch, time, heads)`.
-        pop: Shape `(batch, time, heads)`.
-        value: Shape `(batch, time, heads, width)`.
+        inputs: The initial state and the actions.
         pushes: The end at which each head pushes.
         takes: The end from which each head takes.
 
@@ -40,58 +29,50 @@ def forward(
         The reads, shape `(batch, time, heads, width)`, and the strengths of all tiles after the last step, shape
         `(batch, slots + time * heads)`.
     """
-    given = [part.contiguous().numpy() for part in (initial, strengths, push, pop, value)]
-    after = np.empty((len(push), _tiles(initial, push)), given[1].dtype)
-    reads = np.empty(value.shape, given[-1].dtype)
-    engine.scan(*_heads(pushes, takes, push), *given, after, reads)
-    return torch.from_numpy(reads), torch.from_numpy(after)
+    arrays = _arrays(inputs)
+    strengths = np.empty((len(inputs.push), _tiles(inputs)), arrays.strengths.dtype)
+    reads = np.empty(inputs.value.shape, arrays.value.dtype)
+    engine.scan(engine.Heads.at(pushes, takes), arrays, strengths, reads)
+    return torch.from_numpy(reads), torch.from_numpy(strengths)
 
 
 def backward(
     reads_grad: Tensor | None,
     strengths_grad: Tensor | None,
-    initial: Tensor,
-    strengths: Tensor,
-    push: Tensor,
-    pop: Tensor,
-    value: Tensor,
+    inputs: Inputs,
     pushes: Sequence[int],
     takes: Sequence[int],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Carry gradients back through all steps.
 
     Args:
-        reads_grad: The gradient of the reads; zero if not given.
-        strengths_grad: The gradient of the strengths after the last step; zero if not given.
-        initial: As in `forward`.
-        strengths: As in `forward`.
-        push: As in `forward`.
-        pop: As in `forward`.
-        value: As in `forward`.
+        reads_grad: Gradient of the reads; zero if None.
+        strengths_grad: Gradient of the strengths after the last step; zero if None.
+        inputs: As in `forward`.
         pushes: As in `forward`.
         takes: As in `forward`.
 
     Returns:
-        The gradient of the values of all tiles, first those of the initial state, shape `(batch, tiles, width)`, and
-        those of strengths, push and pop.
+        The gradients of the values of all tiles, those of the initial state first, shape `(batch, tiles, width)`, and
+        of the initial strengths, push and pop.
     """
-    given = [part.contiguous().numpy() for part in (initial, strengths, push, pop, value)]
-    values = np.zeros((len(push), _tiles(initial, push), value.shape[-1]), given[-1].dtype)
-    above = torch.zeros_like(value) if reads_grad is None else reads_grad
-    after = strengths[:, :0] if strengths_grad is None else strengths_grad
-    before, pushed, popped = (np.empty(part.shape, part.dtype) for part in given[1:4])
+    arrays = _arrays(inputs)
+    values_grad = np.zeros((len(inputs.push), _tiles(inputs), inputs.value.shape[-1]), arrays.value.dtype)
+    reads_grad = torch.zeros_like(inputs.value) if reads_grad is None else reads_grad
+    after_grad = inputs.strengths[:, :0] if strengths_grad is None else strengths_grad
+    others = [np.empty(part.shape, part.dtype) for part in (arrays.strengths, arrays.push, arrays.pop)]
     engine.scan_backward(
-        *_heads(pushes, takes, push), *given, above.contiguous().numpy(), after.contiguous().numpy(),
-        values, before, pushed, popped,
+        engine.Heads.at(pushes, takes), arrays, reads_grad.contiguous().numpy(), after_grad.contiguous().numpy(),
+        values_grad, *others,
     )  # fmt: skip
-    return torch.from_numpy(values), torch.from_numpy(before), torch.from_numpy(pushed), torch.from_numpy(popped)
+    before_grad, push_grad, pop_grad = map(torch.from_numpy, others)
+    return torch.from_numpy(values_grad), before_grad, push_grad, pop_grad
 
 
-def _heads(pushes: Sequence[int], takes: Sequence[int], push: Tensor) -> tuple[engine.Array, engine.Array, int]:
-    """The ends of the heads, and how many tiles they push at the bottom."""
-    return engine.ends(pushes), engine.ends(takes), push.shape[1] * (len(pushes) - sum(pushes))
+def _arrays(inputs: Inputs) -> engine.Inputs:
+    return engine.Inputs(*(part.contiguous().numpy() for part in inputs))
 
 
-def _tiles(initial: Tensor, push: Tensor) -> int:
-    """How many tiles there are after the last step."""
-    return initial.shape[1] + push.shape[1] * push.shape[2]
+def _tiles(inputs: Inputs) -> int:
+    """Number of tiles after the last step, dead ones included."""
+    return inputs.initial.shape[1] + inputs.push.shape[1] * inputs.push.shape[2]

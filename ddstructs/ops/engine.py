@@ -1,14 +1,14 @@
 """The arithmetic of the CPU kernels, compiled by numba: tiles on a line, drawn from its ends.
 
-A row of the batch is a line of tiles. `order` lists its live tiles from bottom to top, and `strengths` says how long
-each one is. A pop or a read walks inward from an end until its amount is covered, so a tile that a pop has consumed is
-never looked at again, and a step costs as much as it consumes and reads, not as much as there is.
+Each row of the batch is a line of tiles. `order` lists the live tiles from bottom to top and `strengths` gives the
+length of each. A pop or a read walks inward from an end until its amount is covered, so a tile that a pop has consumed
+is never visited again: a step costs what it consumes and reads, however much is stored.
 
-Backward runs the steps in reverse order and undoes each, by a log of what it did: it sees every step as forward saw it,
-without a copy of the state per step. The log has a fixed size, for a tile dies only once.
+Backward undoes the steps in reverse order from a log of what each did, so it sees every step as forward saw it without
+a copy of the state per step. The log has a fixed size because a tile dies only once.
 
-All compiled code is in this one file: numba keeps what it has compiled until the file of the function that was called
-is changed, whatever happens to others that it calls.
+All compiled code is in this file: numba reuses compiled code until the file of the called function changes, even if
+that function calls others whose files did.
 """
 
 from __future__ import annotations
@@ -20,24 +20,70 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Array", "Line", "begin", "ends", "forward", "rewind", "scan", "scan_backward", "steps"]
+__all__ = [
+    "Array",
+    "Gradients",
+    "Heads",
+    "Inputs",
+    "Line",
+    "Strided",
+    "begin",
+    "forward",
+    "rewind",
+    "scan",
+    "scan_backward",
+    "step",
+    "undo",
+]
 
 Array = NDArray[Any]
+
+
+class Heads(NamedTuple):
+    """Where each head works: 1 for the top, 0 for the bottom.
+
+    Attributes:
+        pushes: The end at which it pushes, shape `(heads,)`, int64.
+        takes: The end from which it pops and reads, shape `(heads,)`, int64.
+    """
+
+    pushes: Array
+    takes: Array
+
+    @classmethod
+    def at(cls, pushes: Sequence[int], takes: Sequence[int]) -> Heads:
+        """The heads at the given ends."""
+        return cls(np.array(pushes, dtype=np.int64), np.array(takes, dtype=np.int64))
+
+
+class Strided(NamedTuple):
+    """One number or vector per tile, at `flat[row * b + tile * i]` for tile `i` of row `b`.
+
+    Attributes:
+        flat: The memory, one-dimensional.
+        row: Distance between two rows of the batch.
+        tile: Distance between two tiles.
+    """
+
+    flat: Array
+    row: int
+    tile: int
 
 
 class Line(NamedTuple):
     """The tiles of a batch of lines, and the log of how they came to be as they are.
 
-    A tile's number is its slot in the initial state, or `slots + t * heads + h` if head h pushed it in step t.
+    Tile `i < slots` is slot `i` of the initial state; head `h` pushes tile `slots + t * heads + h` in step `t`.
 
     Attributes:
-        strengths: What is left of each tile, shape `(batch, tiles)`; zero once it is dead.
-        order: The live tiles from the bottom to the top, shape `(batch, room)`, int32.
-        ends: Where in `order` the live ones begin and end, and how many have died, shape `(batch, 3)`, int32.
+        strengths: Strength left in each tile, shape `(batch, tiles)`; zero once it is dead.
+        order: The live tiles from bottom to top, shape `(batch, room)`, int32.
+        ends: First live position in `order`, position after the last, and number of dead tiles, shape `(batch, 3)`,
+            int32.
         dead: The dead tiles in the order of their death, shape `(batch, tiles)`, int32.
         last: Their strengths just before, shape `(batch, tiles)`.
-        consumed: How many tiles a pop consumed whole, shape `(batch, time, heads)`, int32.
-        cut: The strength, before, of the tile that it consumed in part; 0 if none. Shape `(batch, time, heads)`.
+        consumed: Tiles that each pop consumed whole, shape `(batch, time, heads)`, int32.
+        cut: Strength, before the pop, of the tile it consumed in part; 0 if none. Shape `(batch, time, heads)`.
     """
 
     strengths: Array
@@ -49,34 +95,50 @@ class Line(NamedTuple):
     cut: Array
 
     def copied(self) -> Line:
-        """A line of its own, to rewind: what a rewind changes is copied, the log is shared."""
+        """A copy that can be rewound: `rewind` changes strengths, order and ends; the log is shared."""
         return self._replace(strengths=self.strengths.copy(), order=self.order.copy(), ends=self.ends.copy())
 
 
-def ends(ends: Sequence[int]) -> Array:
-    """The ends of some heads, as the compiled functions take them."""
-    return np.array(ends, dtype=np.int64)
+class Inputs(NamedTuple):
+    """What a scan is a function of; see `layout.Inputs`."""
+
+    initial: Array
+    strengths: Array
+    push: Array
+    pop: Array
+    value: Array
 
 
-def steps(row: int, tile: int) -> Array:
-    """How far apart two rows of a batch lie in flat memory, and two tiles."""
-    return np.array((row, tile), dtype=np.int64)
+class Gradients(NamedTuple):
+    """Gradients of the loss, written by `rewind`.
+
+    Attributes:
+        values: Of the value of each tile; added to.
+        strengths: Of the strength of each tile, after the steps on entry and before them on return.
+        push: Shape `(batch, steps, heads)`.
+        pop: Shape `(batch, steps, heads)`.
+    """
+
+    values: Strided
+    strengths: Strided
+    push: Array
+    pop: Array
 
 
 def compiled(*, inline: bool = False, fastmath: bool | set[str] = False) -> Callable[..., Callable[..., Any]]:
     """Compile a function with numba: serial, since numba's threads do not survive a fork, and without the GIL.
 
     Args:
-        inline: Whether its code is to stand in the place of each call. It pays for what is small and called within the
-            innermost loops: an array is passed as seven numbers. Without this, backward takes twice as long.
-        fastmath: Which liberties the compiler may take with floating-point numbers.
+        inline: Whether to inline it at every call. Measured to pay for small functions in the innermost loops, where an
+            array is passed as seven numbers: without it backward takes twice as long.
+        fastmath: Which rules of floating-point arithmetic the compiler may break.
     """
     return numba.njit(cache=True, nogil=True, fastmath=fastmath, forceinline=inline)
 
 
-# A sum over the width may be taken in any order, and so several terms at once; one over strengths may not, for it
-# decides ties. Indices are unsigned because a signed one is checked for counting from the end, which keeps a loop from
-# being vectorised: 15 times slower.
+# A sum over the width may be reassociated, and so vectorised; a sum of strengths may not, since it decides ties.
+# Indices are unsigned: a signed index is checked for counting from the end, which prevents vectorisation (15 times
+# slower).
 
 
 @compiled(inline=True, fastmath={"reassoc", "contract"})
@@ -99,8 +161,8 @@ def window(strengths: Array, order: Array, low: int, high: int, top: bool, unit:
     """Walk inward from an end until a unit of strength is covered.
 
     Returns:
-        How many tiles lie in it, and what it takes of the last one if that reaches out of it, else 0. Sums are kept in
-        float64 and rounded to the strengths' own type when they are compared, as torch.cumsum does.
+        The number of tiles in the window, and the part of the last one that lies inside if it is cut, else 0. Sums are
+        kept in float64 and rounded to the dtype of the strengths for each comparison, as torch.cumsum does.
     """
     total, count = 0.0, 0
     while count < high - low:
@@ -115,7 +177,7 @@ def window(strengths: Array, order: Array, low: int, high: int, top: bool, unit:
 
 @compiled(inline=True)
 def outside(head: int, tile: int, first: int, pushes: Array, top: bool) -> Any:
-    """Whether the tile a head pushed lies nearer to an end than another one, of the same step (from first) or older."""
+    """Whether the tile pushed by `head` is nearer to an end than `tile`, which is of the same step or older."""
     own = pushes[head] == top
     if tile >= first and pushes[tile - first] == pushes[head]:
         return (head > tile - first) == own
@@ -123,62 +185,50 @@ def outside(head: int, tile: int, first: int, pushes: Array, top: bool) -> Any:
 
 
 @compiled()
-def begin(before: Array, strengths: Array, order: Array, ends: Array, below: int) -> None:
+def begin(initial: Array, line: Line, below: int) -> None:
     """Lay the tiles of an initial state on an empty line.
 
     Args:
-        before: Their strengths, shape `(batch, slots)`.
-        strengths: `Line.strengths`.
-        order: `Line.order`.
-        ends: `Line.ends`.
-        below: How much room to leave in `order` for what will be pushed below them.
+        initial: Their strengths, shape `(batch, slots)`.
+        line: Written.
+        below: Room to leave in `order` for the tiles that will be pushed below them.
     """
-    for b in range(len(before)):
+    for b in range(len(initial)):
         high = below
-        for tile in range(before.shape[1]):
-            strengths[b, tile] = before[b, tile]
-            if before[b, tile] != 0:
-                order[b, high] = tile
+        for tile in range(initial.shape[1]):
+            line.strengths[b, tile] = initial[b, tile]
+            if initial[b, tile] != 0:
+                line.order[b, high] = tile
                 high += 1
-        ends[b, 0], ends[b, 1], ends[b, 2] = below, high, 0
+        line.ends[b, 0], line.ends[b, 1], line.ends[b, 2] = below, high, 0
 
 
 @compiled()
 def forward(
-    start: int, stop: int, slots: int, width: int, pushes: Array, takes: Array,
-    push: Array, pop: Array, initial: Array, initial_steps: Array, value: Array, value_steps: Array,
-    strengths_: Array, order_: Array, ends: Array, dead_: Array, last_: Array, consumed: Array, cut: Array,
-    reading: bool, reads: Array,
+    start: int, stop: int, slots: int, width: int, layout: Heads, push: Array, pop: Array, initial: Strided,
+    value: Strided, line: Line, reads: Array,
 ) -> None:  # fmt: skip
-    """Take the steps from start to stop.
+    """Take the steps from `start` to `stop`.
 
     Args:
         start: The first step.
         stop: The step after the last.
-        slots: How many tiles the initial state has.
+        slots: Number of tiles in the initial state.
         width: Size of one value.
-        pushes: The end at which each head pushes, 1 for the top, shape `(heads,)`.
-        takes: The end from which each head takes.
+        layout: Where the heads work.
         push: Shape `(batch, stop - start, heads)`.
-        pop: Shape `(batch, stop - start, heads)`.
-        initial: The values of the initial state, flat.
-        initial_steps: How far apart in it two rows of the batch lie, and two tiles.
-        value: The values pushed, flat.
-        value_steps: The same for them.
-        strengths_: `Line.strengths`, changed in place, as are the other fields of a line.
-        order_: `Line.order`.
-        ends: `Line.ends`.
-        dead_: `Line.dead`.
-        last_: `Line.last`.
-        consumed: `Line.consumed`.
-        cut: `Line.cut`.
-        reading: Whether to read.
-        reads: Where the reads go, flat, of shape `(batch, stop - start, heads, width)`.
+        pop: Shape `(batch, stop - start, heads)`; infinity empties the line.
+        initial: Values of the initial state.
+        value: Values pushed, from the first step of all.
+        line: As of step `start`; changed in place to step `stop`.
+        reads: Written, flat, of shape `(batch, stop - start, heads, width)`; if empty, nothing is read.
     """
-    heads = len(pushes)
-    unit = strengths_.dtype.type(1)
+    # Unpacked here, because numba counts a reference at each access to a field: 15 % of the time in the loops.
+    (pushes, takes), (start_values, start_row, start_tile), (values, row, apart) = layout, initial, value
+    all_strengths, all_order, ends, all_dead, all_last, consumed, cut = line
+    heads, unit = len(pushes), all_strengths.dtype.type(1)
     for b in range(len(push)):
-        strengths, order, dead, last = strengths_[b], order_[b], dead_[b], last_[b]
+        strengths, order, dead, last = all_strengths[b], all_order[b], all_dead[b], all_last[b]
         low, high, deaths = ends[b, 0], ends[b, 1], ends[b, 2]
         for t in range(start, stop):
             first = slots + t * heads
@@ -212,7 +262,7 @@ def forward(
                     else:
                         low -= 1
                         order[low] = first + h
-            for h in range(heads if reading else 0):
+            for h in range(heads if len(reads) else 0):
                 top, read = takes[h] == 1, ((b * (stop - start) + t - start) * heads + h) * width
                 reads[read : read + width] = 0
                 count, rest = window(strengths, order, low, high, top, unit)
@@ -220,59 +270,42 @@ def forward(
                     tile = order[high - 1 - i if top else low + i]
                     weight = rest if rest > 0 and i == count - 1 else strengths[tile]
                     if tile < slots:
-                        add(weight, initial, b * initial_steps[0] + tile * initial_steps[1], reads, read, width)
+                        add(weight, start_values, b * start_row + tile * start_tile, reads, read, width)
                     else:
-                        place = b * value_steps[0] + (tile - slots) * value_steps[1]
-                        add(weight, value, place, reads, read, width)
+                        place = b * row + (tile - slots) * apart
+                        add(weight, values, place, reads, read, width)
         ends[b, 0], ends[b, 1], ends[b, 2] = low, high, deaths
 
 
 @compiled()
 def rewind(
-    start: int, stop: int, slots: int, width: int, pushes: Array, takes: Array,
-    initial: Array, initial_steps: Array, value: Array, value_steps: Array,
-    strengths_: Array, order_: Array, ends: Array, dead_: Array, last_: Array, consumed: Array, cut: Array,
-    differentiate: bool, above: Array, values_grad: Array, values_steps: Array, strengths_grad: Array,
-    strengths_steps: Array, push_grad: Array, pop_grad: Array,
+    start: int, stop: int, slots: int, width: int, layout: Heads, initial: Strided, value: Strided, line: Line,
+    reads_grad: Array, grads: Gradients,
 ) -> None:  # fmt: skip
-    """Undo the steps from stop back to start and, if asked to differentiate, carry the gradients with them.
-
-    The arguments of `forward`, and
+    """Undo the steps from `stop` back to `start`, carrying gradients with them if there are any.
 
     Args:
         start: The first step.
         stop: The step after the last.
-        slots: How many tiles the initial state has.
+        slots: Number of tiles in the initial state.
         width: Size of one value.
-        pushes: The end at which each head pushes.
-        takes: The end from which each head takes.
-        initial: The values of the initial state, flat.
-        initial_steps: How far apart in it two rows of the batch lie, and two tiles.
-        value: The values pushed, flat.
-        value_steps: The same for them.
-        strengths_: `Line.strengths`, as of the step `stop`; as of `start` afterwards. So are order and ends.
-        order_: `Line.order`.
-        ends: `Line.ends`.
-        dead_: `Line.dead`, only looked at.
-        last_: `Line.last`, only looked at.
-        consumed: `Line.consumed`, only looked at.
-        cut: `Line.cut`, only looked at.
-        differentiate: Whether to carry gradients.
-        above: The gradient of the reads, flat, of shape `(batch, stop - start, heads, width)`.
-        values_grad: The gradient of the values of all tiles, flat, added to.
-        values_steps: How far apart in it two rows of the batch lie, and two tiles.
-        strengths_grad: The gradient of the strengths after step `stop`, flat; of those after step `start` afterwards.
-        strengths_steps: How far apart in it two rows of the batch lie, and two tiles.
-        push_grad: Where the gradient of push goes, shape `(batch, stop - start, heads)`.
-        pop_grad: Where the gradient of pop goes, of the same shape.
+        layout: Where the heads work.
+        initial: Values of the initial state.
+        value: Values pushed, from the first step of all.
+        line: As of step `stop`; changed in place to step `start`, but for its log.
+        reads_grad: Gradient of the reads, flat, of shape `(batch, stop - start, heads, width)`; if empty, the steps are
+            undone without gradients.
+        grads: Written.
     """
-    heads = len(pushes)
-    unit = strengths_.dtype.type(1)
-    nothing = strengths_grad.dtype.type(0)
-    for b in range(len(strengths_)):
-        strengths, order, dead, last = strengths_[b], order_[b], dead_[b], last_[b]
+    (pushes, takes), (start_values, start_row, start_tile), (values, row, apart) = layout, initial, value  # as above
+    all_strengths, all_order, ends, all_dead, all_last, consumed, cut = line
+    (values_grad, grad_row, grad_tile), (strengths_grad, slope_row, slope_tile), push_grad, pop_grad = grads
+    heads, unit, nothing = len(pushes), all_strengths.dtype.type(1), strengths_grad.dtype.type(0)
+    differentiate = len(reads_grad) > 0
+    for b in range(len(all_strengths)):
+        strengths, order, dead, last = all_strengths[b], all_order[b], all_dead[b], all_last[b]
         low, high, deaths = ends[b, 0], ends[b, 1], ends[b, 2]
-        at, apart = b * strengths_steps[0], strengths_steps[1]  # of tile i: strengths_grad[at + i * apart]
+        at = b * slope_row  # of tile i: strengths_grad[at + i * slope_tile]
         for t in range(stop - 1, start - 1, -1):
             first = slots + t * heads
             if differentiate:
@@ -283,33 +316,34 @@ def rewind(
                     if rest > 0:
                         edge = order[high - count if top else low + count - 1]
                         if edge < slots:
-                            place = b * initial_steps[0] + edge * initial_steps[1]
-                            beyond = dot(above, g, initial, place, width)
+                            place = b * start_row + edge * start_tile
+                            beyond = dot(reads_grad, g, start_values, place, width)
                         else:
-                            place = b * value_steps[0] + (edge - slots) * value_steps[1]
-                            beyond = dot(above, g, value, place, width)
-                        add(rest, above, g, values_grad, b * values_steps[0] + edge * values_steps[1], width)
+                            place = b * row + (edge - slots) * apart
+                            beyond = dot(reads_grad, g, values, place, width)
+                        add(rest, reads_grad, g, values_grad, b * grad_row + edge * grad_tile, width)
                         count -= 1
                     for i in range(count):
                         tile = order[high - 1 - i if top else low + i]
-                        add(strengths[tile], above, g, values_grad, b * values_steps[0] + tile * values_steps[1], width)
+                        place = b * grad_row + tile * grad_tile
+                        add(strengths[tile], reads_grad, g, values_grad, place, width)
                         if tile < slots:
-                            place = b * initial_steps[0] + tile * initial_steps[1]
-                            slope = dot(above, g, initial, place, width)
+                            place = b * start_row + tile * start_tile
+                            slope = dot(reads_grad, g, start_values, place, width)
                         else:
-                            place = b * value_steps[0] + (tile - slots) * value_steps[1]
-                            slope = dot(above, g, value, place, width)
-                        strengths_grad[at + tile * apart] += slope - beyond
+                            place = b * row + (tile - slots) * apart
+                            slope = dot(reads_grad, g, values, place, width)
+                        strengths_grad[at + tile * slope_tile] += slope - beyond
                     # A tile pushed with no strength at all is on a tie in every read of its step.
                     for k in range(heads):
                         if strengths[first + k] == 0:
-                            place = b * value_steps[0] + (first + k - slots) * value_steps[1]
-                            strengths_grad[at + (first + k) * apart] += dot(above, g, value, place, width)
+                            place = b * row + (first + k - slots) * apart
+                            strengths_grad[at + (first + k) * slope_tile] += dot(reads_grad, g, values, place, width)
                             if edge >= 0 and outside(k, edge, first, pushes, top):
-                                strengths_grad[at + (first + k) * apart] -= beyond
+                                strengths_grad[at + (first + k) * slope_tile] -= beyond
             for h in range(heads - 1, -1, -1):
                 if differentiate:
-                    push_grad[b, t - start, h] = strengths_grad[at + (first + h) * apart]
+                    push_grad[b, t - start, h] = strengths_grad[at + (first + h) * slope_tile]
                 if strengths[first + h] != 0:
                     if pushes[h] == 1:
                         high -= 1
@@ -322,7 +356,7 @@ def rewind(
                     tile = order[high - 1 if top else low]
                     strengths[tile] = cut[b, t, h]
                     if differentiate:
-                        slope = strengths_grad[at + tile * apart]
+                        slope = strengths_grad[at + tile * slope_tile]
                 if differentiate:
                     pop_grad[b, t - start, h] = -slope
                 for _ in range(consumed[b, t, h]):
@@ -335,104 +369,146 @@ def rewind(
                         order[low] = dead[deaths]
                     strengths[dead[deaths]] = last[deaths]
                     if differentiate:
-                        strengths_grad[at + dead[deaths] * apart] = slope
+                        strengths_grad[at + dead[deaths] * slope_tile] = slope
                 # What had no strength before the step is on a tie in its first pop, and counts for nothing after it.
                 if differentiate and h == 0:
                     for k in range(heads if t > 0 else 0):
                         other = first - heads + k
                         if strengths[other] == 0:
                             within = tile >= 0 and outside(k, tile, first - heads, pushes, top)
-                            strengths_grad[at + other * apart] = slope if within else nothing
+                            strengths_grad[at + other * slope_tile] = slope if within else nothing
                     for other in range(slots if t == 0 else 0):
                         if strengths[other] == 0:
                             within = tile >= 0 and (other > tile) == top
-                            strengths_grad[at + other * apart] = slope if within else nothing
+                            strengths_grad[at + other * slope_tile] = slope if within else nothing
         ends[b, 0], ends[b, 1], ends[b, 2] = low, high, deaths
 
 
 @compiled()
-def scan(
-    pushes: Array, takes: Array, below: int, initial: Array, before: Array, push: Array, pop: Array, value: Array,
-    strengths: Array, reads: Array,
+def step(
+    time: int, slots: int, pushes: Array, takes: Array, push: Array, pop: Array, values: Array, read: Array,
+    *line: Array,
 ) -> None:  # fmt: skip
-    """Take all steps of a batch, a row after the other. The log of a row is overwritten by the next.
+    """Take one step.
+
+    The fields of the line come one by one: called from Python, numba takes 1 µs more to unpack a NamedTuple, a tenth of
+    the time of a small step.
 
     Args:
-        pushes: The end at which each head pushes, 1 for the top, shape `(heads,)`.
-        takes: The end from which each head takes.
-        below: How many tiles will be pushed at the bottom.
-        initial: The values of the initial state, shape `(batch, slots, width)`.
-        before: Their strengths, shape `(batch, slots)`.
-        push: Shape `(batch, time, heads)`.
-        pop: Shape `(batch, time, heads)`.
-        value: Shape `(batch, time, heads, width)`.
-        strengths: Where the strengths of the tiles after the last step go, shape `(batch, tiles)`.
-        reads: Where the reads go, shape `(batch, time, heads, width)`.
+        time: Steps taken before.
+        slots: Number of tiles in the initial state.
+        pushes: `Heads.pushes`.
+        takes: `Heads.takes`.
+        push: Shape `(batch, heads)`.
+        pop: Shape `(batch, heads)`.
+        values: Values of all tiles, those of this step included, shape `(batch, tiles, width)`.
+        read: Written, shape `(batch, heads, width)`.
+        line: The fields of a `Line`, changed in place.
     """
+    (batch, heads), width = push.shape, values.shape[2]
+    forward(
+        time, time + 1, slots, width, Heads(pushes, takes), push.reshape(batch, 1, heads), pop.reshape(batch, 1, heads),
+        strided(values, 0), strided(values, slots), Line(*line), read.reshape(-1),
+    )  # fmt: skip
+
+
+@compiled()
+def undo(
+    time: int, slots: int, pushes: Array, takes: Array, values: Array, read_grad: Array, grad: Array, row: int,
+    tile: int, push_grad: Array, pop_grad: Array, *line: Array,
+) -> None:  # fmt: skip
+    """Undo one step and carry gradients back through it; the fields of the line come one by one, as in `step`.
+
+    Args:
+        time: Steps taken before it.
+        slots: Number of tiles in the initial state.
+        pushes: `Heads.pushes`.
+        takes: `Heads.takes`.
+        values: Values of all tiles, shape `(batch, tiles, width)`.
+        read_grad: Gradient of the read, flat, of shape `(batch, heads, width)`.
+        grad: Gradient of the value and, last, of the strength of each tile, flat; changed in place.
+        row: Distance in it between two rows of the batch.
+        tile: Distance in it between two tiles.
+        push_grad: Written, shape `(batch, 1, heads)`.
+        pop_grad: Written, shape `(batch, 1, heads)`.
+        line: The fields of a `Line`, changed in place.
+    """
+    width = values.shape[2]
+    rewind(
+        time, time + 1, slots, width, Heads(pushes, takes), strided(values, 0), strided(values, slots), Line(*line),
+        read_grad, Gradients(Strided(grad, row, tile), Strided(grad[width:], row, tile), push_grad, pop_grad),
+    )  # fmt: skip
+
+
+@compiled(inline=True)
+def strided(vectors: Array, first: int) -> Strided:
+    """Contiguous vectors, shape `(batch, ..., width)`, by tile, from the given one on."""
+    width = vectors.shape[-1]
+    return Strided(vectors.reshape(-1)[first * width :], vectors.size // max(len(vectors), 1), width)
+
+
+@compiled()
+def scan(layout: Heads, inputs: Inputs, strengths: Array, reads: Array) -> None:
+    """Take all steps of a batch, one row after another: the next row overwrites the log of the last.
+
+    Args:
+        layout: Where the heads work.
+        inputs: The initial state and the actions.
+        strengths: Written: strengths of all tiles after the last step, shape `(batch, tiles)`.
+        reads: Written, shape `(batch, time, heads, width)`.
+    """
+    initial, before, push, pop, value = inputs
     (slots, width), time = initial.shape[1:], push.shape[1]
-    _, order, ends, dead, last, consumed, cut = room(slots, push)
-    apart = np.array((0, width))
+    log, below = room(slots, push), time * np.sum(layout.pushes == 0)
     for b in range(len(push)):
         row = slice(b, b + 1)
-        begin(before[row], strengths[row], order, ends, below)
+        line = Line(strengths[row], log.order, log.ends, log.dead, log.last, log.consumed, log.cut)
+        begin(before[row], line, below)
         forward(
-            0, time, slots, width, pushes, takes, push[row], pop[row], initial[row].reshape(-1), apart,
-            value[row].reshape(-1), apart, strengths[row], order, ends, dead, last, consumed,
-            cut, True, reads[row].reshape(-1),
+            0, time, slots, width, layout, push[row], pop[row], strided(initial[row], 0), strided(value[row], 0), line,
+            reads[row].reshape(-1),
         )  # fmt: skip
 
 
 @compiled()
 def scan_backward(
-    pushes: Array, takes: Array, below: int, initial: Array, before: Array, push: Array, pop: Array, value: Array,
-    above: Array, after_grad: Array, values_grad: Array, before_grad: Array, push_grad: Array, pop_grad: Array,
+    layout: Heads, inputs: Inputs, reads_grad: Array, after_grad: Array, values_grad: Array, strengths_grad: Array,
+    push_grad: Array, pop_grad: Array,
 ) -> None:  # fmt: skip
-    """Carry the gradients through all steps of a batch; each row takes its steps once more to write its log.
-
-    The arguments of `scan`, and
+    """Carry gradients back through all steps of a batch; each row takes its steps once more to write its log.
 
     Args:
-        pushes: The end at which each head pushes.
-        takes: The end from which each head takes.
-        below: How many tiles will be pushed at the bottom.
-        initial: The values of the initial state.
-        before: Their strengths.
-        push: Shape `(batch, time, heads)`.
-        pop: Shape `(batch, time, heads)`.
-        value: Shape `(batch, time, heads, width)`.
-        above: The gradient of the reads.
-        after_grad: The gradient of the strengths after the last step, shape `(batch, tiles)`, or `(batch, 0)` if zero.
-        values_grad: Where the gradient of the values of all tiles is added, shape `(batch, tiles, width)`.
-        before_grad: Where the gradient of the strengths of the initial state goes.
-        push_grad: Where the gradient of push goes.
-        pop_grad: Where the gradient of pop goes.
+        layout: Where the heads work.
+        inputs: The initial state and the actions.
+        reads_grad: Gradient of the reads, shape `(batch, time, heads, width)`.
+        after_grad: Gradient of the strengths after the last step, shape `(batch, tiles)`, or `(batch, 0)` if zero.
+        values_grad: Gradient of the values of all tiles, shape `(batch, tiles, width)`; added to.
+        strengths_grad: Written: gradient of the strengths of the initial state.
+        push_grad: Written.
+        pop_grad: Written.
     """
+    initial, before, push, pop, value = inputs
     (slots, width), time = initial.shape[1:], push.shape[1]
-    line, apart, near = room(slots, push), np.array((0, width)), np.array((0, 1))
-    slopes = np.empty_like(line[0][0])
+    line, below = room(slots, push), time * np.sum(layout.pushes == 0)
+    slopes = np.empty_like(line.last[0])
     for b in range(len(push)):
         row = slice(b, b + 1)
-        start, pushed = initial[row].reshape(-1), value[row].reshape(-1)
-        begin(before[row], *line[:3], below)
-        forward(
-            0, time, slots, width, pushes, takes, push[row], pop[row], start, apart, pushed, apart,
-            *line, False, pushed,
-        )  # fmt: skip
+        start, pushed = strided(initial[row], 0), strided(value[row], 0)
+        begin(before[row], line, below)
+        forward(0, time, slots, width, layout, push[row], pop[row], start, pushed, line, pushed.flat[:0])
         slopes[:] = 0
         slopes[: after_grad.shape[1]] = after_grad[b]
-        rewind(
-            0, time, slots, width, pushes, takes, start, apart, pushed, apart, *line, True, above[row].reshape(-1),
-            values_grad[row].reshape(-1), apart, slopes, near, push_grad[row], pop_grad[row],
-        )  # fmt: skip
-        before_grad[b] = slopes[:slots]
+        grads = Gradients(strided(values_grad[row], 0), Strided(slopes, len(slopes), 1), push_grad[row], pop_grad[row])
+        rewind(0, time, slots, width, layout, start, pushed, line, reads_grad[row].reshape(-1), grads)
+        strengths_grad[b] = slopes[:slots]
 
 
 @compiled(inline=True)
-def room(slots: int, push: Array) -> tuple[Array, ...]:
-    """The fields of a line for one row of a batch, with nothing on it yet."""
+def room(slots: int, push: Array) -> Line:
+    """An empty line for one row of the batch, with room for all its steps."""
     (time, heads), kind = push.shape[1:], push.dtype
     tiles = 1, slots + time * heads
-    return (
+    return Line(
         np.empty(tiles, kind), np.empty(tiles, np.int32), np.empty((1, 3), np.int32), np.empty(tiles, np.int32),
         np.empty(tiles, kind), np.empty((1, time, heads), np.int32), np.empty((1, time, heads), kind),
     )  # fmt: skip

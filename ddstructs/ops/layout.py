@@ -1,4 +1,4 @@
-"""What every kernel speaks of: the two ends of a line, the heads at them, and the state between two steps."""
+"""What all kernels share: the two ends of a line, the heads that work at them, and the state between two steps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,18 @@ from torch import Tensor
 
 from ddstructs.memory import Contents, State
 
-__all__ = ["ONCE", "End", "Head", "Layout", "LineState", "Slots", "Tiles", "arrange", "compact", "strength_dtype"]
+__all__ = [
+    "End",
+    "Head",
+    "Inputs",
+    "Layout",
+    "LineState",
+    "Slots",
+    "Tiles",
+    "arrange",
+    "compact",
+    "strength_dtype",
+]
 
 
 class End(IntEnum):
@@ -24,28 +35,43 @@ class End(IntEnum):
 
 
 class Head(NamedTuple):
-    """Where a head works: it pushes at one end, and takes (pops and reads) at one."""
+    """Where a head works: the end at which it pushes, and the end from which it takes (pops and reads)."""
 
     push: End
     take: End
 
 
+torch.serialization.add_safe_globals([End, Head])  # a state has its layout in it
+
 Layout = tuple[Head, ...]
 """The heads of a structure, in the order in which they pop."""
 
-ONCE = (
-    "the kernels of ddstructs are differentiated once: for a second derivative run the forward pass "
-    'under `with ddstructs.ops.using("reference"):`'
-)
+
+class Inputs(NamedTuple):
+    """What a scan is a function of: the initial state and the actions.
+
+    Attributes:
+        initial: Values of the initial state, shape `(batch, slots, width)`.
+        strengths: Their strengths, shape `(batch, slots)`.
+        push: Shape `(batch, time, heads)`.
+        pop: Shape `(batch, time, heads)`; infinity empties the line.
+        value: Shape `(batch, time, heads, width)`.
+    """
+
+    initial: Tensor
+    strengths: Tensor
+    push: Tensor
+    pop: Tensor
+    value: Tensor
 
 
 class LineState(State):
-    """What a line holds. Each kernel keeps it in its own way, and all can show it as slots."""
+    """What a line holds. Each kernel stores it in its own form; all of them convert to `Slots`."""
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> LineState:
         """The same state on another device, or with its values in another dtype; strengths stay at least float32."""
-        origin = self.origin
-        if origin.to(device, dtype) is origin:
+        template = self.template
+        if template.to(device, dtype) is template:
             return self
         slots = self.slots()
         strengths = slots.strengths.to(device, dtype and strength_dtype(dtype))
@@ -57,18 +83,18 @@ class LineState(State):
 
     @property
     @abstractmethod
-    def origin(self) -> Tensor:
-        """No slots at all, shape `(batch, 0, width)`, with the batch, width, dtype and device of the state."""
+    def template(self) -> Tensor:
+        """An empty tensor, shape `(batch, 0, width)`, with the batch, width, dtype and device of the state's values."""
 
 
 @dataclass(frozen=True)
 class Slots(LineState):
-    """The slots of a line from its bottom to its top; a dead slot, with strength zero, may lie anywhere between.
+    """The slots of a line from bottom to top; dead slots, of strength zero, may lie anywhere among them.
 
     Attributes:
         values: Stored values, shape `(batch, slots, width)`; V_t in the paper.
-        strengths: What is left of each, shape `(batch, slots)`; s_t in the paper. In float32 where the values are
-            narrower, so that sums of small strengths do not get lost.
+        strengths: Strength left in each, shape `(batch, slots)`; s_t in the paper. At least float32, so that sums of
+            small strengths keep their precision beside half-precision values.
     """
 
     values: Tensor
@@ -78,19 +104,19 @@ class Slots(LineState):
         return self
 
     @property
-    def origin(self) -> Tensor:
+    def template(self) -> Tensor:
         return self.values[:, :0]
 
 
 @dataclass(frozen=True)
 class Tiles(LineState):
-    """The slots of a line in the order of time: those it began with, then those of each step and each head.
+    """The slots of a line in order of time: the initial ones, then one for each head of each step.
 
     Attributes:
         layout: The heads.
-        initial: The values it began with, shape `(batch, slots, width)`.
-        value: The values pushed since, shape `(batch, time, heads, width)`.
-        strengths: What is left of each, shape `(batch, slots + time * heads)`.
+        initial: Initial values, shape `(batch, slots, width)`.
+        value: Values pushed since, shape `(batch, time, heads, width)`.
+        strengths: Strength left in each slot, shape `(batch, slots + time * heads)`.
     """
 
     layout: Layout
@@ -109,17 +135,17 @@ class Tiles(LineState):
         )
 
     @property
-    def origin(self) -> Tensor:
+    def template(self) -> Tensor:
         return self.initial[:, :0]
 
 
 def arrange(layout: Layout, initial: Tensor, pushed: Tensor) -> Tensor:
-    """Put slots from the order of time into the order of the line.
+    """Reorder slots from the order of time to the order of the line, bottom to top.
 
     Args:
         layout: The heads.
-        initial: Of the slots before the first step, shape `(batch, slots, ...)`.
-        pushed: Of those of each step, shape `(batch, time, heads, ...)`.
+        initial: Data of the initial slots, shape `(batch, slots, ...)`.
+        pushed: Data of the slots pushed in each step, shape `(batch, time, heads, ...)`.
     """
     below = [h for h, head in enumerate(layout) if head.push is End.BOTTOM]
     above = [h for h, head in enumerate(layout) if head.push is End.TOP]
@@ -127,7 +153,7 @@ def arrange(layout: Layout, initial: Tensor, pushed: Tensor) -> Tensor:
 
 
 def compact(contents: Contents) -> Contents:
-    """Leave the dead slots out: live ones first, in their order, padded with zeros to the longest row.
+    """Drop dead slots: live ones first, in order, padded with zeros to the longest row.
 
     Args:
         contents: Values `(batch, slots, width)` and strengths `(batch, slots)`, dead slots anywhere.
@@ -141,5 +167,5 @@ def compact(contents: Contents) -> Contents:
 
 
 def strength_dtype(dtype: torch.dtype) -> torch.dtype:
-    """The dtype of strengths beside values of the given dtype: at least float32."""
+    """The dtype of strengths for values of the given dtype: at least float32."""
     return torch.promote_types(dtype, torch.float32)

@@ -1,4 +1,4 @@
-"""The whole sequence as two operators that autograd, `torch.compile` and `torch.export` can see, on any kernel."""
+"""A whole sequence as two operators, visible to autograd, `torch.compile` and `torch.export`, over any kernel."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ import torch
 from torch import Tensor
 
 from ddstructs.memory import Action, Contents
-from ddstructs.ops.layout import ONCE, Layout, LineState, Slots, Tiles, compact, strength_dtype
+from ddstructs.ops.layout import Inputs, Layout, LineState, Slots, Tiles, compact, strength_dtype
+from ddstructs.ops.once import refuse
 
 __all__ = ["KERNELS", "scan"]
 
 KERNELS = {"cpu": "ddstructs.ops.cpu", "cuda": "ddstructs.ops.triton"}
-"""The module with the kernels for each type of device; imported when first used, as a compiler takes a second."""
+"""The module with the kernels for each type of device; imported on first use, because compilers load slowly."""
 
 
 def scan(layout: Layout, actions: Action, state: LineState) -> tuple[Tensor, Tiles]:
     """A whole sequence: the reads `(batch, time, heads, width)` and the state after."""
     slots, value = state.slots(), actions.value
     if not torch.compiler.is_compiling() and not slots.values.requires_grad and not slots.strengths.requires_grad:
-        slots = Slots(*compact(Contents(slots.values, slots.strengths)))  # the dead may stay behind
+        slots = Slots(*compact(Contents(slots.values, slots.strengths)))  # dead slots need no gradient
     dtype = strength_dtype(value.dtype)
     pushes, takes = [int(head.push) for head in layout], [int(head.take) for head in layout]
     reads, strengths = _scan(
@@ -43,7 +44,8 @@ def _scan(
     takes: Sequence[int],
 ) -> tuple[Tensor, Tensor]:
     """The reads, and the strengths of all tiles after the last step."""
-    return _kernels(value).forward(initial, strengths, push, pop, value, pushes, takes)  # type: ignore[no-any-return]
+    inputs = Inputs(initial, strengths, push, pop, value)
+    return _kernels(value).forward(inputs, pushes, takes)  # type: ignore[no-any-return]
 
 
 @_scan.register_fake
@@ -73,9 +75,9 @@ def _scan_backward(
     takes: Sequence[int],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradients of initial, strengths, push, pop and value."""
-    slots = initial.shape[1]
+    slots, inputs = initial.shape[1], Inputs(initial, strengths, push, pop, value)
     values_grad, before, push_grad, pop_grad = _kernels(value).backward(
-        reads_grad, strengths_grad, initial, strengths, push, pop, value, pushes, takes
+        reads_grad, strengths_grad, inputs, pushes, takes
     )
     pushed = values_grad[:, slots:].clone() if slots else values_grad
     return values_grad[:, :slots].clone(), before, push_grad, pop_grad, pushed.view(value.shape)
@@ -110,9 +112,5 @@ def _backward(ctx: Any, reads_grad: Tensor | None, strengths_grad: Tensor | None
     return *_scan_backward(reads_grad, strengths_grad, *ctx.saved_tensors, ctx.pushes, ctx.takes), None, None
 
 
-def _once(ctx: Any, *_: Tensor | None) -> None:
-    raise RuntimeError(ONCE)
-
-
 _scan.register_autograd(_backward, setup_context=_setup_context)
-_scan_backward.register_autograd(_once)
+_scan_backward.register_autograd(refuse)

@@ -1,7 +1,7 @@
 """The definition: the equations of Grefenstette et al. 2015, section 3, over batch and slots at once.
 
 "At equality in max or min the derivative of the left argument is used" (section 3.1). Hard 0/1 signals sit on such
-ties all the time, so the rule is part of the definition: `relu` gives it for max(0, x), and `take` for min.
+ties all the time, so the rule is part of the definition: `relu` follows it for max(0, x), and `take` for min.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["scan", "step"]
 
 
 def nearer(strengths: Tensor, end: End) -> Tensor:
-    """For each slot, the sum of the strengths that lie between it and an end of the line."""
+    """For each slot, the sum of the strengths between it and an end of the line."""
     if end is End.TOP:
         return nearer(strengths.flip(-1), End.BOTTOM).flip(-1)
     return pad(strengths, (1, 0)).cumsum(-1)[..., :-1]
@@ -32,7 +32,7 @@ def take(strengths: Tensor, amount: Tensor, end: End) -> Tensor:
     Args:
         strengths: Strengths of the slots, shape `(batch, slots)`.
         amount: How much to draw, shape `(batch,)`.
-        end: Where to begin.
+        end: The end to draw from.
 
     Returns:
         What each slot gives, shape `(batch, slots)`.
@@ -42,13 +42,13 @@ def take(strengths: Tensor, amount: Tensor, end: End) -> Tensor:
 
 
 def attach(slots: Tensor, new: Tensor, end: End) -> Tensor:
-    """Put one more slot at an end; slots `(batch, slots, ...)`, new `(batch, ...)`."""
+    """Add a slot at an end; slots `(batch, slots, ...)`, new `(batch, ...)`."""
     new = new[:, None]
     return torch.cat([slots, new] if end is End.TOP else [new, slots], dim=1)
 
 
 def advance(layout: Layout, push: Tensor, pop: Tensor, strengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Every head pops, one after another; then all push; then all read.
+    """All heads pop, one after another; then all push; then all read.
 
     Args:
         layout: The heads.
@@ -79,7 +79,7 @@ def step(layout: Layout, action: Action, state: LineState) -> tuple[Tensor, Slot
 def scan(layout: Layout, actions: Action, state: LineState) -> tuple[Tensor, Slots]:
     """A whole sequence: the reads `(batch, time, heads, width)` and the state after.
 
-    The slots of the last step hold those of every step before, so all reads are one product of matrices.
+    The slots of the last step include those of every step before, so all reads are one matrix product.
     """
     push, pop, value = actions
     time = push.shape[1]

@@ -1,12 +1,12 @@
 """One step on the CPU: states that share a tape, each knowing how far along it they are.
 
-A step from the end of a tape appends to it; one from an earlier state forks it, so that a state stays what it was for
-ever. Beside the tape a state carries a *token*, a tensor that stores nothing but stands in the graph for all tiles so
-far. Its gradient is real: one buffer, with a row per tile, which the backward of a step receives, adds its own share
-to and hands to the step before. So gradients too are values, passed on by autograd, and nothing has to be cleaned up
-when a backward pass stops half way, runs twice, or joins several branches.
+A step from the end of a tape appends to it; a step from an earlier state forks it, so a state never changes. Beside
+the tape a state carries a *token*: a tensor that stores nothing and represents all tiles so far in the autograd graph.
+Its gradient is real, one buffer with a row per tile, which the backward of a step receives, adds its share to and hands
+to the step before. Gradients are therefore values passed on by autograd, and nothing needs cleaning up when a backward
+pass stops half way, runs twice, or joins several branches.
 
-Steps that need no gradient lie on tapes of their own, which start afresh from what is live when they are full.
+Steps that need no gradient go on tapes of their own, which restart from the live tiles when they are full.
 """
 
 from __future__ import annotations
@@ -24,28 +24,29 @@ from torch.autograd import Function
 
 from ddstructs.memory import Action, Contents
 from ddstructs.ops import engine
-from ddstructs.ops.layout import ONCE, Layout, LineState, Slots, compact, strength_dtype
+from ddstructs.ops.layout import Layout, LineState, Slots, compact, strength_dtype
+from ddstructs.ops.once import differentiable_once
 
 __all__ = ["Tape", "TapeState", "step"]
 
 
 class Tape:
-    """The history of a batch of lines: all tiles, and the log by which a step is undone.
+    """The history of a batch of lines: all tiles, and the log from which steps are undone.
 
     Args:
         layout: The heads.
-        start: The slots to begin with, which are copied.
-        origin: No slots at all, with the batch, width and dtype of the states on this tape.
+        start: The initial slots; copied.
+        template: An empty tensor with the batch, width and dtype of the states on this tape.
 
     Attributes:
-        time: How many steps there have been.
-        lock: Held by whoever reads or changes the tape, for the engine lets go of the GIL.
+        time: Number of steps taken.
+        lock: Held while the tape is read or changed, because the engine releases the GIL.
     """
 
-    def __init__(self, layout: Layout, start: Slots, origin: Tensor) -> None:
-        self.layout, self.origin, self.dtype = layout, origin, strength_dtype(origin.dtype)
+    def __init__(self, layout: Layout, start: Slots, template: Tensor) -> None:
+        self.layout, self.template, self.dtype = layout, template, strength_dtype(template.dtype)
         self.heads, self.sides = len(layout), [int(head.push) for head in layout]
-        self.pushes, self.takes = engine.ends(self.sides), engine.ends([int(head.take) for head in layout])
+        self.ends = engine.Heads.at(self.sides, [int(head.take) for head in layout])
         self.batch, self.slots, self.width = start.values.shape
         self.time, self.lock, self.zero = 0, Lock(), torch.zeros((), dtype=self.dtype)
         self.cursor: tuple[int, engine.Line] | None = None
@@ -53,32 +54,30 @@ class Tape:
         self.line: engine.Line
         self.values: Tensor
         self.array: engine.Array
-        self.places: tuple[engine.Array, ...]
         self._make_room(max(32, self.slots))
         self.values[:, : self.slots] = start.values
-        engine.begin(start.strengths.contiguous().numpy(), *self.line[:3], self.room * (self.heads - sum(self.sides)))
+        engine.begin(start.strengths.contiguous().numpy(), self.line, self.room * (self.heads - sum(self.sides)))
 
     def append(self, push: Tensor, pop: Tensor, value: Tensor) -> Tensor:
         """Take a step at the end; the read `(batch, heads, width)`."""
         time, tiles = self.time, self.tiles(self.time)
         read = np.empty((self.batch, self.heads, self.width), self.array.dtype)
         self.array[:, tiles : tiles + self.heads] = value.numpy()
-        engine.forward(
-            time, time + 1, self.slots, self.width, self.pushes, self.takes,
-            push.contiguous().numpy()[:, None], pop.contiguous().numpy()[:, None],
-            *self.places, *self.line, True, read.reshape(-1),
+        engine.step(
+            time, self.slots, *self.ends, push.contiguous().numpy(), pop.contiguous().numpy(), self.array, read,
+            *self.line,
         )  # fmt: skip
         self.time = time + 1
         return torch.from_numpy(read)
 
-    def unwind(self, time: int, above: Tensor, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def unwind(self, time: int, read_grad: Tensor, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Carry gradients back through one step.
 
         Args:
             time: The time before the step.
-            above: The gradient of its read, contiguous, shape `(batch, heads, width)`.
-            grad: The gradient of each tile's value and, last, of its strength, shape `(batch, tiles, width + 1)`, those
-                of a tile side by side; changed in place from that after the step to that before it.
+            read_grad: Gradient of its read, contiguous, shape `(batch, heads, width)`.
+            grad: Gradient of the value and, last, of the strength of each tile, shape `(batch, tiles, width + 1)`, the
+                last axis contiguous; changed in place from after the step to before it.
 
         Returns:
             The gradients of push and pop, shape `(batch, heads)`, and of value, shape `(batch, heads, width)`.
@@ -86,11 +85,10 @@ class Tape:
         line = self.at(time + 1, private=True)
         push, pop = np.empty((2, self.batch, 1, self.heads), self.array.dtype)
         row, tile, _ = grad.stride()
-        flat, apart = grad.as_strided((grad.shape[0] * row,), (1,)).numpy(), engine.steps(row, tile)
+        flat = grad.as_strided((grad.shape[0] * row,), (1,)).numpy()
         self.cursor = None
-        engine.rewind(
-            time, time + 1, self.slots, self.width, self.pushes, self.takes, *self.places, *line,
-            True, above.numpy().reshape(-1), flat, apart, flat[self.width :], apart, push, pop,
+        engine.undo(
+            time, self.slots, *self.ends, self.array, read_grad.numpy().reshape(-1), flat, row, tile, push, pop, *line
         )  # fmt: skip
         self.cursor = time, line
         value = grad.numpy()[:, -self.heads :, :-1].copy()
@@ -99,8 +97,8 @@ class Tape:
     def at(self, time: int, *, private: bool = False) -> engine.Line:
         """The line as it was at a time; a private one may be rewound further.
 
-        It is rewound from the end, or from where the last rewind left it: so a backward pass, which asks for one time
-        after the other, rewinds each step once, and any other order is only slower.
+        It is rewound from the end, or from where the last rewind stopped: a backward pass, which asks for the times in
+        reverse order, rewinds each step once; any other order is merely slower.
         """
         if time == self.time and not private:
             return self.line
@@ -109,22 +107,22 @@ class Tape:
             after, line = self.time, self.line.copied()
         if after > time:
             self.cursor = None
-            none, nowhere, signal = line.strengths.reshape(-1)[:0], engine.steps(0, 0), line.cut[:, :0]
+            none, signal = engine.Strided(line.strengths.reshape(-1)[:0], 0, 0), line.cut[:, :0]
             engine.rewind(
-                time, after, self.slots, self.width, self.pushes, self.takes,
-                *self.places, *line, False, none, none, nowhere, none, nowhere, signal, signal,
+                time, after, self.slots, self.width, self.ends, none, none, line, none.flat,
+                engine.Gradients(none, none, signal, signal),
             )  # fmt: skip
         self.cursor = time, line
         return line
 
     def tiles(self, time: int) -> int:
-        """How many tiles there were at a time, dead ones too."""
+        """Number of tiles at a time, dead ones included."""
         return self.slots + time * self.heads
 
     def live(self, time: int) -> Tensor:
-        """The live tiles at a time from the bottom to the top, padded with -1, shape `(batch, slots)`.
+        """The live tiles at a time from bottom to top, padded with -1, shape `(batch, slots)`.
 
-        Those of the last step, or of the start, are all among them, for one without strength still has a derivative.
+        All tiles of the last step, or of the start, are included: even one without strength still has a derivative.
         """
         if not time:
             return torch.arange(self.slots).expand(self.batch, -1)
@@ -140,29 +138,29 @@ class Tape:
         return torch.cat([below.flip(1), torch.where(low + slots < high, old, -1), above], dim=1)
 
     def look(self, time: int, tiles: Tensor) -> tuple[Tensor, Tensor]:
-        """The values and strengths of tiles at a time, zero where the tile is -1."""
+        """Values and strengths of tiles at a time; zero where the tile is -1."""
         real, rows = tiles >= 0, torch.arange(self.batch)[:, None]
         values, strengths = self.values[rows, tiles], torch.from_numpy(self.at(time).strengths)[rows, tiles]
         return torch.where(real[..., None], values, 0), torch.where(real, strengths, 0)
 
     def fork(self, time: int) -> Tape:
-        """A tape of its own that has come as far as this one had at a time."""
+        """A copy of this tape as it was at a time."""
         twin = copy(self)
         twin.lock, twin.cursor, twin.time = Lock(), None, time
         twin._make_room(time + 16, self.at(time))
         return twin
 
     def reserve(self, steps: int) -> None:
-        """Make room for more steps; not for just twice as many, as powers of two let all rows share a cache line."""
+        """Make room for more steps; never doubling, since with powers of two all rows would share cache lines."""
         if self.time + steps > self.room:
             self._make_room(max(self.time + steps, self.room * 7 // 4 + 5), self.line)
 
     def token(self) -> Tensor:
-        """What stands in the graph for all tiles so far."""
+        """The tensor that represents all tiles so far in the autograd graph."""
         return self.zero.expand(self.batch, self.tiles(self.time), self.width + 1)
 
     def _make_room(self, room: int, line: engine.Line | None = None) -> None:
-        """Move to larger arrays: what has happened up to now lies on the line given."""
+        """Move to larger arrays, taking the steps so far from `line`."""
         size, logs = (self.batch, self.tiles(room)), (self.batch, room, self.heads)
         shapes = size, size, (self.batch, 3), size, size, logs, logs
         kinds = self.dtype, torch.int32, torch.int32, torch.int32, self.dtype, torch.int32, self.dtype
@@ -175,16 +173,14 @@ class Tape:
                 count = tiles if new.ndim == 2 else time
                 new[:, :count] = old[:, :count]
             self.line.strengths[:, :tiles] = line.strengths[:, :tiles]
-            # Live tiles lie around the place of the first ones, at a distance of the pushes below and above them.
+            # Live tiles lie around the place of the initial ones, no further away than there were pushes on each side.
             place = (line.order.shape[1] - self.slots) // self.heads * below
             first, last, shift = place - time * below, place - time * below + tiles, room * below - place
             self.line.order[:, first + shift : last + shift] = line.order[:, first:last]
             self.line.ends[:] = line.ends
             self.line.ends[:, :2] += shift
         self.room, self.values = room, values
-        self.array, flat = values.numpy(), values.numpy().reshape(-1)
-        apart = engine.steps(size[1] * self.width, self.width)
-        self.places = flat, apart, flat[self.slots * self.width :], apart  # as the engine asks for them
+        self.array = values.numpy()
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,8 +189,8 @@ class TapeState(LineState):
 
     Attributes:
         tape: Shared with the states before and after.
-        time: How many steps of it have been taken.
-        token: Where the gradient of the tiles arrives, shape `(batch, tiles, width + 1)`; none if no tile needs one.
+        time: Number of its steps that had been taken.
+        token: Receives the gradient of the tiles, shape `(batch, tiles, width + 1)`; None if no tile needs one.
     """
 
     tape: Tape
@@ -208,13 +204,13 @@ class TapeState(LineState):
                 values, strengths = self.tape.look(self.time, tiles)
             else:
                 values, strengths = Export.apply(self.tape, self.time, tiles, self.token)  # type: ignore[no-untyped-call]
-        return Slots(values.to(self.origin.dtype), strengths)
+        return Slots(values.to(self.template.dtype), strengths)
 
     @property
-    def origin(self) -> Tensor:
-        return self.tape.origin
+    def template(self) -> Tensor:
+        return self.tape.template
 
-    # A tape can neither move to a device nor leave rows out; slots can. What comes back is the same state as slots.
+    # A tape can neither change device nor drop rows, so the state is converted to slots.
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Slots:  # type: ignore[override]
         return self.slots().map(function)
@@ -250,40 +246,41 @@ def step(layout: Layout, action: Action, state: LineState) -> tuple[Tensor, Tape
 
 
 def extend(state: TapeState, steps: int, differentiate: bool) -> tuple[Tape, Tensor | None]:
-    """A tape that ends at a state and has room for some steps, and the token there. The state's tape must be locked."""
+    """A tape that ends at a state with room for some steps, and its token. The caller locks the state's tape."""
     tape, time, token = state.tape, state.time, state.token
     if token is not None and differentiate:
         if tape.time != time:
             tape = tape.fork(time)
     elif token is not None or (time > 0 and differentiate) or tape.time != time or time + steps > tape.room:
-        tape, token = Tape(tape.layout, Slots(*tape.look(time, tape.live(time))), tape.origin), None
+        tape, token = Tape(tape.layout, Slots(*tape.look(time, tape.live(time))), tape.template), None
     tape.reserve(steps)
     return tape, token
 
 
 def record(layout: Layout, state: LineState) -> TapeState:
-    """The state on a tape; on a new one if it is on none."""
+    """The state on a tape: its own, or a new one if it has none."""
     if isinstance(state, TapeState) and state.tape.layout == layout:
         return state
     slots = state.slots()
     values, strengths = slots.values.to(strength_dtype(slots.values.dtype)), slots.strengths
     if torch.is_grad_enabled() and (values.requires_grad or strengths.requires_grad):
-        tape = Tape(layout, Slots(values.detach(), strengths.detach()), slots.origin.detach())
+        tape = Tape(layout, Slots(values.detach(), strengths.detach()), slots.template.detach())
         return TapeState(tape, 0, Import.apply(values, strengths))  # type: ignore[no-untyped-call]
     live = compact(Contents(values.detach(), strengths.detach()))
-    return TapeState(Tape(layout, Slots(*live), slots.origin.detach()), 0, None)
+    return TapeState(Tape(layout, Slots(*live), slots.template.detach()), 0, None)
 
 
 class Import(Function):
-    """From slots that need a gradient to the token of a tape that begins with them."""
+    """From slots that need a gradient to the token of a tape that starts with them."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, strengths: Tensor) -> Tensor:
         return values.new_zeros(()).expand(*values.shape[:2], values.shape[2] + 1)
 
     @staticmethod
+    @differentiable_once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return once(grad[..., :-1].clone(), grad[..., -1].clone())
+        return grad[..., :-1].clone(), grad[..., -1].clone()
 
 
 class Export(Function):
@@ -295,17 +292,17 @@ class Export(Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        # Apart from forward, so that a transform of torch.func may use a state from outside.
+        # Separate from forward, so that a transform of torch.func may use a state from outside.
         tape, time, ctx.tiles, _ = inputs
         ctx.count = tape.tiles(time)
 
     @staticmethod
+    @differentiable_once
     def backward(ctx: Any, values: Tensor, strengths: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        with torch.no_grad():
-            parts = torch.cat([values, strengths[..., None]], dim=-1) * (ctx.tiles >= 0)[..., None]
-            grad = parts.new_zeros(len(parts), ctx.count, parts.shape[-1])
-            grad.index_put_((torch.arange(len(parts))[:, None], ctx.tiles), parts, accumulate=True)
-        return None, None, None, *once(grad)
+        parts = torch.cat([values, strengths[..., None]], dim=-1) * (ctx.tiles >= 0)[..., None]
+        grad = parts.new_zeros(len(parts), ctx.count, parts.shape[-1])
+        grad.index_put_((torch.arange(len(parts))[:, None], ctx.tiles), parts, accumulate=True)
+        return None, None, None, grad
 
 
 class Step(Function):
@@ -321,38 +318,16 @@ class Step(Function):
         return read, tape.token()
 
     @staticmethod
-    def backward(ctx: Any, above: Tensor | None, grad: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        if torch.is_grad_enabled():
-            with torch.no_grad():
-                none, *grads = Step.backward(ctx, above, grad)
-            return none, *once(*grads)
+    @differentiable_once
+    def backward(ctx: Any, read_grad: Tensor | None, grad: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         tape, time, first = ctx.step
-        # Whoever hands on a token's gradient gives it away, so it may be changed in place.
+        # The gradient of a token has one owner at a time, which may change it in place.
         if grad is None:
             grad = torch.zeros(tape.batch, tape.tiles(time + 1), tape.width + 1, dtype=tape.dtype)
-        if above is None:
-            above = torch.zeros(tape.batch, tape.heads, tape.width, dtype=tape.dtype)
+        if read_grad is None:
+            read_grad = torch.zeros(tape.batch, tape.heads, tape.width, dtype=tape.dtype)
         if grad.stride(2) != 1:
             grad = grad.contiguous()
         with tape.lock:
-            push, pop, value = tape.unwind(time, above.contiguous(), grad)
+            push, pop, value = tape.unwind(time, read_grad.contiguous(), grad)
         return None, None if first else grad.narrow(1, 0, tape.tiles(time)), push, pop, value
-
-
-class Once(Function):
-    """The identity, which refuses to be differentiated."""
-
-    @staticmethod
-    def forward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        return grads
-
-    @staticmethod
-    def backward(ctx: Any, *_: Tensor) -> tuple[Tensor, ...]:
-        raise RuntimeError(ONCE)
-
-
-def once(*grads: Tensor | None) -> tuple[Any, ...]:
-    """Gradients as they are, but with a clear error for those who ask for the gradient of a gradient."""
-    if not torch.is_grad_enabled():
-        return grads
-    return Once.apply(*(None if grad is None else grad.detach().requires_grad_() for grad in grads))  # type: ignore[no-untyped-call, no-any-return]

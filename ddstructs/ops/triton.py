@@ -1,7 +1,8 @@
-"""The kernels for whole sequences on CUDA: those of `engine`, with a program for each row and lanes along the width.
+"""The kernels for whole sequences on CUDA: those of `engine`, one program a row, with lanes along the width.
 
-The functions of the same names there say what each does. Heads are unrolled, so the ends where they push and take are
-bits of a number known at compile time. What one lane writes to memory and others read has a barrier in between.
+Functions are documented under the same names there; pointers are those of the fields of `engine.Line` and of the
+arguments, handed over one by one because a kernel takes pointers. Heads are unrolled: the ends where they push and take
+are bits of a compile-time constant. A barrier separates what one lane writes to memory from its use by others.
 """
 
 # Triton reads annotations and knows none but constexpr, and it has no conditional expressions on tensors.
@@ -19,6 +20,8 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+
+from ddstructs.ops.layout import Inputs
 
 __all__ = ["backward", "forward"]
 
@@ -158,7 +161,7 @@ def forward_row(
 @compiled
 def rewind_row(
     initial, value, strengths, order, ends, dead, last, consumed, cut,
-    above, values_grad, strengths_grad, push_grad, pop_grad, time, slots, width,
+    reads_grad, values_grad, strengths_grad, push_grad, pop_grad, time, slots, width,
     heads: tl.constexpr, pushes: tl.constexpr, takes: tl.constexpr, padded: tl.constexpr,
 ):  # fmt: skip
     row, lanes = tl.program_id(0).to(tl.int64), tl.arange(0, padded)
@@ -167,14 +170,15 @@ def rewind_row(
     tiles, signals = row * (slots + time * heads), row * time * heads
     strengths, order, dead, last = strengths + tiles, order + tiles, dead + tiles, last + tiles
     consumed, cut, push_grad, pop_grad = consumed + signals, cut + signals, push_grad + signals, pop_grad + signals
-    initial, value, above = initial + row * slots * width, value + signals * width, above + signals * width
+    initial, value = initial + row * slots * width, value + signals * width
+    reads_grad += signals * width
     values_grad, strengths_grad = values_grad + tiles * width, strengths_grad + tiles
     low, high, deaths = tl.load(ends + row * 3), tl.load(ends + row * 3 + 1), tl.load(ends + row * 3 + 2)
     for back in range(time):
         t = time - 1 - back
         first = slots + t * heads
         for h in tl.static_range(heads):
-            g = tl.load(above + (zero + t * heads + h) * width + lanes, mask=lanes < width, other=0)
+            g = tl.load(reads_grad + (zero + t * heads + h) * width + lanes, mask=lanes < width, other=0)
             count, rest = window(strengths, order, low, high, (takes >> h) & 1)
             edge, beyond = low * 0 - 1, tl.full((), 0, kind)
             if rest > 0:
@@ -245,35 +249,24 @@ def rewind_row(
                 tl.debug_barrier()
 
 
-def forward(
-    initial: Tensor,
-    strengths: Tensor,
-    push: Tensor,
-    pop: Tensor,
-    value: Tensor,
-    pushes: Sequence[int],
-    takes: Sequence[int],
-) -> tuple[Tensor, Tensor]:
+def forward(inputs: Inputs, pushes: Sequence[int], takes: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Take all steps; see `cpu.forward`."""
-    reads = torch.empty_like(value, memory_format=torch.contiguous_format)
-    return reads, _run(initial, strengths, push, pop, value, pushes, takes, reads)[0]
+    reads = torch.empty_like(inputs.value, memory_format=torch.contiguous_format)
+    return reads, _run(inputs, pushes, takes, reads)[0]
 
 
 def backward(
     reads_grad: Tensor | None,
     strengths_grad: Tensor | None,
-    initial: Tensor,
-    strengths: Tensor,
-    push: Tensor,
-    pop: Tensor,
-    value: Tensor,
+    inputs: Inputs,
     pushes: Sequence[int],
     takes: Sequence[int],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Carry gradients back through all steps, which are taken once more for their log; see `cpu.backward`."""
+    initial, _, push, pop, value = inputs
     slots, (batch, time, _, width) = initial.shape[1], value.shape
-    line = _run(initial, strengths, push, pop, value, pushes, takes, None)
-    above = torch.zeros_like(value) if reads_grad is None else reads_grad
+    line = _run(inputs, pushes, takes, None)
+    reads_grad = torch.zeros_like(value) if reads_grad is None else reads_grad
     values, slopes = value.new_zeros(*line[0].shape, width), torch.zeros_like(line[0])
     if strengths_grad is not None:
         slopes.copy_(strengths_grad)
@@ -281,23 +274,15 @@ def backward(
     if batch:
         with on(value):
             rewind_row[(batch,)](
-                initial.contiguous(), value.contiguous(), *line, above.contiguous(), values, slopes, pushed, popped,
-                time, slots, width, **constants(pushes, takes, width),
+                initial.contiguous(), value.contiguous(), *line, reads_grad.contiguous(), values, slopes, pushed,
+                popped, time, slots, width, **constants(pushes, takes, width),
             )  # fmt: skip
     return values, slopes[:, :slots].clone(), pushed, popped
 
 
-def _run(
-    initial: Tensor,
-    strengths: Tensor,
-    push: Tensor,
-    pop: Tensor,
-    value: Tensor,
-    pushes: Sequence[int],
-    takes: Sequence[int],
-    reads: Tensor | None,
-) -> list[Tensor]:
-    """The fields of an `engine.Line` after all steps; the reads are left out if there is no place for them."""
+def _run(inputs: Inputs, pushes: Sequence[int], takes: Sequence[int], reads: Tensor | None) -> list[Tensor]:
+    """The fields of an `engine.Line` after all steps; nothing is read if `reads` is None."""
+    initial, strengths, push, pop, value = inputs
     slots, (batch, time, heads, width) = initial.shape[1], value.shape
     tiles, steps, below = (batch, slots + time * heads), (batch, time, heads), time * (heads - sum(pushes))
     shapes = tiles, tiles, (batch, 3), tiles, tiles, steps, steps
@@ -318,7 +303,7 @@ def _run(
 
 
 def constants(pushes: Sequence[int], takes: Sequence[int], width: int) -> dict[str, int]:
-    """What a kernel is compiled for. One warp: the work between two barriers is small."""
+    """Compile-time constants of a kernel. One warp, since there is little work between two barriers."""
     bits = (sum(end << head for head, end in enumerate(ends)) for ends in (pushes, takes))
     padded = triton.next_power_of_2(width)
     ends = dict(zip(("pushes", "takes"), bits, strict=True))
@@ -326,5 +311,5 @@ def constants(pushes: Sequence[int], takes: Sequence[int], width: int) -> dict[s
 
 
 def on(tensor: Tensor) -> AbstractContextManager[object]:
-    """The device of a tensor, made the current one."""
+    """A context in which the device of a tensor is the current one."""
     return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()

@@ -12,11 +12,11 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, distributions, entry_points
 from typing import Any
 
-from ddstructs.errors import one_line
+from ddstructs.errors import InputError, one_line
 from ddstructs.registry.catalog import KINDS
 from ddstructs.registry.source import summary
 
-__all__ = ["Plugin", "load", "load_memories", "load_plugins", "named", "names", "plugins", "warn_of_broken"]
+__all__ = ["Plugin", "load", "load_plugins", "named", "names", "plugins", "warn_of_broken"]
 
 
 class Plugin:
@@ -48,13 +48,13 @@ def named(kind: str, name: str) -> type[Any]:
     """Import what has a name.
 
     Raises:
-        ValueError: If nothing of this kind has it.
+        InputError: If nothing of this kind has it.
     """
     if name in KINDS[kind].table:
         found: type[Any] = load(KINDS[kind].table[name])
         return found
     if name not in load_plugins(kind):
-        raise ValueError(
+        raise InputError(
             f"there is no {kind} {name!r}: choose from {', '.join([*KINDS[kind].table, *load_plugins(kind)])}"
         )
     return load_plugins(kind)[name]
@@ -97,11 +97,6 @@ def load_plugins(kind: str) -> dict[str, type[Any]]:
     for message in broken:
         warnings.warn(message, stacklevel=2)
     return loaded
-
-
-def load_memories() -> dict[str, type[Any]]:
-    """Import the memories of other packages, by name."""
-    return load_plugins("memory")
 
 
 def load(target: str) -> Any:

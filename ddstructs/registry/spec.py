@@ -104,29 +104,30 @@ def _describe(thing: object, left: list[int]) -> dict[str, Any]:
     return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": arguments}
 
 
-def check(value: object) -> None:
+def check(value: object, what: str = "") -> None:
     """Refuse plain data that names a class which is not on the list. Nothing is imported for what it names.
 
     Args:
         value: The data.
+        what: What an error calls it, such as the file that it comes from.
 
     Raises:
         InputError: If it is not plain, or too large; if a class path is not that of a memory, a cell or a task that is
             registered; or if arguments have no names.
     """
-    check_plain(value, "the data")
-    _check(value)
+    check_plain(value, what or "the data")
+    _check(value, what)
 
 
-def _check(value: object) -> None:
+def _check(value: object, what: str) -> None:
     if isinstance(value, dict):
         if "class_path" in value:
-            _named(value, MODELS, "")
+            _named(value, MODELS, what)
         for part in value.values():
-            _check(part)
+            _check(part, what)
     elif isinstance(value, list | tuple):
         for part in value:
-            _check(part)
+            _check(part, what)
 
 
 def build(value: Any, kind: str | None = None) -> Any:
@@ -141,8 +142,7 @@ def build(value: Any, kind: str | None = None) -> Any:
     """
     if not isinstance(value, dict | list | tuple) and kind is None:
         return value
-    check_plain(value, "the data")
-    _check(value)
+    check(value)
     if isinstance(value, list | tuple) and kind is None:
         return [build(part) for part in value]
     if not (isinstance(value, dict) and "class_path" in value):

@@ -12,20 +12,33 @@ from typing import Any, cast
 import torch
 
 from ddstructs.errors import InputError
-from ddstructs.registry.data import check_plain
+from ddstructs.nn.rnn import renamed
 from ddstructs.registry.plugins import names
 from ddstructs.registry.spec import check
 from ddstructs.training.archive import Bomb, outline
 from ddstructs.training.limits import check_sizes
 from ddstructs.training.weights import load_weights
 
-__all__ = ["RANDOM", "TASK", "load", "load_weights", "random_state", "read", "set_random_state", "task_name"]
+__all__ = ["RANDOM", "RUN", "TASK", "load", "load_weights", "random_state", "read", "set_random_state", "task_name"]
 
 TASK = "ddstructs_task"
 """Where a checkpoint says for which task its controller was trained, as a class path with arguments."""
 
 RANDOM = "ddstructs_random"
 """Where a checkpoint keeps the state of torch's random numbers, so that a resumed run draws the same noise."""
+
+VERSION = re.compile(r"\d+(\.\d+)*((a|b|rc|\.dev|\.post)\d+)*(\+[a-z0-9.]+)?", re.ASCII)
+"""What the version of a package looks like."""
+
+RUN = {
+    "optimizer_states": list,
+    "lr_schedulers": list,
+    "loops": dict,
+    "callbacks": dict,
+    "epoch": int,
+    "global_step": int,
+}
+"""What Lightning writes beside the weights of a run that can go on."""
 
 
 def read(
@@ -48,13 +61,15 @@ def read(
     if not _is_controller(content):
         raise InputError(f"{path} is not a checkpoint of a ddstructs controller")
     version = content.get("pytorch-lightning_version", "0")
-    if not (isinstance(version, str) and re.fullmatch(r"\d+(\.\d+)*[\w.+-]{,40}", version, re.ASCII)):
+    if not (isinstance(version, str) and len(version) < 50 and VERSION.fullmatch(version)):
         raise InputError(f"{path} is damaged: it says that Lightning {str(version)[:20]!r} wrote it")
+    for name, kind in RUN.items():
+        if name in content and not isinstance(content[name], kind):
+            raise InputError(f"{path} is damaged: its {name} is no {kind.__name__}")
     for name, value in content["hyper_parameters"].items():
         if name in replaced:
             continue
-        check_plain(value, f"{name} in {path}")
-        check(value)
+        check(value, f"{name} in {path}")
         if name == "memory" and not (isinstance(value, dict) and "class_path" in value):
             raise InputError(
                 f"the memory in {path} is {str(value)[:50]!r}, but a class path with arguments was expected"
@@ -66,8 +81,7 @@ def read(
     if task:
         if not _is_task(content.get(TASK)):
             raise InputError(f"{path} does not say for which task its controller was trained")
-        check_plain(content[TASK], f"the task in {path}")
-        check(content[TASK])
+        check(content[TASK], f"the task in {path}")
         check_sizes(content[TASK]["init_args"], path, given)
     return cast("dict[str, Any]", content)
 
@@ -95,7 +109,10 @@ def load(path: str | Path) -> Any:
     except Exception as error:  # a file may hold anything, and torch fails in as many ways
         raise InputError(f"{path} is damaged or cut short: it cannot be read as a checkpoint") from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content["state_dict"] = dict(content["state_dict"])  # without the attributes that torch puts there
+        content["state_dict"] = {  # without the attributes that torch puts there
+            renamed(name, "rnn.") if isinstance(name, str) else name: weight
+            for name, weight in content["state_dict"].items()
+        }
     return content
 
 

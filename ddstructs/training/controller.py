@@ -288,9 +288,6 @@ class Controller(LightningModule):
                 )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        # Where Lightning saved checkpoints before, and what it may delete: no path is ever taken from a file.
-        for name in [name for name in checkpoint.get("callbacks", {}) if name.startswith("ModelCheckpoint")]:
-            del checkpoint["callbacks"][name]
         path = "the checkpoint"
         check_same(self.hparams, checkpoint["hyper_parameters"], path)
         check_fit(self, checkpoint["state_dict"], path)
@@ -298,6 +295,9 @@ class Controller(LightningModule):
         if fitting:
             check_resumable(self, checkpoint, path)
             reopen_epoch(checkpoint["loops"])
+        # Where Lightning saved checkpoints before, and what it may delete: no path is ever taken from a file.
+        callbacks = checkpoint.get("callbacks", {}).items()
+        checkpoint["callbacks"] = {name: state for name, state in callbacks if not name.startswith("ModelCheckpoint")}
         self._random = checkpoint.get(RANDOM) if fitting else None
         self._resumed = checkpoint["hyper_parameters"] if fitting else None
         task = self._task()
@@ -400,6 +400,6 @@ class Controller(LightningModule):
         return cast("dict[str, Metric]", dict(cast("nn.ModuleDict", self.scores[f"{split}_"])))
 
     def _new_scores(self) -> nn.ModuleDict:
-        metrics = {"loss": MeanMetric(), "coarse": CoarseAccuracy(), "fine": FineAccuracy()}
+        metrics = {"loss": MeanMetric(), "coarse": CoarseAccuracy(aligned=True), "fine": FineAccuracy(aligned=True)}
         metrics |= {f"{name}_distance": MeanMetric() for name, _ in self.rnn.memory.signals.labels}
         return nn.ModuleDict(metrics)

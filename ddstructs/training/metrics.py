@@ -15,6 +15,10 @@ PADDING = -100
 
 def correct_prefix(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """For each row, how many symbols are right before the first error, and the lengths of output and target."""
+    for name, symbols in (("output", output), ("target", target)):
+        if not isinstance(symbols, Tensor) or symbols.is_floating_point() or symbols.is_complex():
+            came = symbols.dtype if isinstance(symbols, Tensor) else f"a {type(symbols).__name__}"
+            raise TypeError(f"{name} is {came}, but a tensor of symbols was expected: int64, padded with {PADDING}")
     if output.dim() != 2 or target.dim() != 2 or len(output) != len(target):
         raise ValueError(
             f"output and target have shapes {tuple(output.shape)} and {tuple(target.shape)}, "
@@ -35,7 +39,15 @@ def _left_align(symbols: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class SequenceAccuracy(Metric):
-    """A mean over sequences."""
+    """A mean over sequences; 0 if there were none.
+
+    Args:
+        aligned: Whether output and target stand step by step under each other, as with teacher forcing: then the output
+            counts only where the target has a symbol. If False they are sequences of their own, and whatever symbol the
+            output has counts. If not given, that is so too, but a batch that could be either is refused: where the two
+            have one shape, and there is padding in the target but none in the output.
+        kwargs: Settings of every torchmetrics metric.
+    """
 
     is_differentiable = False
     higher_is_better = True
@@ -43,13 +55,14 @@ class SequenceAccuracy(Metric):
     total: Tensor
     count: Tensor
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, aligned: bool | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.aligned = aligned
         self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
         self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
 
     def compute(self) -> Tensor:
-        return self.total / self.count
+        return self.total / self.count.clamp(min=1)
 
     def score(self, output: Tensor, target: Tensor) -> Tensor:
         """The score of each row, shape `(batch,)`, in [0, 1]."""
@@ -63,11 +76,31 @@ class SequenceAccuracy(Metric):
             target: Symbols expected, the end symbol included, in the same form; the time may differ.
 
         Raises:
-            ValueError: If the shapes do not fit.
+            ValueError: If the shapes do not fit, or if it is open whether the two are aligned.
+            TypeError: If they are no tensors of integers.
         """
+        output = self._masked(output, target)
         score = self.score(output, target)
         self.total += score.sum()
         self.count += len(score)
+
+    def _masked(self, output: Tensor, target: Tensor) -> Tensor:
+        """The output without what is not asked for, if it is aligned with the target."""
+        if self.aligned is False or not (isinstance(output, Tensor) and isinstance(target, Tensor)):
+            return output
+        if self.aligned is None:
+            if output.shape == target.shape and (output != PADDING).all() and (target == PADDING).any():
+                raise ValueError(
+                    f"target has padding ({PADDING}), but output has a symbol at every step: say aligned=True if it "
+                    "counts only where target has a symbol (teacher forcing), or aligned=False if all of it counts"
+                )
+            return output
+        if output.shape != target.shape:
+            raise ValueError(
+                f"output and target have shapes {tuple(output.shape)} and {tuple(target.shape)}, "
+                "but with aligned=True one shape was expected"
+            )
+        return torch.where(target == PADDING, PADDING, output)
 
 
 @final
@@ -75,6 +108,7 @@ class CoarseAccuracy(SequenceAccuracy):
     """The share of sequences that are right as a whole: no symbol wrong, none missing, none too many.
 
     Args:
+        aligned: Whether output and target stand step by step under each other, see `SequenceAccuracy`.
         kwargs: Settings of every torchmetrics metric.
 
     Reference:
@@ -86,6 +120,9 @@ class CoarseAccuracy(SequenceAccuracy):
         >>> coarse = CoarseAccuracy()
         >>> coarse(torch.tensor([[1, 2, 3], [1, 9, 3]]), torch.tensor([[1, 2, 3], [1, 2, 3]]))
         tensor(0.5000)
+        >>> forced = CoarseAccuracy(aligned=True)  # for logits.argmax(-1) of teacher forcing
+        >>> forced(torch.tensor([[7, 7, 1, 2]]), torch.tensor([[-100, -100, 1, 2]]))
+        tensor(1.)
     """
 
     def score(self, output: Tensor, target: Tensor) -> Tensor:
@@ -98,6 +135,7 @@ class FineAccuracy(SequenceAccuracy):
     """The share of a target that comes out right before the first error, averaged over the sequences.
 
     Args:
+        aligned: Whether output and target stand step by step under each other, see `SequenceAccuracy`.
         kwargs: Settings of every torchmetrics metric.
 
     Reference:

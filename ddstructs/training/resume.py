@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Trainer
 from torch import Tensor, nn
+from torch.optim import Adam
+from torch.optim.lr_scheduler import LinearLR
 
 from ddstructs.errors import InputError
+from ddstructs.training.checkpoint import RUN
 
 __all__ = ["check_resumable", "check_unfinished", "reopen_epoch", "set_rate"]
-
-PARTS = {"optimizer_states": list, "lr_schedulers": list, "loops": dict, "epoch": int, "global_step": int}
-"""What Lightning writes beside the weights of a run that can go on."""
 
 
 def check_resumable(model: nn.Module, checkpoint: Mapping[str, Any], path: str | Path) -> None:
@@ -32,7 +33,7 @@ def check_resumable(model: nn.Module, checkpoint: Mapping[str, Any], path: str |
         raise InputError(
             f"{path} holds weights alone, so that a run cannot go on from it: use last.ckpt of the run, or start anew"
         )
-    for name, kind in PARTS.items():
+    for name, kind in RUN.items():
         if not isinstance(checkpoint.get(name), kind):
             raise InputError(f"{path} is damaged: its {name} is no {kind.__name__}")
     for name, weight in checkpoint["state_dict"].items():
@@ -42,6 +43,40 @@ def check_resumable(model: nn.Module, checkpoint: Mapping[str, Any], path: str |
     for state in checkpoint["optimizer_states"]:
         if (reason := _misfit(state, parameters)) is not None:
             raise InputError(f"{path} is damaged: the state of its optimizer {reason}")
+    for schedule in checkpoint["lr_schedulers"]:
+        wrong = _unlike(schedule, SCHEDULE) if isinstance(schedule, dict) else "names"
+        if wrong is not None:
+            raise InputError(f"{path} is damaged: its schedule of learning rates has no {wrong}")
+
+
+def _unlike(part: Mapping[str, Any], example: Mapping[str, Any]) -> str | None:
+    """The first entry that is of another kind than in an example; what only one of them has is not looked at."""
+    return next((str(name) for name in part if name in example and not _is_like(part[name], example[name])), None)
+
+
+def _is_like(value: Any, example: Any) -> bool:
+    match example:
+        case None | bool():
+            return value is None or isinstance(value, bool)
+        case list() | tuple():
+            if not isinstance(value, list | tuple) or len(value) != len(example):
+                return False
+            return all(map(_is_like, value, example))
+        case int():
+            return type(value) is int
+        case _:
+            return type(value) in (int, float) and math.isfinite(value)
+
+
+def _examples() -> tuple[dict[str, Any], dict[str, Any]]:
+    optimizer = Adam([nn.Parameter()])
+    schedule = LinearLR(optimizer, total_iters=1).state_dict()
+    group = {name: value for name, value in optimizer.param_groups[0].items() if name != "params"}
+    return group | {"weight_decay": 0.0}, schedule
+
+
+GROUP, SCHEDULE = _examples()
+"""What an optimizer and a schedule of learning rates look like in a checkpoint."""
 
 
 def reopen_epoch(loops: dict[str, Any]) -> None:
@@ -110,6 +145,9 @@ def _misfit(state: Any, parameters: list[nn.Parameter]) -> str | None:
     except (KeyError, TypeError, ValueError):
         return "is in another form"
     members = [member for group in groups for member in group]
+    for group in state["param_groups"]:
+        if (wrong := _unlike(group, GROUP)) is not None:
+            return f"has no {wrong}"
     if len(groups) > 1:  # of an optimizer of the user's own, in an order that only it knows
         return None
     if members != list(range(len(parameters))) or not entries.keys() <= set(members):

@@ -76,6 +76,7 @@ def picture(trace: Trace, row: int, steps: int) -> Grid:
     if trace.weights is not None:
         weights = trace.weights[row, :steps]
         for time, head, slot in (weights >= WEAK).nonzero().tolist():
-            windows.append((time, head, rank[int(place[time, slot])], float(weights[time, head, slot])))
+            if (value := int(place[time, slot])) in rank:
+                windows.append((time, head, rank[value], float(weights[time, head, slot])))
     names = [shown(trace.input_text[row][pushes[value] // trace.heads]) for value in strong]
     return Grid(strengths[strong].numpy(), windows, names, len(pushes) - len(strong))

@@ -23,6 +23,12 @@ FORMAT = "ddstructs trace 1"
 KINDS = {"float64": torch.float64, "int64": torch.int64}
 """The dtypes in a file."""
 
+FREE = ("input", "output", "rounded")
+"""Those that may be symbols or vectors, with more axes than these."""
+
+LARGE = 1e6
+"""Beyond any strength, and any part of a read."""
+
 OPTIONAL = ("origin", "weights", "values")
 AXES = {
     "push": "BTH",
@@ -38,7 +44,7 @@ AXES = {
     "output": "BT",
     "rounded": "BT",
 }
-"""The axes of each tensor; one letter is one size. Inputs and outputs may have more of them."""
+"""The axes of each tensor; one letter is one size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +204,7 @@ def _check(trace: Trace) -> Trace:
     """Refuse a trace whose parts do not fit together."""
     for name in AXES:
         tensor, whole = cast("Tensor | None", getattr(trace, name)), name in ("origin", "lengths")
-        if tensor is not None and name not in ("input", "output", "rounded") and tensor.is_floating_point() == whole:
+        if tensor is not None and name not in FREE and tensor.is_floating_point() == whole:
             raise ValueError(f"{name} is {tensor.dtype}")
     batch, time, heads = trace.push.shape
     slots, width = trace.strengths.size(-1), trace.value.size(-1)
@@ -206,12 +212,24 @@ def _check(trace: Trace) -> Trace:
     for name, axes in AXES.items():
         tensor = cast("Tensor | None", getattr(trace, name))
         expected = tuple(sizes[axis] for axis in axes)
-        if tensor is not None and tensor.shape[: len(axes)] != expected:
+        if tensor is not None and tensor.shape[: len(axes) if name in FREE else None] != expected:
             raise ValueError(f"{name} has shape {tuple(tensor.shape)}, but {expected} was expected")
         if tensor is not None and not tensor.isfinite().all():
             raise ValueError(f"{name} has a number that is not finite")
     if not (batch and time):
         raise ValueError("it has no step")
+    for name in FREE:
+        tensor = cast("Tensor", getattr(trace, name))
+        if (tensor.dim() > 2) != tensor.is_floating_point():
+            raise ValueError(
+                f"{name} has shape {tuple(tensor.shape)} and {tensor.dtype}: symbols or vectors were expected"
+            )
+    if trace.rounded.shape != trace.output.shape or trace.rounded.dtype != trace.output.dtype:
+        raise ValueError(f"rounded has shape {tuple(trace.rounded.shape)}, but output has {tuple(trace.output.shape)}")
+    for name, low, high in (("push", 0, 1), ("pop", 0, 1), ("strengths", 0, LARGE), ("weights", -LARGE, LARGE)):
+        tensor = getattr(trace, name)
+        if tensor is not None and not ((tensor >= low) & (tensor <= high)).all():
+            raise ValueError(f"{name} has a number outside {low}..{high}")
     if (trace.origin is None) == (trace.values is None):
         raise ValueError("it has both origin and values, or neither")
     if trace.origin is not None and not ((trace.origin >= -1) & (trace.origin < time * max(1, heads))).all():

@@ -1,4 +1,4 @@
-"""A worker of a study, with what it does and what was found on the terminal."""
+"""What a study has found, for the terminal."""
 
 from __future__ import annotations
 
@@ -6,41 +6,40 @@ from collections import Counter
 
 import optuna
 import yaml
-from rich.console import Console
-from rich.markup import escape
+from optuna.trial import FrozenTrial
 
-from ddstructs.experiments.sweep.study import Sweep, ended, open_study, work
+from ddstructs.experiments.sweep.study import Sweep, ended
 
-__all__ = ["show"]
+__all__ = ["line", "summary"]
 
 
-def show(sweep: Sweep) -> None:
-    """Work on a study until it has enough trials; then print the best settings, in the form of a recipe."""
-    console = Console(highlight=False)
-    study = open_study(sweep)
-    with console.status("") as status:
+def line(trial: FrozenTrial) -> str:
+    """A trial that came to an end, in one line."""
+    if "error" in trial.user_attrs:
+        return f"trial {trial.number}: FAILED: {trial.user_attrs['error']}"
+    value = trial.value if trial.value is not None else trial.intermediate_values[max(trial.intermediate_values)]
+    return f"trial {trial.number}: score {value:.3f}, {trial.state.name.lower()}"
 
-        def report(words: str) -> None:
-            status.update(escape(f"{len(ended(study))} of {sweep.trials} trials; {words}"))
 
-        work(sweep, report)
+def summary(sweep: Sweep, study: optuna.Study) -> str:
+    """The number of trials by state, the errors, and the best settings in the form of a recipe."""
     states = Counter(trial.state.name.lower() for trial in study.get_trials(deepcopy=False))
-    print(f"{sweep.name}: {', '.join(f'{count} {state}' for state, count in sorted(states.items()))}")
-    for trial in ended(study):
-        if "error" in trial.user_attrs:
-            print(f"trial {trial.number} failed: {trial.user_attrs['error']}")
+    lines = [f"{sweep.name}: {', '.join(f'{count} {state}' for state, count in sorted(states.items()))}"]
+    lines += [line(trial) for trial in ended(study) if "error" in trial.user_attrs]
     if "complete" not in states:
-        print("No trial came to an end without an error.")
-        return
+        return "\n".join([*lines, "No trial was completed."])
     best = study.best_trial
-    print(
-        f"The best is trial {best.number}, worth {best.value:.3f}: from 1 to 2 is right, and 2 is soon. In a recipe:\n"
+    lines.append(
+        f"The best is trial {best.number}, score {best.value:.3f} (above 1: every seed correct; nearer 2: sooner)."
     )
-    print(yaml.safe_dump(_exception(sweep, best), sort_keys=False, default_flow_style=None), end="")
+    lines.append("In a recipe:\n")
+    return (
+        "\n".join(lines) + "\n" + yaml.safe_dump(_rule(sweep, best), sort_keys=False, default_flow_style=None).rstrip()
+    )
 
 
-def _exception(sweep: Sweep, best: optuna.trial.FrozenTrial) -> list[dict[str, object]]:
-    """The settings of a trial as an exception in a recipe."""
+def _rule(sweep: Sweep, best: FrozenTrial) -> list[dict[str, object]]:
+    """The settings of a trial, as an entry of `exceptions` in a recipe."""
     where = {"task": sweep.task, "memory": sweep.memory, "cell": sweep.cell}
-    because = f"trial {best.number} of a sweep over {sweep.trials}, worth {best.value:.3f}"
+    because = f"trial {best.number} of a sweep over {sweep.trials}, score {best.value:.3f}"
     return [{"where": where, "because": because, **best.user_attrs["settings"]}]

@@ -1,4 +1,4 @@
-"""The space that is searched: each setting, with its range."""
+"""The search space: each setting, with its range."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["suggest"]
 
 
 def suggest(trial: BaseTrial, heads: int, cell: str) -> Settings:
-    """Settings to try, in the sections of a recipe; what is not here stays as the recipe says.
+    """Settings to try, by section of the recipe; the recipe gives all others.
 
     Args:
-        trial: Who suggests.
-        heads: Number of the memory's heads. Each has biases of its own.
+        trial: Suggests the values.
+        heads: Number of the memory's heads; each has its own biases.
         cell: Name of the recurrent cell.
     """
     model = {

@@ -1,53 +1,44 @@
-"""A study that any number of workers share, on any number of machines with one file system.
-
-Optuna keeps it in a journal file. That has no heartbeat, so who works on a trial holds the lock on a file of its
-number: a trial that runs and whose lock is free was lost with its worker, and another tries the same settings again.
-"""
+"""The search for better settings: trials of several seeds, suggested by Optuna, executed by an engine."""
 
 from __future__ import annotations
 
-import functools
-import time
-from contextlib import ExitStack
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from tempfile import TemporaryDirectory
-from types import ModuleType
 
 import optuna
 from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from ddstructs.cli.parser import quiet
 from ddstructs.errors import InputError
-from ddstructs.experiments.claims import claim
-from ddstructs.experiments.grid import Cell
-from ddstructs.experiments.recipe import Settings
+from ddstructs.experiments.engine import Engine, Failure
+from ddstructs.experiments.plain import one_line
+from ddstructs.experiments.recipe import Settings, Training, read_section
+from ddstructs.experiments.runs import Run
+from ddstructs.experiments.sweep.journal import open_journal
 from ddstructs.experiments.sweep.space import suggest
-from ddstructs.experiments.work import PAUSE, Report
 
-__all__ = ["Sweep", "ended", "open_study", "score", "work"]
+__all__ = ["Sweep", "ended", "open_study", "score", "search"]
 
 FIRST_SEED = 1000
-"""Seeds of a search are not those of the results."""
+"""The seeds of a search are not those of the results."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What is searched for.
+    """A search.
 
     Attributes:
         task: Class name of the task.
         memory: Class name of the memory.
         cell: Name of the recurrent cell.
-        settings: What the recipe says of them.
+        settings: Their settings in the recipe.
         journal: The file of the study.
-        trials: How many trials the study is to have.
-        seeds: Runs in a trial.
+        trials: Number of trials that the study is to have.
+        seeds: Number of runs in a trial, each with another seed.
     """
 
     task: str
@@ -60,102 +51,102 @@ class Sweep:
 
     @property
     def name(self) -> str:
-        """What the study is called. A journal can have several, and trials that do not compare are not in one."""
-        config = _cell(self, FIRST_SEED, self.settings).config
-        return f"{self.task}-{self.memory}-{self.cell}-{config}-{self.seeds}"
+        """The name of the study. A journal can have several; trials that do not compare are in different ones."""
+        return f"{self.task}-{self.memory}-{self.cell}-{self.run(FIRST_SEED, self.settings).config}-{self.seeds}"
 
-    def lock(self, name: str) -> Path:
-        """A file to lock, beside the journal."""
-        return self.journal.with_name(f"{self.journal.name}.locks") / f"{self.name}-{name}"
+    def run(self, seed: int, settings: Settings) -> Run:
+        """A run of a trial."""
+        return Run(self.task, self.memory, self.cell, seed, settings)
 
 
 def open_study(sweep: Sweep) -> optuna.Study:
-    """The study, a new one if there is none."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    path = str(sweep.journal)
-    try:
-        sweep.journal.parent.mkdir(parents=True, exist_ok=True)
-        storage = JournalStorage(JournalFileBackend(path, JournalFileOpenLock(path)))
-        return optuna.create_study(
-            storage=storage,
-            study_name=sweep.name,
-            direction="maximize",
-            sampler=TPESampler(constant_liar=True),  # several search at once: not all at the same place
-            pruner=MedianPruner(),
-            load_if_exists=True,
-        )
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise InputError(f"{sweep.journal} is no journal of a study: {' '.join(str(error).split())}") from error
-
-
-def work(sweep: Sweep, report: Report = lambda words: None) -> None:
-    """Do one trial after another until the study has enough, and wait for those of others, which may be killed.
+    """The study in the journal, a new one if there is none.
 
     Raises:
-        InputError: If the recipe does not fit the classes it is for.
+        InputError: If the journal is damaged, or is something else.
     """
-    from ddstructs.experiments import train  # imports torch, which takes seconds
-
-    heads = train.memory_of(_cell(sweep, 0, sweep.settings)).heads
-    quiet()
-    study = open_study(sweep)
-    while len(ended(study)) < sweep.trials:
-        with ExitStack() as held:
-            with claim(sweep.lock("ask"), wait=True):
-                _recover(study, sweep)
-                running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-                trial = study.ask() if len(ended(study)) + len(running) < sweep.trials else None
-                changes = suggest(trial, heads, sweep.cell) if trial else {}
-                if trial:
-                    trial.set_user_attr("settings", changes)
-                    held.enter_context(claim(sweep.lock(str(trial.number))))
-            if trial:
-                settings = {section: part | changes.get(section, {}) for section, part in sweep.settings.items()}
-                _try(trial, settings, study, sweep, train, report)
-        if not trial:
-            report("waiting for the trials of other workers")
-            time.sleep(PAUSE)
+    storage = open_journal(sweep.journal)
+    sampler = TPESampler(constant_liar=True)  # takes trials in progress into account, so that they spread out
+    try:
+        if sweep.name not in [study.study_name for study in storage.get_all_studies()]:
+            storage.create_new_study([StudyDirection.MAXIMIZE], sweep.name)
+        return optuna.load_study(study_name=sweep.name, storage=storage, sampler=sampler, pruner=MedianPruner())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{sweep.journal} is damaged: {type(error).__name__}: {one_line(error)}") from error
 
 
 def ended(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials that came to an end, by an error too; not those that were lost with their worker."""
+    """The trials that came to an end, also by an error; those that were lost with their command did not."""
     states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
     trials = study.get_trials(deepcopy=False, states=states)
     return [trial for trial in trials if trial.state != TrialState.FAIL or "error" in trial.user_attrs]
 
 
-def _try(
-    trial: optuna.Trial, settings: Settings, study: optuna.Study, sweep: Sweep, train: ModuleType, report: Report
-) -> None:
-    """Train with some settings, from one seed after another, and tell the study what they are worth."""
-    scores: list[float] = []
-    try:
-        for seed in range(FIRST_SEED, FIRST_SEED + sweep.seeds):
-            with TemporaryDirectory(prefix="ddstructs-") as folder:
-                told = functools.partial(_tell, report, f"trial {trial.number}, seed {seed}: ")
-                trained = train.fit(_cell(sweep, seed, settings), Path(folder), told)
-            scores.append(score(trained.perfect, trained.fine, trained.updates, settings["training"]["max_updates"]))
-            trial.report(mean(scores), len(scores))
-            if len(scores) < sweep.seeds and trial.should_prune():
-                study.tell(trial, state=TrialState.PRUNED)
-                return
-    except Exception as error:  # settings that break a run are not worth another try
-        trial.set_user_attr("error", f"{type(error).__name__}: {' '.join(str(error).split())}"[:300])
-        study.tell(trial, state=TrialState.FAIL)
-        if isinstance(error, InputError):
-            raise
-    else:
-        study.tell(trial, mean(scores))
+def search(sweep: Sweep, study: optuna.Study, engine: Engine) -> Iterator[FrozenTrial]:
+    """Execute trials, as many at once as there are workers, until the study has enough; yield each as it ends.
+
+    Raises:
+        InputError: If the recipe does not fit the classes that it is for.
+    """
+    from ddstructs.experiments import train  # imports torch, which takes seconds
+
+    run = sweep.run(FIRST_SEED, sweep.settings)
+    train.check([run])
+    heads = train.memory_of(run).heads
+    max_updates = read_section(Training, sweep.settings["training"]).max_updates
+    _recover(study)
+    trials: dict[int, optuna.Trial] = {}
+
+    def proceed(trial: optuna.Trial) -> FrozenTrial | None:
+        """Submit the next run of a trial, or end the trial."""
+        scores = trial.user_attrs["scores"]
+        if len(scores) == sweep.seeds:
+            return study.tell(trial, mean(scores))
+        if scores and trial.should_prune():
+            return study.tell(trial, state=TrialState.PRUNED)
+        changes = trial.user_attrs["settings"]
+        settings = {section: part | changes.get(section, {}) for section, part in sweep.settings.items()}
+        engine.submit(trial.number, train.score_of, sweep.run(FIRST_SEED + len(scores), settings))
+        trials[trial.number] = trial
+        return None
+
+    def fill() -> Iterator[FrozenTrial]:
+        """Give every worker a trial; one that an interrupted command had all but ended ends here."""
+        while len(trials) < min(engine.workers, sweep.trials - len(ended(study))):
+            trial = study.ask()
+            trial.set_user_attr("settings", suggest(trial, heads, sweep.cell))
+            _add_scores(trial, [], trial.user_attrs.get("scores", []))
+            if done := proceed(trial):
+                yield done
+
+    yield from fill()
+    for number, result in engine.completed():
+        trial = trials.pop(number)
+        done = None
+        if isinstance(result, Failure):  # settings that break a run are not worth another try
+            trial.set_user_attr("error", result.reason)
+            done = study.tell(trial, state=TrialState.FAIL)
+        else:
+            worth = score(result.perfect, result.fine, result.updates, max_updates)
+            _add_scores(trial, trial.user_attrs["scores"], [worth])
+            done = proceed(trial)
+        if done:
+            yield done
+            yield from fill()
 
 
-def _tell(report: Report, before: str, words: str) -> None:
-    report(before + words)
+def _add_scores(trial: optuna.Trial, before: list[float], new: list[float]) -> None:
+    """Store the scores of more runs, and report the mean after each for pruning."""
+    scores = [*before, *new]
+    trial.set_user_attr("scores", scores)
+    for step in range(len(before) + 1, len(scores) + 1):
+        trial.report(mean(scores[:step]), step)
 
 
 def score(perfect: bool, fine: float, updates: int, max_updates: int) -> float:
-    """What a run is worth: from 1 to 2 if it came out right, more if it was soon; below 1 by how near it came.
+    """The value of a run: above 1 if every sequence was right, nearer 2 the sooner; below 1 by its fine accuracy.
 
-    It looks at the validation set alone; a search has no business with the test set.
+    It is of the validation set alone: a search must not see the test set.
 
     Example:
         >>> from ddstructs.experiments.sweep.study import score
@@ -165,14 +156,9 @@ def score(perfect: bool, fine: float, updates: int, max_updates: int) -> float:
     return 2 - min(1.0, updates / max_updates) if perfect else min(fine, 0.9999)
 
 
-def _recover(study: optuna.Study, sweep: Sweep) -> None:
-    """Mark the trials that were lost with their worker as failed, and have their settings tried again."""
+def _recover(study: optuna.Study) -> None:
+    """Enqueue the trials that were lost with their command again, with the scores of their runs that were done."""
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        with claim(sweep.lock(str(trial.number))) as free:
-            if free:
-                study.tell(trial.number, state=TrialState.FAIL)
-                study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
-
-
-def _cell(sweep: Sweep, seed: int, settings: Settings) -> Cell:
-    return Cell(sweep.task, sweep.memory, sweep.cell, seed, settings)
+        study.tell(trial.number, state=TrialState.FAIL)
+        again = {"again": trial.number, "scores": trial.user_attrs.get("scores", [])}
+        study.enqueue_trial(trial.params, user_attrs=again)

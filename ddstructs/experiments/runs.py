@@ -1,0 +1,129 @@
+"""The runs of an experiment, in a fixed order, and the options that choose them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from hashlib import sha256
+from itertools import product
+from typing import Any
+
+from ddstructs.errors import InputError
+from ddstructs.experiments.recipe import Recipe, Settings
+from ddstructs.registry.plugins import names as names_of
+
+__all__ = ["Run", "choose", "choose_memories", "every_run", "folder_name", "parse_seeds"]
+
+MOST_SEEDS = 10_000
+LARGEST_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run: what is trained, from which seed, and how.
+
+    Attributes:
+        task: Class name of the task.
+        memory: Class name of the memory.
+        cell: Name of the recurrent cell.
+        seed: Seed of the weights and of the training sequences.
+        settings: Its settings in the recipe, by section.
+    """
+
+    task: str
+    memory: str
+    cell: str
+    seed: int
+    settings: Settings
+
+    @property
+    def config(self) -> str:
+        """A hash of the settings."""
+        return sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:8]
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """The fields that identify it in the results."""
+        return {
+            "task": self.task,
+            "memory": self.memory,
+            "cell": self.cell,
+            "seed": self.seed,
+            "config": self.config,
+        }
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return folder_name(self.key)
+
+    def __str__(self) -> str:
+        return f"{self.task}, {self.memory}, {self.cell}, seed {self.seed}"
+
+
+def folder_name(key: dict[str, Any]) -> str:
+    """The name of the folder of a run, from its key or its record."""
+    return "{task}-{memory}-{cell}-{seed}-{config}".format(**key)
+
+
+def every_run(
+    recipe: Recipe, tasks: Sequence[str], memories: Sequence[str], cells: Sequence[str], seeds: Sequence[int]
+) -> list[Run]:
+    """Every combination, seed by seed, so that an interrupted experiment has some seeds of everything."""
+    return [
+        Run(task, memory, cell, seed, recipe.settings(task=task, memory=memory, cell=cell))
+        for seed, task, memory, cell in product(seeds, tasks, memories, cells)
+    ]
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Seeds from a list of numbers and ranges.
+
+    Raises:
+        InputError: If it is anything else, has no seeds, or has more than can be meant.
+
+    Example:
+        >>> from ddstructs.experiments.runs import parse_seeds
+        >>> parse_seeds("0-3"), parse_seeds("777"), parse_seeds("900,901,5-6")
+        ([0, 1, 2, 3], [777], [900, 901, 5, 6])
+    """
+    seeds: dict[int, None] = {}
+    for part in text.split(","):
+        if not re.fullmatch(r"\d{1,10}(-\d{1,10})?", part.strip(), re.ASCII):
+            raise InputError(f"--seeds is {text!r}, but seeds such as 777, ranges such as 0-9, or both were expected")
+        first, _, last = part.partition("-")
+        span = range(int(first), int(last or first) + 1)
+        if not span:
+            raise InputError(f"--seeds is {text!r}, but the range {part} is empty: write {last}-{first}")
+        if span[-1] > LARGEST_SEED:
+            raise InputError(f"--seeds is {text!r}, but a seed is at most {LARGEST_SEED}")
+        if len(seeds) + len(span) > MOST_SEEDS:
+            raise InputError(f"--seeds is {text!r}, more than {MOST_SEEDS} seeds")
+        seeds |= dict.fromkeys(span)
+    return list(seeds)
+
+
+def choose(option: str, text: str, known: Sequence[str]) -> list[str]:
+    """Names from a list with commas, each once.
+
+    Raises:
+        InputError: If a name is unknown, or if there is none.
+    """
+    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    for name in names:
+        if name not in known:
+            close = get_close_matches(name, known, 1)
+            hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(known)}"
+            raise InputError(f"--{option}: unknown name {name!r}; {hint}")
+    if not names:
+        raise InputError(f"--{option} is empty, but one or more of {', '.join(known)} were expected")
+    return names
+
+
+def choose_memories(option: str, text: str) -> list[str]:
+    """Names of memories, those of other packages among them."""
+    known = [name for name in names_of("memory") if name != "Bank"]  # its members must be given, there is no default
+    return choose(option, text, known)

@@ -1,0 +1,188 @@
+"""The folder of the results. One command at a time writes to it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ddstructs.errors import InputError
+from ddstructs.experiments.records import CONFIG, KEY, Record, read_records
+from ddstructs.experiments.runs import Run, folder_name
+from ddstructs.files import write_atomically
+
+__all__ = ["CHECKPOINT", "Store", "binned"]
+
+BIN = 8
+"""Lengths in one point of the accuracy against length."""
+
+CHECKPOINT = "model/best.ckpt"
+"""Where the weights are in the folder of a run."""
+
+
+class Store:
+    """The folder of the results: a folder for each run in `cells/`, and three files that sum them up.
+
+    The files have a JSON line for each run or config: `paper.jsonl` the records, `curves.jsonl` the data of the plots,
+    `configs.jsonl` the settings behind each config. They stand by themselves, as in a repository: lines of runs that
+    have no folder here are kept.
+
+    Args:
+        out: The folder.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Keep other commands from writing to the folder, until this one ends in whatever way.
+
+        Raises:
+            InputError: If another one writes to it.
+        """
+        self.out.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.out / ".lock", timeout=0):
+                yield
+        except Timeout as error:
+            raise InputError(
+                f"another command is writing to {self.out}: wait for it, or choose another --out"
+            ) from error
+
+    def folder(self, run: Run) -> Path:
+        """The folder of a run."""
+        return self.out / "cells" / run.name
+
+    def is_done(self, run: Run) -> bool:
+        """Whether a run has been trained and tested, or has failed."""
+        return (self.folder(run) / "record.json").exists()
+
+    def lacks_long(self, run: Run) -> bool:
+        """Whether a run is trained, but not tested at the lengths that its recipe keeps for `--long`."""
+        folder = self.folder(run)
+        wanted = bool(run.settings["test"].get("long")) and self.is_done(run)
+        return wanted and not (folder / "long.json").exists() and (folder / CHECKPOINT).exists()
+
+    def record(self, run: Run) -> Record:
+        """The record of a run that is done."""
+        return _record(self.folder(run))
+
+    def checkpoint(self, run: Run) -> bytes:
+        """The weights of a run that is trained, as they are in the file."""
+        return (self.folder(run) / CHECKPOINT).read_bytes()
+
+    def add(self, run: Run, record: Record, files: dict[str, bytes]) -> None:
+        """Add a run. Its folder appears when all of it is written.
+
+        Args:
+            run: The run.
+            record: Its record.
+            files: Other files of its folder, contents by path.
+        """
+        partial, folder = self.out / "unfinished" / run.name, self.folder(run)
+        shutil.rmtree(partial, ignore_errors=True)
+        texts = {"settings.json": json.dumps(run.settings, indent=1), "record.json": json.dumps(record)}
+        for name, content in {**files, **{name: f"{text}\n".encode() for name, text in texts.items()}}.items():
+            (partial / name).parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(partial / name, content)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if folder.exists():
+            shutil.rmtree(folder)  # it has no record, so it is part of a run at most
+        partial.rename(folder)
+
+    def add_long(self, run: Run, scores: Record) -> None:
+        """Add the scores at the longest lengths to a run that is done."""
+        write_atomically(self.folder(run) / "long.json", json.dumps(scores) + "\n")
+
+    def forget_failures(self, runs: Sequence[Run]) -> None:
+        """Delete the records of those runs that failed, so that they are tried again."""
+        for run in runs:
+            if self.is_done(run) and "error" in self.record(run):
+                shutil.rmtree(self.folder(run))
+
+    def check(self) -> None:
+        """Read all that is there.
+
+        Raises:
+            InputError: If a file is damaged.
+        """
+        for name in ("paper.jsonl", "curves.jsonl", "configs.jsonl"):
+            self._lines(name)
+        for folder in self._folders():
+            _config(folder)
+            _curve(folder)
+
+    def collect(self) -> list[Record]:
+        """Add all runs that are done to `paper.jsonl`, and return its records."""
+        before = [record for record in self._lines("paper.jsonl") if "error" not in record]
+        return self._write("paper.jsonl", KEY, [*before, *map(_record, self._folders())])
+
+    def explain(self) -> list[Record]:
+        """Add all runs that are done to `configs.jsonl` and `curves.jsonl`, and return what the latter has."""
+        folders = self._folders()
+        configs = [*self._lines("configs.jsonl"), *map(_config, folders)]
+        self._write("configs.jsonl", CONFIG, configs)
+        curves = [curve for folder in folders for curve in _curve(folder)]
+        return self._write("curves.jsonl", KEY, [*self._lines("curves.jsonl"), *curves])
+
+    def _lines(self, name: str) -> list[Record]:
+        return read_records(self.out / name) if (self.out / name).exists() else []
+
+    def _folders(self) -> list[Path]:
+        return [file.parent for file in (self.out / "cells").glob("*/record.json")]
+
+    def _write(self, name: str, key: Sequence[str], records: Sequence[Record]) -> list[Record]:
+        """Write JSON lines in order, the last of those with one key, and return them."""
+        known = {tuple(record[part] for part in key): record for record in records}
+        ordered = [known[key] for key in sorted(known)]
+        write_atomically(self.out / name, "".join(json.dumps(record) + "\n" for record in ordered))
+        return ordered
+
+
+def _record(folder: Path) -> Record:
+    """The record in the folder of a run that is done.
+
+    Raises:
+        InputError: If it is damaged, or of another run.
+    """
+    record: Record = read_records(folder / "record.json")
+    if folder_name(record) != folder.name:
+        raise InputError(f"{folder / 'record.json'} is the record of another run, {folder_name(record)}")
+    return record | (read_records(folder / "long.json") if (folder / "long.json").exists() else {})
+
+
+def _config(folder: Path) -> Record:
+    """The settings of a run that is done, as in `configs.jsonl`."""
+    return {"config": _record(folder)["config"], "settings": read_records(folder / "settings.json")}
+
+
+def _curve(folder: Path) -> list[Record]:
+    """The data of the plots for a run that is done, as in `curves.jsonl`; nothing if it failed."""
+    record = _record(folder)
+    if "error" in record:
+        return []
+    points = [(at["updates"], round(at["val_fine"], 4)) for at in read_records(folder / "curve.jsonl")]
+    key = {name: value for name, value in record.items() if name in KEY}
+    return [key | {"val_fine": points, "coarse": binned(read_records(folder / "lengths.json"))}]
+
+
+def binned(lines: Sequence[dict[str, float]]) -> list[tuple[float, float]]:
+    """The middle of each bin of lengths, and the coarse accuracy in it.
+
+    Example:
+        >>> from ddstructs.experiments.store import binned
+        >>> binned([{"length": 8, "sequences": 1, "coarse": 1.0}, {"length": 5, "sequences": 3, "coarse": 0.0}])
+        [(4.5, 0.25)]
+    """
+    bins: dict[int, list[tuple[float, float]]] = {}
+    for at in lines:
+        bins.setdefault(int(at["length"] - 1) // BIN, []).append((at["sequences"], at["coarse"]))
+    return [
+        ((number + 0.5) * BIN + 0.5, round(sum(n * share for n, share in part) / sum(n for n, _ in part), 4))
+        for number, part in sorted(bins.items())
+    ]
