@@ -286,7 +286,7 @@ def test_a_damaged_checkpoint_is_refused(checkpoint: Path, tmp_path: Path, capsy
         (["fit", "--ckpt_path="], "--ckpt_path needs a value"),
         (["fit", "--model.hidden_size"], "--model.hidden_size needs a value: a whole number"),
         (["fit", "Reversal"], "'Reversal' is no option: options are written --name value"),
-        (["sweep", "--memory=Stack", "--study=x"], "--task is needed"),
+        (["sweep", "--memory=Stack", "--study=x"], "--task is missing"),
         (["reproduce", "--seed=3"], "--seed: there is no such option; did you mean seeds?"),
         (["fit", "--data=Reversal", "--model.memory=Stack", "--model.hidden_size=-3"], "hidden_size is -3"),
         (

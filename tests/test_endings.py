@@ -20,7 +20,7 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "120"}
 
 FIT = ["fit", "--data=Reversal", "--model.memory=Stack", "--trainer.accelerator=cpu"]
 
-REPRODUCE = ["reproduce", "--tasks=Reversal", "--memories=Stack", "--cells=rnn", "--seeds=5,"]
+REPRODUCE = ["reproduce", "--tasks=Reversal", "--memories=Stack", "--cells=rnn", "--seeds=5"]
 
 
 @pytest.mark.parametrize(
