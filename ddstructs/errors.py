@@ -1,7 +1,19 @@
-"""What goes wrong through the input rather than through the code."""
+"""Errors caused by user input, not by bugs, and how they are shown."""
 
-__all__ = ["InputError"]
+__all__ = ["InputError", "one_line", "printable"]
 
 
 class InputError(ValueError):
     """Input that cannot be used. Its message is one line: what came, what was expected, what to do."""
+
+
+def printable(text: str) -> str:
+    """The text on one line that no terminal takes for a command: what does not print is escaped, but for tabs."""
+    return "".join(
+        char if char.isprintable() or char == "\t" else char.encode("unicode_escape").decode() for char in text
+    )
+
+
+def one_line(message: object) -> str:
+    """A message on one line, for the terminal: line breaks become spaces, what does not print is escaped."""
+    return printable(" ".join(str(message).split()))

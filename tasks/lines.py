@@ -6,7 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-from ddstructs.errors import InputError
+from ddstructs.errors import InputError, printable
 
 __all__ = ["place_of", "printable", "read_lines"]
 
@@ -24,6 +24,8 @@ def read_lines(text: str | None, file: str | None) -> list[str]:
     if text is not None:
         return _split(text)
     assert file is not None
+    if file == "-" and sys.stdin is None:
+        raise InputError("standard input is closed")
     name = place_of(file)
     try:
         content = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
@@ -45,10 +47,3 @@ def _split(text: str) -> list[str]:
     """The lines of a text. Unlike `splitlines`, this takes a form feed and its like for symbols."""
     lines = re.split(r"\r\n|\r|\n", text)
     return lines[:-1] if len(lines) > 1 and not lines[-1] else lines
-
-
-def printable(text: str) -> str:
-    """The text on one line that no terminal takes for a command: what does not print is escaped, but for tabs."""
-    return "".join(
-        char if char.isprintable() or char == "\t" else char.encode("unicode_escape").decode() for char in text
-    )

@@ -72,6 +72,9 @@ class Task(LightningDataModule, ABC):
     feeds_back: ClassVar[bool] = False
     """Whether answers become the next inputs, so that `predict` decodes greedily, as `Controller.decode` does."""
 
+    example: str | None = None
+    """A source as text, for messages; None if the task takes no text."""
+
     stages: Curriculum
 
     @property

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ddstructs.cli.parser import quiet
+from ddstructs.cli.quiet import quiet
 from ddstructs.errors import InputError
 
 __all__ = ["Failure", "Target", "fuzz", "mutate_bytes", "mutate_json", "mutate_torch", "mutate_tree", "mutate_zip"]

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pytorch_lightning import Trainer
 
 import ddstructs
 import ddstructs.tasks
-from ddstructs import __main__
-from ddstructs.nn.rnn import CELLS
-from ddstructs.registry import catalog
+from ddstructs.cli.main import main
+from ddstructs.cli.options import options
+from ddstructs.cli.settings import Settings
+from ddstructs.errors import InputError
+from ddstructs.registry import catalog, source
+from ddstructs.registry.plugins import load
 
 QUICK = ["--data.batches_per_epoch=2", "--data.eval_size=4", "--trainer.max_epochs=1", "--trainer.accelerator=cpu"]
 
@@ -69,10 +76,9 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def refusal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """What `ddstructs` says, in this process, to input that it refuses with exit code 2."""
-    monkeypatch.setattr(sys, "argv", ["ddstructs", *arguments])
-    assert __main__.main() == 2
+    assert main(arguments) == 2
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.count("\n") == 1, "one line"
@@ -83,22 +89,61 @@ def refusal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 def test_list_names_everything_without_importing_torch(tmp_path: Path, plugin: Path) -> None:
     done = call("list", cwd=tmp_path, path=plugin)
     assert done.returncode == 0
-    for name in [*catalog.MEMORIES, *catalog.TASKS, *catalog.CELLS, "Register"]:
+    for name in [*catalog.MEMORIES, *catalog.TASKS, *catalog.CELLS, "Register", "Leaky", "Rotation"]:
         assert f"\n  {name} " in done.stdout
-    assert "A single slot that keeps what was pushed last (ddstructs-register)" in done.stdout
-    code = "import sys; sys.argv = ['ddstructs', 'list']; from ddstructs.__main__ import main; main(); "
-    loaded = subprocess.run(
-        [sys.executable, "-c", code + "print('torch' in sys.modules)"], capture_output=True, text=True, check=True
-    )
-    assert loaded.stdout.endswith("False\n")
+    assert "Say the last symbol first: `a b c d` becomes `d a b c`. (ddstructs-register)" in done.stdout
+    assert "the plugin 'Broken' (ddstructs_register.broken:Broken) is left out: " in done.stderr
 
 
-def test_the_catalog_says_what_the_docstrings_say() -> None:
-    for table, module in ((catalog.MEMORIES, ddstructs), (catalog.TASKS, ddstructs.tasks)):
-        for name, line in table.items():
-            first = inspect.cleandoc(getattr(module, name).__doc__).split("\n\n")[0]
-            assert " ".join(first.split()) == line
-    assert catalog.CELLS.keys() == CELLS.keys()
+def loads_torch(*arguments: str) -> bool:
+    """Whether torch is imported by a command that ends without it."""
+    code = f"from ddstructs.cli.main import main; main({arguments!r}); import sys; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.endswith("True\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["list"],
+        ["--help"],
+        ["fit", "--help"],
+        ["fit", "--help.trainer"],
+        ["fit", "--data=Reversal", "--model.memory=Stack", "--print_config"],
+        ["fit", "--data=Reversal", "--model.memory=Stack", "--model.memory.width=x"],
+        ["fit", "--data=Reversal", "--model.memory=Stack", "--model.hiden_size=3"],
+        ["test", "--ckpt_path=nowhere.ckpt", "--model.hiden_size=3"],
+        ["trace", "--ckpt_path=nowhere.ckpt", "--txt=3"],
+        ["sweep", "--tsk=Reversal"],
+    ],
+    ids=" ".join,
+)
+def test_names_and_options_are_checked_before_torch_is_imported(arguments: list[str]) -> None:
+    assert not loads_torch(*arguments)
+
+
+def test_what_the_catalog_names_is_there() -> None:
+    for kind in catalog.KINDS.values():
+        base = load(kind.base)
+        for name, target in kind.table.items():
+            assert issubclass(load(target), base)
+            assert source.summary(target) or kind.group is None, name
+            assert set(source.parameters(target)) == set(parameters_of(load(target))), name
+    for target in catalog.COMMANDS.values():
+        assert source.summary(target).endswith(".")
+        assert list(source.parameters(target)) == list(inspect.signature(load(target)).parameters)
+
+
+def parameters_of(kind: type) -> Iterator[str]:
+    """The parameters of a constructor and, where it hands `**settings` on, of its base class, as Python tells them."""
+    for base in kind.__mro__:
+        if "__init__" in vars(base):
+            own = [*inspect.signature(base.__init__).parameters.values()][1:]  # type: ignore[misc]
+            yield from (each.name for each in own if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL))
+            if base.__module__.startswith("torch.nn.modules.module"):
+                return
+            if not any(each.kind is each.VAR_KEYWORD for each in own):
+                return
 
 
 def test_fit_writes_a_checkpoint_of_weights_and_plain_data(checkpoint: Path) -> None:
@@ -155,10 +200,17 @@ def test_options_go_before_what_the_checkpoint_says(checkpoint: Path, tmp_path: 
 
 
 def test_a_plugin_is_used_by_its_name_and_a_broken_one_is_named(plugin: Path, tmp_path: Path) -> None:
-    fit = ["fit", "--data=Copying", "--model.memory=Register", "--model.memory.width=4", *QUICK]
-    done = call(*fit, cwd=tmp_path, path=plugin)
+    fit = ["fit", "--data=Rotation", "--data.by=2", "--model.memory=Register", "--model.memory.width=4"]
+    done = call(*fit, "--model.cell=Leaky", *QUICK, cwd=tmp_path, path=plugin)
     assert done.returncode == 0, done.stderr
-    assert "the plugin 'Broken' (ddstructs_register.broken:Broken) is left out" in done.stderr
+    for left_out in (
+        "'Broken' (ddstructs_register.broken:Broken) is left out: RuntimeError: this plugin is broken",
+        "'Stack' (ddstructs_register.register:Register) is left out: there is a memory of this name already",
+        "'Mine' (ddstructs.stack:Stack) is left out: it is one of ours, which has a name already",
+        "'Other' (ddstructs_register.leaky:Leaky) is left out: TypeError: it is not a subclass",
+        "'System' (os:system) is left out: TypeError: it is not a subclass",
+    ):
+        assert done.stderr.count(f"ddstructs: warning: the plugin {left_out}") == 1, left_out
     saved = tmp_path / "runs/version_0/checkpoints/best.ckpt"
     done = call("predict", f"--ckpt_path={saved}", "--data.text=abc", cwd=tmp_path, path=plugin)
     assert done.returncode == 0, done.stderr
@@ -186,20 +238,16 @@ def test_a_checkpoint_cannot_name_a_class_of_its_own(checkpoint: Path, tmp_path:
     assert not marker.exists()
 
 
-def test_a_checkpoint_of_another_task_is_refused(
-    checkpoint: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said = refusal(capsys, monkeypatch, "test", f"--ckpt_path={checkpoint}", "--data=Copying")
+def test_a_checkpoint_of_another_task_is_refused(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refusal(capsys, "test", f"--ckpt_path={checkpoint}", "--data=Copying")
     assert "is of the task Reversal, but the data is Copying" in said
 
 
-def test_a_damaged_checkpoint_is_refused(
-    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_damaged_checkpoint_is_refused(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cut = tmp_path / "cut.ckpt"
     cut.write_bytes(checkpoint.read_bytes()[:1000])
-    assert "cut.ckpt" in refusal(capsys, monkeypatch, "test", f"--ckpt_path={cut}")
-    assert "no checkpoint at" in refusal(capsys, monkeypatch, "predict", "--ckpt_path", str(tmp_path / "nothing.ckpt"))
+    assert "cut.ckpt" in refusal(capsys, "test", f"--ckpt_path={cut}")
+    assert "no checkpoint at" in refusal(capsys, "test", "--ckpt_path", str(tmp_path / "nothing.ckpt"))
 
 
 @pytest.mark.parametrize(
@@ -216,32 +264,61 @@ def test_a_damaged_checkpoint_is_refused(
         (["fit", "--data=Reversal", "--model.memory=Stack", "--model.hiden_size=3"], "hiden_size"),
         (["fit", "--data=Reversal", "--model.memory=Stack", "--data.train_lengths=[9,4]"], "9..4"),
         (["fit", "--data=Reversal", "--model.memory=Stack", "--model.push_bias=[0,1]"], "push_bias has 2 numbers"),
-        (["fit", "--data=Reversal", "--model.memory=os.system"], "os.system is refused"),
+        (["fit", "--data=Reversal", "--model.memory=os.system"], "'os.system' is refused"),
         (["fit", "--model.memory=Stack"], "--data"),
-        (["fit", "--data.text=x", "--data=Reversal", "--model.memory=Stack"], "--data TASK must come before"),
         (["fit", "--config=nowhere.yaml"], "nowhere.yaml"),
+        (["fit", "--data=Reversal", "--memory=Stack"], "did you mean --model.memory?"),
+        (["fit", "--data=Reversal", "--max_epochs=3"], "did you mean --trainer.max_epochs?"),
+        (["fit", "--data=Reversal", "--data.hidden_size=3"], "did you mean --model.hidden_size?"),
+        (
+            ["fit", "--data=Reversal", "--data.nonsense=3"],
+            "--data.nonsense: there is no such option; see ddstructs fit",
+        ),
+        (["fit", "--data.symbols=3", "--model.memory=Stack"], "--data is needed, the task; choose from Copying"),
+        (["fit", "--model.memory.width=3"], "give --model.memory first"),
+        (["fit", "--model.input_symbols=3"], "--model.input_symbols follows from the task"),
+        (["fit", "--trainer.callbacks=foo"], "--trainer.callbacks foo: there is no such name; choose from"),
+        (["fit", "--trainer.plugins=x"], "--trainer.plugins can only be set in Python"),
+        (["fit", "--data=Reversal", "--model.memory=LineMemory"], "LineMemory: there is no such name"),
+        (["fit", "--data=Reversal", "--model.memory=Bank"], "--model.memory Bank needs memories"),
+        (["fit", "--data=Reversal", "--model.memory=Stack", f"--model.memory.width={9**30}"], "which is too large"),
+        (["fit", "--ckpt_path"], "--ckpt_path needs a value"),
+        (["fit", "--ckpt_path="], "--ckpt_path needs a value"),
+        (["fit", "--model.hidden_size"], "--model.hidden_size needs a value: a whole number"),
+        (["fit", "Reversal"], "'Reversal' is no option: options are written --name value"),
+        (["sweep", "--memory=Stack", "--study=x"], "--task is missing"),
+        (["reproduce", "--seed=3"], "--seed: there is no such option; did you mean seeds?"),
         (["fit", "--data=Reversal", "--model.memory=Stack", "--model.hidden_size=-3"], "hidden_size is -3"),
-        (["fit", "--data=Reversal", "--model.memory=Stack", "--model.memory.width=x"], "Got value: x"),
+        (
+            ["fit", "--data=Reversal", "--model.memory=Stack", "--model.memory.width=x"],
+            "--model.memory.width is 'x', but a whole number was expected",
+        ),
         (["fit", "--data=Reversal", "--model.memory=Stack", "--seed_everything=-5"], "--seed_everything"),
-        (["fit", "--data=Reversal", "--model.memory=Stack", "--data.patience=x"], "--data.patience: Expected a <class"),
-        (["fit", "--data=Reversal", "--model.memory=Stack", "--data.symbols=x"], "--data.symbols: Expected a <class"),
-        (["fit", "--data=Reversal", "--model.memory=Stack", "--model.decay_steps=x"], "--model.decay_steps: Expected"),
-        (["fit", "--data=Reversal", "--model.memory=Stack", "--model.push_bias=x"], "> or a <class"),
+        (
+            ["fit", "--data=Reversal", "--model.memory=Stack", "--data.patience=x"],
+            "--data.patience is 'x', but a whole number or null was expected",
+        ),
+        (
+            ["fit", "--data=Reversal", "--model.memory=Stack", "--data.symbols=x"],
+            "--data.symbols is 'x', but a whole number was expected",
+        ),
+        (
+            ["fit", "--data=Reversal", "--model.memory=Stack", "--model.decay_steps=x"],
+            "--model.decay_steps is 'x', but a whole number or null was",
+        ),
+        (
+            ["fit", "--data=Reversal", "--model.memory=Stack", "--model.push_bias=x"],
+            "--model.push_bias is 'x', but a number or a list of numbers or null was expected",
+        ),
     ],
 )
-def test_wrong_input_gets_one_line(
-    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert expected in refusal(capsys, monkeypatch, *arguments)
+def test_wrong_input_gets_one_line(arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert expected in refusal(capsys, *arguments)
 
 
 @pytest.mark.parametrize("text", ["naïve", "日本"])
-def test_text_outside_ascii_is_refused(
-    text: str, checkpoint: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert "outside ASCII" in refusal(
-        capsys, monkeypatch, "predict", f"--ckpt_path={checkpoint}", f"--data.text={text}"
-    )
+def test_text_outside_ascii_is_refused(text: str, checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "outside ASCII" in refusal(capsys, "predict", f"--ckpt_path={checkpoint}", f"--data.text={text}")
 
 
 def test_help_and_version_need_nothing(tmp_path: Path) -> None:
@@ -293,19 +370,18 @@ def test_wrong_input_to_trace_gets_one_line(
     expected: str,
     checkpoint: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     given = [argument.format(checkpoint) for argument in arguments]
-    assert expected in refusal(capsys, monkeypatch, "trace", *given)
+    assert expected in refusal(capsys, "trace", *given)
 
 
 def test_a_checkpoint_cannot_name_another_class_for_its_task(
-    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     content = torch.load(checkpoint, weights_only=True)
     for name in ("ddstructs.stack.Stack", "ddstructs.tasks.task.Task", "ddstructs.tasks.task.nothing", "evil.Task"):
         torch.save(content | {"ddstructs_task": {"class_path": name, "init_args": {}}}, tmp_path / "attack.ckpt")
-        said = refusal(capsys, monkeypatch, "trace", f"--ckpt_path={tmp_path / 'attack.ckpt'}", "--text=a")
+        said = refusal(capsys, "trace", f"--ckpt_path={tmp_path / 'attack.ckpt'}", "--text=a")
         assert name in said
 
 
@@ -317,3 +393,40 @@ def test_a_plugin_is_traced(plugin: Path, tmp_path: Path) -> None:
     done = call("trace", saved, "--text=abc", cwd=tmp_path, path=plugin)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "trace.html").is_file()
+
+
+def names_of_options() -> list[str]:
+    """Every option of `fit`, and some that are none."""
+    known = [f"{section}.{name}" for section, table in Settings().fields.items() for name in table]
+    known += [f"data.{name}" for name in source.parameters("ddstructs.tasks.reversal:Reversal")]
+    more = ["model.memory.width", "model.cell.bias", "trainer.callbacks.patience", "trainer.callbacks+", "", "a.b.c.d"]
+    return [*known, *more, "seed_everything", "ckpt_path", "config", "data", "model", "trainer", "init_args", "."]
+
+
+VALUES = (
+    st.text(max_size=6)
+    | st.integers().map(str)
+    | st.floats().map(str)
+    | st.sampled_from(
+        ["null", "true", "[]", "{}", "[1, 2]", "[[", "{a: 1}", "Stack", "gru", "{class_path: Stack}", "-1"]
+    )
+    | st.sampled_from(
+        ["&a [*a]", "!!python/object:os.system {}", "{class_path: }", "{class_path: Stack, init_args: 3}"]
+    )
+)
+
+
+@settings(max_examples=300)
+@given(given_=st.lists(st.tuples(st.sampled_from(names_of_options()), VALUES), min_size=1, max_size=3))
+def test_whatever_is_typed_ends_in_a_line(
+    given_: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    words = [f"--{name}={value}" for name, value in given_ if name != "ckpt_path"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.getbasetemp())
+        assert main(["fit", "--data=Reversal", "--model.memory=Stack", "--print_config", *words]) in (0, 2)
+    for command in ("trace", "sweep", "reproduce"):
+        target = catalog.COMMANDS[command]
+        for name, value in zip(source.parameters(target), (value for _, value in given_), strict=False):
+            with contextlib.suppress(InputError):
+                options(target, command, [f"--{name}", value])

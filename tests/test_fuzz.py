@@ -19,7 +19,7 @@ from pytorch_lightning import Trainer
 from ddstructs import Action, Bank, Controller, Deque, InputError, Memory, MemoryRNN, NoMemory, Stack, Trace, trace
 from ddstructs.__main__ import main
 from ddstructs.registry.spec import build
-from ddstructs.tasks import Reversal, Task
+from ddstructs.tasks import Reversal
 from ddstructs.training.checkpoint import TASK, read
 from ddstructs.training.resume import check_resumable, check_unfinished
 from ddstructs.training.saving import with_safe_saving
@@ -69,7 +69,7 @@ def _use(path: Path) -> None:
     content = read(path)
     Controller.rehearse(content, path)
     model = Controller.load_from_checkpoint(path)
-    task = build(content[TASK], Task)
+    task = build(content[TASK], "task")
     if (task.input_symbols, task.output_symbols) == (model.input_symbols, model.output_symbols):
         model(torch.zeros(2, 3, dtype=torch.int64))
 

@@ -36,7 +36,7 @@ def modules() -> Iterator[tuple[str, Path]]:
 
 
 def imports(path: Path, *, everywhere: bool) -> set[str]:
-    """The modules of this package that a file imports; at its top alone, or anywhere. Imports for types do not count."""
+    """The modules of this package that a file imports, at its top alone or anywhere; those for types do not count."""
     found = set[str]()
 
     def look(nodes: list[ast.stmt], top: bool) -> None:

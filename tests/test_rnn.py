@@ -29,7 +29,7 @@ from ddstructs import (
     Tape,
 )
 from ddstructs.line import LineMemory
-from ddstructs.nn.rnn import CELLS
+from ddstructs.registry.catalog import CELLS
 
 INPUT, HIDDEN, WIDTH = 3, 5, 4
 

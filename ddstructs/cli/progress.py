@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from ddstructs.cli.parser import quiet
+from ddstructs.cli.quiet import quiet
 from ddstructs.experiments.engine import Engine, open_engine
 
 __all__ = ["Progress", "working"]

@@ -11,7 +11,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from ddstructs.cli.parser import call
 from ddstructs.cli.progress import working
 from ddstructs.experiments.recipe import RECIPE, read_recipe
 from ddstructs.experiments.results import COLUMNS, group_of, line, render, summary
@@ -20,7 +19,7 @@ from ddstructs.experiments.store import Store
 from ddstructs.experiments.work import test_long_sequences, train_and_test
 from ddstructs.files import write_atomically
 
-__all__ = ["reproduce", "run"]
+__all__ = ["reproduce"]
 
 
 def reproduce(
@@ -105,15 +104,3 @@ def _write_results(runs: Sequence[Run], store: Store) -> None:
         table.add_row(*row)
     Console(highlight=False).print(table)
     print("Written:", store.out / "paper.jsonl", store.out / "RESULTS.md", *plots, sep="\n  ")
-
-
-def run() -> int:
-    """Run the command with the options in `sys.argv`, and return its exit code."""
-    return call(
-        reproduce,
-        "reproduce",
-        long="Test at the longest lengths, too.",
-        retry="Try again the runs that failed with an error.",
-        dry_run="List the runs and whether they are done, and stop.",
-        summarize="Write down the results of the runs that are done, and stop.",
-    )

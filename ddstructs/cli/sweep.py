@@ -5,13 +5,12 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-from ddstructs.cli.parser import call
 from ddstructs.cli.progress import working
 from ddstructs.errors import InputError
 from ddstructs.experiments.recipe import RECIPE, read_recipe
 from ddstructs.experiments.runs import choose
 
-__all__ = ["run", "sweep"]
+__all__ = ["sweep"]
 
 
 def sweep(
@@ -69,8 +68,3 @@ def _one(option: str, names: list[str]) -> str:
     if len(names) > 1:
         raise InputError(f"--{option} has {len(names)} names, but a sweep is of one")
     return names[0]
-
-
-def run() -> int:
-    """Run the command with the options in `sys.argv`, and return its exit code."""
-    return call(sweep, "sweep")

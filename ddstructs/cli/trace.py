@@ -2,84 +2,65 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from ddstructs.errors import InputError
+from ddstructs.errors import InputError, printable
 from ddstructs.files import replacing
-from ddstructs.registry.plugins import load_memories
+from ddstructs.registry.plugins import load_plugins
 from ddstructs.registry.spec import build
-from ddstructs.tasks import Task
 from ddstructs.tasks.lines import read_lines
 from ddstructs.training.checkpoint import TASK, read
 from ddstructs.training.controller import Controller
 from ddstructs.view.diagnose import diagnose
-from ddstructs.view.record import trace
+from ddstructs.view.record import trace as record
 from ddstructs.view.trace import Trace
 
-__all__ = ["run_trace"]
+__all__ = ["trace"]
 
 FORMS = (".html", ".json", ".png")
 """What can be written, by the ending of the file."""
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
+def trace(
+    ckpt_path: str,
+    text: str | None = None,
+    file: str | None = None,
+    out: str = "trace.html",
+    other: str | None = None,
+    hard: bool = False,
+) -> None:
+    """Show what a trained controller does to its memory, step by step, as a page, and in words.
 
-    def error(self, message: str) -> NoReturn:
-        raise InputError(message)
-
-
-def run_trace(arguments: Sequence[str]) -> int:
-    """Run the command with its arguments, and return its exit code: 0, or 2 when the input cannot be used."""
+    Args:
+        ckpt_path: The checkpoint of the controller.
+        text: What to transduce, a source a line.
+        file: The same from a file; - is standard input.
+        out: What to write: a page (.html), data (.json) or a picture (.png).
+        other: Another checkpoint, to show beside it.
+        hard: Round push and pop to 0 or 1.
+    """
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-    try:
-        _run(arguments)
-    except (InputError, OSError) as error:
-        if isinstance(error, BrokenPipeError):
-            raise
-        print(f"ddstructs trace: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
-
-
-def _run(arguments: Sequence[str]) -> None:
-    parser = Parser(
-        prog="ddstructs trace",
-        description="Write a page that plays, step by step, what a trained controller does to its memory, and say in "
-        "words what the memory is used for.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--ckpt_path", required=True, metavar="FILE", help="the checkpoint of the controller")
-    parser.add_argument("--text", help="what to transduce, a source a line")
-    parser.add_argument("--file", metavar="FILE", help="the same from a file; - is standard input")
-    out_help = "a page (.html), data (.json) or a picture (.png); %(default)s"
-    parser.add_argument("--out", default="trace.html", metavar="FILE", help=out_help)
-    parser.add_argument("--other", metavar="FILE", help="another checkpoint, to show beside it")
-    parser.add_argument("--hard", action="store_true", help="round push and pop to 0 or 1")
-    options = parser.parse_args(arguments)
-    out = Path(options.out)
-    if out.suffix not in FORMS:
-        raise InputError(f"--out is {options.out}, but a file that ends with {', '.join(FORMS)} was expected")
-    if options.other is not None and out.suffix != ".html":
-        raise InputError(f"--other goes beside the trace in a page, but --out is {options.out}")
-    if options.text is None and options.file is None:
+    path = Path(out)
+    if path.suffix not in FORMS:
+        raise InputError(f"--out is {out}, but a file that ends with {', '.join(FORMS)} was expected")
+    if other is not None and path.suffix != ".html":
+        raise InputError(f"--other goes beside the trace in a page, but --out is {out}")
+    if text is None and file is None:
         raise InputError("there is nothing to transduce: give --text TEXT, or --file FILE")
-    load_memories()
-    lines = read_lines(options.text, options.file)
-    paths = [options.ckpt_path] + ([options.other] if options.other is not None else [])
-    seen = [_trace(path, lines, options.hard, title=len(paths) > 1) for path in paths]
+    for kind in ("memory", "cell", "task"):
+        load_plugins(kind)  # a broken one is told
+    lines = read_lines(text, file)
+    paths = [ckpt_path] + ([other] if other is not None else [])
+    seen = [_trace(each, lines, hard, title=len(paths) > 1) for each in paths]
     try:
-        _write(seen, out)
+        _write(seen, path)
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror or error}") from error
-    for path, each in zip(paths, seen, strict=True):
-        print(f"{path}\n{diagnose(each)}\n")
-    print(f"Written to {out}")
+    for name, each in zip(paths, seen, strict=True):
+        print(f"{printable(name)}\n{diagnose(each)}\n")
+    print(f"Written to {printable(out)}")
 
 
 def _trace(path: str, lines: list[str], hard: bool, title: bool) -> Trace:
@@ -88,11 +69,11 @@ def _trace(path: str, lines: list[str], hard: bool, title: bool) -> Trace:
     model = Controller.load_from_checkpoint(path, **settings)
     spec = content[TASK]
     arguments = {name: value for name, value in spec["init_args"].items() if name not in ("text", "file")}
-    task = build(spec | {"init_args": arguments}, Task)
+    task = build(spec | {"init_args": arguments}, "task")
     if (model.input_symbols, model.output_symbols) != (task.input_symbols, task.output_symbols):
         raise InputError(f"the controller in {path} has other symbols than its task, {type(task).__name__}")
     try:
-        return trace(model, lines, task=task, title=path if title else None)
+        return record(model, lines, task=task, title=path if title else None)
     except ValueError as error:
         raise InputError(str(error)) from error
 

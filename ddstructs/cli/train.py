@@ -1,216 +1,22 @@
-"""The command line: LightningCLI, with short class names, checkpoints that say what they are, and short errors."""
+"""The commands `fit`, `validate`, `test` and `predict`: their options, checked before torch is imported."""
 
 from __future__ import annotations
 
-import inspect
-import itertools
-import os
-import re
-import shlex
-import sys
-from collections.abc import Callable, Sequence
-from difflib import get_close_matches
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any
 
-from jsonargparse import set_parsing_settings
-from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from torch import Tensor
+from ddstructs.cli.options import lines_of_help
+from ddstructs.cli.settings import CONTROLLER, TASK, TRAINER, Settings, fields
+from ddstructs.cli.words import Word, read, wants_help
+from ddstructs.errors import InputError, one_line
+from ddstructs.registry.catalog import COMMANDS, KINDS
+from ddstructs.registry.data import load_yaml
+from ddstructs.registry.plugins import names, plugins
+from ddstructs.registry.source import help_of, parameters, summary
+from ddstructs.registry.spec import Spec, hint
 
-from ddstructs.bank import Bank, NoMemory
-from ddstructs.cli.parser import quiet
-from ddstructs.deque import Deque
-from ddstructs.errors import InputError
-from ddstructs.queue import Queue
-from ddstructs.registry import catalog
-from ddstructs.registry.plugins import load_memories
-from ddstructs.registry.spec import allowed_modules
-from ddstructs.stack import Stack
-from ddstructs.superposition import SuperpositionStack
-from ddstructs.tape import Tape
-from ddstructs.tasks import (
-    IGNORE,
-    BigramFlipping,
-    BinaryAddition,
-    Copying,
-    GenderConjugation,
-    MarkedReversalModel,
-    MarkedReversalRecognition,
-    Reversal,
-    ReverseString,
-    SVOtoSOV,
-    Task,
-)
-from ddstructs.tasks.lines import printable
-from ddstructs.training import checkpoint
-from ddstructs.training.controller import Controller
-from ddstructs.training.resume import check_resumable, check_unfinished
-from ddstructs.training.saving import with_safe_saving
-from ddstructs.training.stopping import summary
-from ddstructs.training.weights import check_same
-from ddstructs.view.callback import TraceCallback
-
-__all__ = ["run"]
-
-CLASSES = (
-    *(Stack, Queue, Deque, SuperpositionStack, Tape, Bank, NoMemory),
-    *(Copying, Reversal, BigramFlipping, SVOtoSOV, GenderConjugation, BinaryAddition),
-    *(ReverseString, MarkedReversalModel, MarkedReversalRecognition),
-    TraceCallback,
-)
-"""What can be named by its class name: imported here, for the parser only knows what is."""
-
-NAMED: dict[str, Callable[[], list[str]]] = {
-    "model.memory": lambda: [*catalog.MEMORIES, *load_memories()],
-    "model.cell": lambda: list(catalog.CELLS),
-    "data": lambda: list(catalog.TASKS),
-}
-"""The options that take a name, and the names."""
-
-
-class Parser(LightningArgumentParser):
-    """A parser whose errors are one line."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        raise InputError(brief(message))
-
-
-class PrintText(Callback):
-    """Prints each prediction as a line of text."""
-
-    def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        task: Task = trainer.datamodule  # type: ignore[attr-defined]
-        rows: Tensor = outputs
-        for row in rows.tolist():
-            print(printable(task.answer([symbol for symbol in row if symbol != IGNORE])))
-
-
-class CLI(LightningCLI):
-    """The parser of one command: a controller, a task and a trainer, with what a checkpoint says as the defaults."""
-
-    def __init__(self, command: str) -> None:
-        self.command = command
-        self.content = _read_checkpoint(sys.argv)
-        self.text = {} if command != "predict" else {name: _take_option(name) for name in ("text", "file")}
-        fitting = command == "fit"
-        if not fitting and self.content is None and not {"-h", "--help", "-c", "--config"} & set(sys.argv):
-            raise InputError("a trained controller is needed: give --ckpt_path FILE, as fit prints it")
-        super().__init__(
-            Controller,
-            Task,
-            subclass_mode_data=True,
-            parser_class=Parser,
-            save_config_callback=SaveConfigCallback if fitting else None,
-            save_config_kwargs={"overwrite": True},
-            seed_everything_default=0,
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-            trainer_defaults={"callbacks": [PrintText()]} if command == "predict" else None,
-            parser_kwargs={"prog": "ddstructs", command: {"prog": f"ddstructs {command}", "usage": USAGE[command]}},
-        )
-
-    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # static in Lightning, where all are built
-        """Only the command that was asked for: each parser costs a second."""
-        return {self.command: LightningCLI.subcommands()[self.command] | {"weights_only", "return_predictions"}}
-
-    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """The task and the model first, for they are what a newcomer looks for."""
-        parser.add_lightning_class_args(Task, "data", subclass_mode=True)
-        parser.add_class_arguments(Controller, "model", fail_untyped=False, sub_configs=True, skip={"cell"})
-        cells = Literal["rnn", "lstm", "gru"] | dict[str, Any]  # in a checkpoint it may be a module, put into words
-        parser.add_argument("--model.cell", type=cells, default="rnn", help="Cell of the recurrent network.")
-        parser.add_lightning_class_args(Trainer, "trainer")
-        defaults = FIT if self.command == "fit" else EVALUATE
-        parser.set_defaults({f"trainer.{name}": value for name, value in defaults.items()})
-
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        for symbols in ("input_symbols", "output_symbols"):
-            parser.link_arguments(f"data.{symbols}", f"model.{symbols}", apply_on="instantiate")
-        if self.content:
-            unknown = self.content["hyper_parameters"].keys() - inspect.signature(Controller).parameters.keys()
-            if unknown:
-                raise InputError(
-                    f"the checkpoint has settings that a Controller does not: {', '.join(sorted(unknown))}"
-                )
-            task = self.content[checkpoint.TASK]
-            arguments = {name: value for name, value in task["init_args"].items() if name not in ("text", "file")}
-            own = {name: value for name, value in self.content["hyper_parameters"].items() if "_symbols" not in name}
-            settings = {f"model.{name}": value for name, value in own.items()}
-            parser.set_defaults(settings | {"data": {"class_path": task["class_path"], "init_args": arguments}})
-
-    def _parse_ckpt_path(self) -> None:
-        """What the checkpoint says has become the defaults already, so that options can differ from it."""
-
-    def instantiate_classes(self) -> None:
-        try:
-            super().instantiate_classes()
-        except (TypeError, ValueError, MisconfigurationException) as error:  # the arguments are the user's
-            raise InputError(brief(str(error))) from error
-        except RuntimeError as error:
-            raise InputError(f"the settings do not build a controller: {error}") from error
-        if self.command == "predict":
-            for name, given in self.text.items():
-                if given is not None:
-                    setattr(self.datamodule, name, given)
-            if self.datamodule.text is None and self.datamodule.file is None:
-                raise InputError("there is nothing to transduce: give --data.text TEXT, or --data.file FILE")
-        if self.content:
-            check_same(self.model.hparams, self.content["hyper_parameters"], "the checkpoint")
-        if self.content and self.command == "fit":
-            check_resumable(self.model, self.content, "the checkpoint")
-            check_unfinished(self.trainer, self.content)
-        elif self.content:
-            checkpoint.load_weights(self.model, self.content, "the checkpoint")
-
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        given = self._get(self.config_init, "trainer", default={}).get("plugins")
-        return super().instantiate_trainer(plugins=with_safe_saving(given), **kwargs)
-
-    def _set_seed(self) -> None:
-        try:
-            super()._set_seed()
-        except ValueError as error:
-            raise InputError(f"--seed_everything: {brief(str(error))}") from error
-
-    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
-        kwargs = super()._prepare_subcommand_kwargs(subcommand)
-        path = kwargs.get("ckpt_path")
-        if path is not None and self.content is None:
-            raise InputError(f"--ckpt_path {path} comes from a config file: give it on the command line")
-        if subcommand != "fit" and path is None:
-            raise InputError(f"{subcommand} needs a trained controller: give --ckpt_path FILE")
-        return kwargs | {"weights_only": True}
-
-    def _run_subcommand(self, subcommand: str) -> None:
-        try:
-            super()._run_subcommand(subcommand)
-        except InputError:
-            raise
-        except Exception as error:
-            if self.content is None or subcommand != "fit" or self.trainer.global_step > self.content["global_step"]:
-                raise
-            reason = f"{type(error).__name__}: {brief(str(error))[:200]}"  # what Lightning reads may be anything
-            raise InputError(f"no run can go on from this checkpoint: {reason}") from error
-
-    def after_fit(self) -> None:
-        paths = [getattr(saving, "best_model_path", "") for saving in self.trainer.checkpoint_callbacks]
-        if any(paths) and self.trainer.is_global_zero:
-            path = os.path.relpath(next(filter(None, paths)))
-            print(f"\n{summary(self.trainer, self.datamodule)}")
-            print(f"The best checkpoint is {path}. Next:")
-            print(f"  ddstructs test --ckpt_path {path}")
-            print(f"  ddstructs predict --ckpt_path {path} --data.text {shlex.quote(self.datamodule.example)}")
-
+__all__ = ["fit", "predict", "test", "validate"]
 
 USAGE = {
     "fit": "ddstructs fit --data TASK --model.memory MEMORY [options]",
@@ -224,109 +30,163 @@ FIT: dict[str, Any] = {
     "max_epochs": 100,
     "log_every_n_steps": 10,
     "enable_model_summary": False,
-    "logger": {"class_path": "pytorch_lightning.loggers.CSVLogger", "init_args": {"save_dir": "runs", "name": ""}},
+    "logger": {"class_path": "CSVLogger", "init_args": {"name": ""}},
     "callbacks": [
-        {
-            "class_path": "pytorch_lightning.callbacks.ModelCheckpoint",
-            "init_args": {"monitor": "val_score", "mode": "max", "filename": "best"},
-        },
-        {
-            "class_path": "pytorch_lightning.callbacks.ModelCheckpoint",
-            "init_args": {"filename": "last", "enable_version_counter": False},
-        },
-        {"class_path": "ddstructs.training.stopping.Finished"},
+        {"class_path": "ModelCheckpoint", "init_args": {"monitor": "val_score", "mode": "max", "filename": "best"}},
+        {"class_path": "ModelCheckpoint", "init_args": {"filename": "last", "enable_version_counter": False}},
+        {"class_path": "Finished"},
     ],
 }
 """Training: at most 100 epochs, fewer if the task is learned."""
 
 EVALUATE: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
 
-
-def run(command: str) -> int:
-    """Run one command with the options in `sys.argv`, and return its exit code."""
-    load_memories()
-    set_parsing_settings(
-        import_path_denylist=["*"],
-        import_path_allowlist=["torch", "pytorch_lightning", *allowed_modules()],
-    )
-    quiet()
-    try:
-        CLI(command)
-    except (InputError, MisconfigurationException, OSError, UnicodeDecodeError) as error:
-        if isinstance(error, BrokenPipeError):
-            raise
-        print(f"ddstructs {command}: error: {brief(str(error))}", file=sys.stderr)
-        return 2
-    except SystemExit as stop:
-        if isinstance(stop.__context__, KeyboardInterrupt):
-            print(f"ddstructs {command}: stopped; last.ckpt, if there is one, has the last epoch", file=sys.stderr)
-            return 130
-        raise
-    return 0
+TEXTS = ("data.text", "data.file")
+"""What `predict` transduces: taken word for word, and never from a checkpoint."""
 
 
-def brief(message: str) -> str:
-    """One line of an error message: which option, what came, and the nearest name if it is a name that nothing has."""
-    line = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", message).split())
-    line = re.sub(rf"\b({'|'.join(LightningCLI.subcommands())})\.(?=data|model|trainer)", "--", line)
-    if refused := re.search(r"Importing '([\w.]+)' is not allowed", line):
-        return f"{refused[1]} is refused: only classes of ddstructs, torch, Lightning and plugins may be named"
-    if "ddstructs.tasks.Task is abstract" in line:
-        return "--data TASK must come before the options that start with --data."
-    if ours := re.search(r"Errors: - (.*?) - Expected a <class 'NoneType'>", line):
-        if "import path string" in ours[1]:
-            return _unknown("data", line) if 'Parser key "data"' in line else line
-        key = re.match(r'Parser key "[\w.]+": ', line)
-        if not key or ours[1].startswith("Option"):
-            return brief(ours[1])
-        came = f". Got value: {line.rpartition('Given value: ')[2]}" if ours[1].startswith("Expected a <") else ""
-        line = f"{key[0]}{ours[1].replace(' - Expected', ' or')}{came}"
-    *keys, reason = re.split(r'Parser key "([\w.]+)": ', line)
-    keys = keys[1::2]
-    if not keys:
-        return line
-    option = ".".join(keys)
-    if option in NAMED and ("import path string" in line or option == "model.cell") and UNKNOWN.search(line):
-        return _unknown(option, line)
-    inner = reason.startswith("--")  # from a parser of its own, which does not know where it belongs
-    return f"--{option}.{reason[2:]}" if inner else f"--{option}: {reason}"
+def fit(arguments: Sequence[str]) -> None:
+    """Train a controller with a memory on a task."""
+    _run("fit", arguments)
 
 
-UNKNOWN = re.compile(r"(?:import path string|Got value|Given value): (\S+)")
-"""Where the parser's messages have a name that nothing has."""
+def validate(arguments: Sequence[str]) -> None:
+    """Evaluate a trained controller on the validation set of its task."""
+    _run("validate", arguments)
 
 
-def _unknown(option: str, line: str) -> str:
-    """What to say of a name that nothing has."""
-    came = UNKNOWN.findall(line)[0]
-    close = get_close_matches(came, NAMED[option](), 1)
-    hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(NAMED[option]())}"
-    return f"--{option} {came}: there is no such name; {hint}"
+def test(arguments: Sequence[str]) -> None:
+    """Evaluate a trained controller on longer sequences."""
+    _run("test", arguments)
 
 
-def _read_checkpoint(arguments: Sequence[str]) -> dict[str, Any] | None:
-    """The checkpoint that `--ckpt_path` names, if it is among the arguments."""
-    paths = [path for argument, path in itertools.pairwise([*arguments, ""]) if argument == "--ckpt_path"]
-    paths += [argument.partition("=")[2] for argument in arguments if argument.startswith("--ckpt_path=")]
-    if len(paths) > 1:
-        raise InputError(f"--ckpt_path was given {len(paths)} times: once was expected")
-    if not paths:
-        return None
-    own = [
-        argument.partition("=")[0].removeprefix("--data.") for argument in arguments if argument.startswith("--data.")
+def predict(arguments: Sequence[str]) -> None:
+    """Transduce lines of text with a trained controller."""
+    _run("predict", arguments)
+
+
+def _run(command: str, arguments: Sequence[str]) -> None:
+    words = read(arguments)
+    if (part := wants_help(words)) is not None:
+        print("\n".join(_help(command, part)))
+        return
+    printing = [word for word in words if word.name == "print_config"]
+    path = _only(words, "ckpt_path")
+    text = {word.name.removeprefix("data."): _only(words, word.name) for word in words if word.name in TEXTS}
+    if path is None and command != "fit":
+        raise InputError("a trained controller is needed: give --ckpt_path FILE, as fit prints it")
+    if command == "predict" and not text:
+        raise InputError("there is nothing to transduce: give --data.text TEXT, or --data.file FILE")
+    layers = [
+        (load_yaml(Path(_given(word)), one_line(_given(word))), f"{one_line(_given(word))}: ")
+        for word in words
+        if word.name == "config"
     ]
-    content = checkpoint.read(Path(paths[0]), given=own)
-    Controller.rehearse(content, paths[0])
-    return content
+    skipped = ("config", "ckpt_path", "print_config", *(TEXTS if command == "predict" else ()))
+    own = [word for word in words if word.name not in skipped]
+    content = None
+    if path is None:
+        settings = _settings(command, layers, own)
+    else:
+        _settings(command, layers, [word for word in own if not _depends(word)], partly=True)
+        from ddstructs.cli.lightning import read_checkpoint  # imports torch, which takes seconds
+
+        content, layer = read_checkpoint(path, own)
+        settings = _settings(command, [(layer, f"{one_line(path)}: "), *layers], own)
+    if printing:
+        import yaml
+
+        print(yaml.safe_dump(settings.plain(), sort_keys=False), end="")
+        return
+    from ddstructs.cli.lightning import Run, execute
+
+    execute(Run(command, settings, path, content, text))
 
 
-def _take_option(name: str) -> str | None:
-    """Take an option of the data out of the arguments: the parser would read a text as YAML."""
-    option, value = f"--data.{name}", None
-    for position in reversed(range(1, len(sys.argv))):
-        if sys.argv[position] == option and position + 1 < len(sys.argv):
-            value = sys.argv[position + 1]
-            del sys.argv[position : position + 2]
-        elif sys.argv[position].startswith(f"{option}="):
-            value = sys.argv.pop(position).partition("=")[2]
-    return value
+def _settings(command: str, layers: list[tuple[Any, str]], words: list[Word], partly: bool = False) -> Settings:
+    """The settings from the defaults, then the layers, then the options."""
+    settings = Settings()
+    settings.layer({"trainer": FIT if command == "fit" else EVALUATE}, "")
+    for values, lead in layers:
+        settings.layer(values, lead)
+    if settings.top.pop("ckpt_path", None) is not None:
+        raise InputError("ckpt_path comes from a config file: give --ckpt_path on the command line")
+    settings.words(words)
+    logger = settings.sections["trainer"].get("logger")
+    for each in logger if isinstance(logger, list) else [logger]:
+        if isinstance(each, Spec) and "save_dir" not in each.arguments:
+            each.arguments["save_dir"] = settings.sections["trainer"]["default_root_dir"] or "."
+    if not partly:
+        settings.check()
+    seed = settings.top.get("seed_everything", 0)
+    if not 0 <= (seed or 0) < 2**32:
+        raise InputError(f"--seed_everything is {seed}, but a number from 0 to {2**32 - 1} was expected")
+    return settings
+
+
+def _depends(word: Word) -> bool:
+    """Whether an option can only be checked once the task, the memory and the cell are known."""
+    return word.name.startswith(("data.", "model.memory.", "model.cell.")) or word.append
+
+
+def _only(words: list[Word], name: str) -> str | None:
+    """The value of an option that may be given once."""
+    values = [_given(word) for word in words if word.name == name]
+    if len(values) > 1:
+        raise InputError(f"--{name} was given {len(values)} times: once was expected")
+    return values[0] if values else None
+
+
+def _given(word: Word) -> str:
+    if not word.value and word.name not in TEXTS:
+        raise InputError(f"--{word.name} needs a value: the path of a file")
+    if word.value is None:
+        raise InputError(f"--{word.name} needs a value")
+    return str(word.value)
+
+
+def _help(command: str, part: str) -> list[str]:
+    """The help of a command: what a user needs first, or all of one part."""
+    if part == "memory" or part in names("memory") or part in names("task"):
+        kind = "task" if part in names("task") else "memory"
+        chosen = names("memory") if part == "memory" else [part]
+        lines = []
+        for name in chosen:
+            target = KINDS[kind].table.get(name) or plugins(kind)[name].target
+            prefix = "data." if kind == "task" else "model.memory."
+            lines += [f"{name}: {summary(target)}", *lines_of_help(parameters(target), help_of(target), prefix), ""]
+        return lines[:-1]
+    parts = {"data": TASK, "model": CONTROLLER, "trainer": TRAINER}
+    if part:
+        if part not in parts:
+            raise InputError(f"--help.{one_line(part)}: there is no such part{hint(part, [*parts, 'memory'])}")
+        known = fields(parts[part]) if part != "data" else parameters(TASK)
+        return [f"options of {part}:", *lines_of_help(known, help_of(parts[part]), f"{part}.")]
+    first = ("max_epochs", "max_steps", "accelerator", "devices", "enable_progress_bar", "default_root_dir")
+    trainer = {name: each for name, each in fields(TRAINER).items() if name in first}
+    return [
+        f"usage: {USAGE[command]}",
+        "",
+        summary(COMMANDS[command]),
+        "",
+        f"  --data TASK            {', '.join(names('task'))}",
+        f"  --model.memory MEMORY  {', '.join(names('memory'))}",
+        f"  --model.cell CELL      {', '.join(names('cell'))}",
+        "  --ckpt_path FILE       a checkpoint: to go on with, or to evaluate",
+        "  --config FILE          a file that sets options by the same names; options go before it",
+        "  --seed_everything INT  the seed of a run, 0 if not given",
+        "  --print_config         print the settings as a config file, and stop",
+        "",
+        *_short({name: each for name, each in fields(CONTROLLER).items() if name not in ("memory", "cell")}, "model"),
+        "",
+        *_short(parameters(TASK), "data"),
+        "",
+        *_short(trainer, "trainer"),
+        "",
+        "more: --help.model, --help.memory, --help.data, --help.trainer, or --help.NAME of a task or memory",
+    ]
+
+
+def _short(known: Any, section: str) -> list[str]:
+    target = {"data": TASK, "model": CONTROLLER, "trainer": TRAINER}[section]
+    return [*lines_of_help(known, help_of(target), f"{section}.", short=True)]

@@ -1,39 +1,12 @@
-"""What can be named in an experiment: tasks, memories and cells."""
+"""What can be named in an experiment: tasks, memories and cells, those of other packages among them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from ddstructs.registry.plugins import names
 
-from ddstructs.registry import catalog
-
-__all__ = ["class_of", "known"]
-
-TABLES = {"task": catalog.TASKS, "memory": catalog.MEMORIES, "cell": catalog.CELLS}
+__all__ = ["known"]
 
 
-def known(kind: str, wanted: Collection[str]) -> list[str]:
-    """The names of a kind. Other packages are imported only if one of theirs is wanted.
-
-    Args:
-        kind: `task`, `memory` or `cell`.
-        wanted: The names that somebody looks for.
-    """
-    names = [name for name in TABLES[kind] if name != "Bank"]  # a bank has no default: its members must be given
-    if kind == "memory" and not {*wanted} <= {*names}:
-        from ddstructs.registry.plugins import load_memories
-
-        names += load_memories()
-    return names
-
-
-def class_of(kind: str, name: str) -> type[Any]:
-    """The class of a task or a memory that is known."""
-    import ddstructs
-    import ddstructs.tasks
-    from ddstructs.registry.plugins import load_memories
-
-    if name in TABLES[kind]:
-        found: type[Any] = getattr(ddstructs.tasks if kind == "task" else ddstructs, name)
-        return found
-    return load_memories()[name]
+def known(kind: str) -> list[str]:
+    """The names of a kind, `task`, `memory` or `cell`."""
+    return [name for name in names(kind) if name != "Bank"]  # a bank has no default: its members must be given

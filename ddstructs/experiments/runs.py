@@ -118,7 +118,7 @@ def choose(kind: str, option: str, text: str) -> list[str]:
         InputError: If a name is unknown, or if there is none.
     """
     names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    there = known(kind, names)
+    there = known(kind)
     for name in names:
         if name not in there:
             close = get_close_matches(name, there, 1)

@@ -78,7 +78,7 @@ class Where:
         if not self.chosen:
             raise InputError("where is empty, but a task, a memory or a cell was expected")
         for kind, name in self.chosen.items():
-            if name not in known(kind, [name]):
+            if name not in known(kind):
                 raise InputError(f"where is {kind}: {name}, but there is no such {kind}")
 
     @property

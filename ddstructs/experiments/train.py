@@ -17,12 +17,12 @@ from ddstructs.errors import InputError
 from ddstructs.experiments.commit import commit
 from ddstructs.experiments.engine import Report
 from ddstructs.experiments.measure import by_length, measure
-from ddstructs.experiments.names import class_of
 from ddstructs.experiments.plain import fit_arguments
 from ddstructs.experiments.runs import Run
 from ddstructs.experiments.sections import Testing, Training, read_section
 from ddstructs.experiments.store import CHECKPOINT
 from ddstructs.memory import Memory
+from ddstructs.registry.plugins import named
 from ddstructs.tasks.generated import Generated
 from ddstructs.training.controller import Controller
 from ddstructs.training.saving import with_safe_saving
@@ -224,7 +224,7 @@ def check(runs: Sequence[Run]) -> None:
 
 
 def _task(run: Run, **settings: Any) -> Generated:
-    task: Generated = _build(class_of("task", run.task), run.task, run.settings["data"] | settings)
+    task: Generated = _build(named("task", run.task), run.task, run.settings["data"] | settings)
     return task
 
 
@@ -234,7 +234,7 @@ def memory_of(run: Run) -> Memory:
     Raises:
         InputError: If the recipe does not fit it.
     """
-    memory: Memory = _build(class_of("memory", run.memory), run.memory, run.settings["memory"])
+    memory: Memory = _build(named("memory", run.memory), run.memory, run.settings["memory"])
     return memory
 
 

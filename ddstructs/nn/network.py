@@ -10,16 +10,10 @@ from torch import Tensor, nn
 
 from ddstructs.actions import harden
 from ddstructs.memory import Memory
+from ddstructs.registry.plugins import named
 from ddstructs.state import State
 
-__all__ = ["CELLS", "Network", "Noise", "RNNState", "Unrolled", "build_cell"]
-
-CELLS: dict[str, type[nn.RNNCell] | type[nn.LSTMCell] | type[nn.GRUCell]] = {
-    "rnn": nn.RNNCell,
-    "lstm": nn.LSTMCell,
-    "gru": nn.GRUCell,
-}
-"""The cells that have a name."""
+__all__ = ["Network", "Noise", "RNNState", "Unrolled", "build_cell"]
 
 
 @dataclass(frozen=True)
@@ -109,9 +103,8 @@ def build_cell(
     dtype: torch.dtype | None,
 ) -> nn.Module:
     if isinstance(cell, str):
-        if cell not in CELLS:
-            raise ValueError(f"there is no cell {cell!r}: choose from {', '.join(CELLS)}, or pass a module")
-        return CELLS[cell](input_size, hidden_size, device=device, dtype=dtype)
+        built: nn.Module = named("cell", cell)(input_size, hidden_size, device=device, dtype=dtype)
+        return built
     if isinstance(cell, nn.RNNBase):
         raise ValueError(f"the cell is an nn.{type(cell).__name__}, which takes whole sequences: use its cell")
     for name, expected in (("input_size", input_size), ("hidden_size", hidden_size)):

@@ -13,9 +13,9 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from ddstructs.memory import Action, Memory, check_reset
 from ddstructs.nn import fused, loop
-from ddstructs.nn.network import CELLS, Network, Noise, RNNState, Unrolled, build_cell
+from ddstructs.nn.network import Network, Noise, RNNState, Unrolled, build_cell
 
-__all__ = ["CELLS", "MemoryRNN", "RNNState", "Unrolled", "renamed"]
+__all__ = ["MemoryRNN", "RNNState", "Unrolled", "renamed"]
 
 
 class MemoryRNN(nn.Module):

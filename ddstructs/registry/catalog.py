@@ -1,60 +1,97 @@
-"""What there is to choose from, in words: read without importing any of it, for that takes seconds."""
+"""Everything that has a name: memories, cells, tasks, commands. One line registers one.
+
+A name stands for `package.module:Class`. What `ddstructs list` says of it is the first sentence of its docstring.
+"""
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
+from typing import NamedTuple
 
-__all__ = ["CELLS", "GROUP", "MEMORIES", "TASKS", "render"]
-
-GROUP = "ddstructs.memories"
-"""The entry-point group in which a package registers its memories: `Name = "package.module:Class"`."""
+__all__ = ["CALLBACKS", "CELLS", "COMMANDS", "KINDS", "LOGGERS", "MEMORIES", "TASKS", "Kind"]
 
 MEMORIES = {
-    "Stack": "A differentiable stack: the value pushed last is read and popped first.",
-    "Queue": "A differentiable queue: the value pushed first is read and popped first.",
-    "Deque": "A differentiable double-ended queue: values are pushed, popped and read at the top and at the bottom.",
-    "Bank": "Several memories side by side as one: its heads are theirs, one after another.",
-    "SuperpositionStack": "A stack by superposition: each step mixes what a push, a pop and a no-op would make of it.",
-    "Tape": "A tape by superposition: in each step the head writes, moves, and reads where it has come to.",
-    "NoMemory": "No memory: zero heads, nothing stored, nothing read. The baseline of the paper.",
+    "Stack": "ddstructs.stack:Stack",
+    "Queue": "ddstructs.queue:Queue",
+    "Deque": "ddstructs.deque:Deque",
+    "Bank": "ddstructs.bank:Bank",
+    "SuperpositionStack": "ddstructs.superposition:SuperpositionStack",
+    "Tape": "ddstructs.tape:Tape",
+    "NoMemory": "ddstructs.bank:NoMemory",
 }
 
 CELLS = {
-    "rnn": "A plain recurrent cell (Elman).",
-    "lstm": "Long short-term memory.",
-    "gru": "A gated recurrent unit.",
+    "rnn": "torch.nn.modules.rnn:RNNCell",
+    "lstm": "torch.nn.modules.rnn:LSTMCell",
+    "gru": "torch.nn.modules.rnn:GRUCell",
 }
 
 TASKS = {
-    "Copying": "Repeat the source: `a b c d` becomes `a b c d`. What a queue is for.",
-    "Reversal": "Say the source backwards: `a b c d` becomes `d c b a`. What a stack is for.",
-    "BigramFlipping": "Swap the symbols of each pair: `a b c d` becomes `b a d c`. Lengths are even.",
-    "SVOtoSOV": "Move the verb of a sentence to its end: `si1 vi2 oi3` becomes `so1 oo3 vo2`.",
-    "GenderConjugation": "Choose each article by the gender of the noun that follows: `the em1 and a ef2` becomes "
-    "`der gm1 und eine gf2`.",
-    "BinaryAddition": "Add two binary numbers, digit by digit from the least significant: the classic first exercise "
-    "for an RNN.",
-    "ReverseString": "Reverse a string of bits at blanks: after `0 0 1`, three blanks are answered by `1 0 0`.",
-    "MarkedReversalModel": "Model the language `w # w^R`: after `0 1 #`, the rest, `1 0`, is certain.",
-    "MarkedReversalRecognition": "Tell whether a string has the form `w # w^R`: `0 1 # 1 0` does, `0 1 # 0 1` does "
-    "not.",
+    "Copying": "ddstructs.tasks.copying:Copying",
+    "Reversal": "ddstructs.tasks.reversal:Reversal",
+    "BigramFlipping": "ddstructs.tasks.bigram_flipping:BigramFlipping",
+    "SVOtoSOV": "ddstructs.tasks.svo_to_sov:SVOtoSOV",
+    "GenderConjugation": "ddstructs.tasks.gender_conjugation:GenderConjugation",
+    "BinaryAddition": "ddstructs.tasks.binary_addition:BinaryAddition",
+    "ReverseString": "ddstructs.tasks.reverse_string:ReverseString",
+    "MarkedReversalModel": "ddstructs.tasks.marked_reversal:MarkedReversalModel",
+    "MarkedReversalRecognition": "ddstructs.tasks.marked_reversal:MarkedReversalRecognition",
 }
 
+CALLBACKS = {
+    "Finished": "ddstructs.training.stopping:Finished",
+    "TraceCallback": "ddstructs.view.callback:TraceCallback",
+    "ModelCheckpoint": "pytorch_lightning.callbacks.model_checkpoint:ModelCheckpoint",
+    "EarlyStopping": "pytorch_lightning.callbacks.early_stopping:EarlyStopping",
+    "LearningRateMonitor": "pytorch_lightning.callbacks.lr_monitor:LearningRateMonitor",
+    "Timer": "pytorch_lightning.callbacks.timer:Timer",
+    "StochasticWeightAveraging": "pytorch_lightning.callbacks.stochastic_weight_avg:StochasticWeightAveraging",
+    "GradientAccumulationScheduler": "pytorch_lightning.callbacks.gradient_accumulation_scheduler:"
+    "GradientAccumulationScheduler",
+    "DeviceStatsMonitor": "pytorch_lightning.callbacks.device_stats_monitor:DeviceStatsMonitor",
+    "TQDMProgressBar": "pytorch_lightning.callbacks.progress.tqdm_progress:TQDMProgressBar",
+    "RichProgressBar": "pytorch_lightning.callbacks.progress.rich_progress:RichProgressBar",
+}
+"""What `--trainer.callbacks` takes. Arguments that are functions or objects of Lightning can only be set in Python."""
 
-def render() -> str:
-    """The memories, those of other packages included, the cells and the tasks, a line each."""
-    plugins = {}
-    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
-        package = entry.dist.metadata if entry.dist else None
-        summary = f"{package['Summary'] or 'no summary'} ({package['Name']})" if package else entry.value
-        plugins[entry.value.rpartition(":")[2]] = summary
-    sections = {
-        "Memories (--model.memory)": MEMORIES | plugins,
-        "Cells (--model.cell)": CELLS,
-        "Tasks (--data)": TASKS,
-    }
-    width = max(len(name) for table in sections.values() for name in table)
-    return "\n\n".join(
-        "\n".join([title, *(f"  {name:{width}}  {line}" for name, line in table.items())])
-        for title, table in sections.items()
-    )
+LOGGERS = {
+    "CSVLogger": "pytorch_lightning.loggers.csv_logs:CSVLogger",
+    "TensorBoardLogger": "pytorch_lightning.loggers.tensorboard:TensorBoardLogger",
+}
+"""What `--trainer.logger` takes: those that write files, and nothing to a server."""
+
+COMMANDS = {
+    "list": "ddstructs.cli.list:show",
+    "fit": "ddstructs.cli.train:fit",
+    "validate": "ddstructs.cli.train:validate",
+    "test": "ddstructs.cli.train:test",
+    "predict": "ddstructs.cli.train:predict",
+    "trace": "ddstructs.cli.trace:trace",
+    "reproduce": "ddstructs.cli.reproduce:reproduce",
+    "sweep": "ddstructs.cli.sweep:sweep",
+}
+"""A command is a function, and its parameters are its options; one that takes `arguments` reads them itself."""
+
+
+class Kind(NamedTuple):
+    """A kind of thing that can be named.
+
+    Attributes:
+        table: What we have of it.
+        option: The option of `ddstructs fit` that takes a name.
+        group: The entry-point group in which other packages register theirs: `Name = "package.module:Class"`.
+        base: What each is a subclass of.
+    """
+
+    table: dict[str, str]
+    option: str
+    group: str | None
+    base: str
+
+
+KINDS = {
+    "memory": Kind(MEMORIES, "--model.memory", "ddstructs.memories", "ddstructs.memory:Memory"),
+    "cell": Kind(CELLS, "--model.cell", "ddstructs.cells", "torch.nn:Module"),
+    "task": Kind(TASKS, "--data", "ddstructs.tasks", "ddstructs.tasks.task:Task"),
+    "callback": Kind(CALLBACKS, "--trainer.callbacks", None, "pytorch_lightning:Callback"),
+    "logger": Kind(LOGGERS, "--trainer.logger", None, "pytorch_lightning.loggers:Logger"),
+}

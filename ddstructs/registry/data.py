@@ -1,16 +1,25 @@
-"""Plain data from a file: how large and how deep it may be."""
+"""Plain data from a file: numbers, strings, lists and names with values, up to a size and depth."""
 
 from __future__ import annotations
 
-from ddstructs.errors import InputError
+from pathlib import Path
+from typing import Any
 
-__all__ = ["check_plain"]
+from ddstructs.errors import InputError, one_line
+
+__all__ = ["check_plain", "load_yaml", "shown"]
 
 PARTS = 10_000
 """Most parts of plain data, shared ones counted as often as they are met."""
 
 DEPTH = 100
 """How deep plain data may nest."""
+
+LENGTH = 1_000_000
+"""Most characters of a string, and most bytes of a YAML file."""
+
+LARGEST = 2**64
+"""No whole number is larger than this."""
 
 
 def check_plain(value: object, what: str) -> None:
@@ -30,6 +39,10 @@ def check_plain(value: object, what: str) -> None:
 
 def _measure(part: object, what: str, known: dict[int, tuple[int, int]], depth: int) -> tuple[int, int]:
     """How many parts a part has, and how many levels."""
+    if isinstance(part, str) and len(part) > LENGTH:
+        raise InputError(f"{what} is refused: it has a string of {len(part)} characters, more than {LENGTH}")
+    if isinstance(part, int) and abs(part) > LARGEST:
+        raise InputError(f"{what} is refused: it has a number of {part.bit_length()} bits")
     if part is None or isinstance(part, bool | int | float | str):
         return 1, 0
     if not isinstance(part, dict | list | tuple):
@@ -46,3 +59,51 @@ def _measure(part: object, what: str, known: dict[int, tuple[int, int]], depth: 
             raise InputError(f"{what} is refused: written out it has more than {PARTS} parts")
     known[id(part)] = parts, levels + 1
     return parts, levels + 1
+
+
+def load_yaml(source: Path | str, what: str) -> Any:
+    """Read YAML: plain data, within the limits of `check_plain`.
+
+    Args:
+        source: A file, or the text itself.
+        what: What an error calls it.
+
+    Raises:
+        InputError: If the file cannot be read, is not YAML, or holds more than plain data.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """Without merge keys: a few nested ones expand to billions of entries while the file is read."""
+
+        def flatten_mapping(self, node: Any) -> None:
+            for key, _ in node.value:
+                if key.tag == "tag:yaml.org,2002:merge":
+                    raise yaml.YAMLError("merge keys (<<) are not taken")
+
+    try:
+        text = source if isinstance(source, str) else _read(source)
+        if len(text) > LENGTH:
+            raise InputError(f"{what} is refused: it has {len(text)} characters, more than {LENGTH}")
+        value = yaml.load(text, Loader)
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(f"cannot read {what}: {error.strerror or error}") from error
+    except RecursionError as error:
+        raise InputError(f"{what} is refused: the data nests deeper than {DEPTH} levels") from error
+    except (yaml.YAMLError, ValueError, TypeError) as error:  # a date that is none, or a list as a key
+        raise InputError(f"{what} is not YAML: {one_line(error)[:200]}") from error
+    check_plain(value, what)
+    return value
+
+
+def _read(path: Path) -> str:
+    with path.open("rb") as file:
+        return file.read(LENGTH + 1).decode("utf-8-sig")
+
+
+def shown(value: object, most: int = 60) -> str:
+    """A value in an error: on one line, and cut where it is long. It must have passed `check_plain`."""
+    text = one_line(repr(str(value) if isinstance(value, str) else value))
+    return text if len(text) <= most else f"{text[: most - 3]}..."

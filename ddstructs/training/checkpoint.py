@@ -14,8 +14,8 @@ import torch
 
 from ddstructs.errors import InputError
 from ddstructs.nn.rnn import renamed
-from ddstructs.registry.catalog import CELLS
 from ddstructs.registry.data import check_plain
+from ddstructs.registry.plugins import names
 from ddstructs.registry.spec import check
 from ddstructs.training.archive import Bomb, outline
 from ddstructs.training.limits import check_sizes
@@ -71,19 +71,19 @@ def read(
     for name, value in content["hyper_parameters"].items():
         if name in replaced:
             continue
-        check_plain(value, f"{name} in {path}")
-        check(value)
+        check(value, f"{name} in {path}")
         if name == "memory" and not (isinstance(value, dict) and "class_path" in value):
             raise InputError(
                 f"the memory in {path} is {str(value)[:50]!r}, but a class path with arguments was expected"
             )
-        if name == "cell" and not (value in CELLS if isinstance(value, str) else isinstance(value, dict)):
-            raise InputError(f"the cell in {path} is {str(value)[:50]!r}, but one of {', '.join(CELLS)} was expected")
+        if name == "cell" and not (value in names("cell") if isinstance(value, str) else isinstance(value, dict)):
+            raise InputError(
+                f"the cell in {path} is {str(value)[:50]!r}, but one of {', '.join(names('cell'))} was expected"
+            )
     if task:
         if not _is_task(content.get(TASK)):
             raise InputError(f"{path} does not say for which task its controller was trained")
-        check_plain(content[TASK], f"the task in {path}")
-        check(content[TASK])
+        check(content[TASK], f"the task in {path}")
         check_sizes(content[TASK]["init_args"], path, given)
         _check_progress(content.get(task_name(content), {}), path)
     return cast("dict[str, Any]", content)

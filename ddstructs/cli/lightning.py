@@ -1,0 +1,181 @@
+"""A run of Lightning: a controller, a task and a trainer, built from settings."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
+from torch import Tensor
+
+from ddstructs.cli.quiet import quiet
+from ddstructs.cli.settings import Settings
+from ddstructs.cli.words import Word
+from ddstructs.errors import InputError, one_line, printable
+from ddstructs.files import write_atomically
+from ddstructs.registry.plugins import load_plugins
+from ddstructs.registry.spec import Spec, construct
+from ddstructs.tasks import IGNORE, Task
+from ddstructs.training import checkpoint
+from ddstructs.training.controller import Controller
+from ddstructs.training.resume import check_resumable, check_unfinished
+from ddstructs.training.saving import with_safe_saving
+from ddstructs.training.stopping import summary
+from ddstructs.training.weights import check_same
+
+__all__ = ["Run", "execute", "read_checkpoint"]
+
+
+class Run(NamedTuple):
+    """What is to be run.
+
+    Attributes:
+        command: `fit`, `validate`, `test` or `predict`.
+        settings: With what settings.
+        path: The checkpoint, if there is one.
+        content: What is in it.
+        text: What `predict` transduces: a `text` or a `file`.
+    """
+
+    command: str
+    settings: Settings
+    path: str | None
+    content: dict[str, Any] | None
+    text: dict[str, str | None]
+
+
+class PrintText(Callback):
+    """Prints each prediction as a line of text."""
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        task: Task = trainer.datamodule  # type: ignore[attr-defined]
+        rows: Tensor = outputs
+        for row in rows.tolist():
+            print(printable(task.answer([symbol for symbol in row if symbol != IGNORE])))
+
+
+class SaveConfig(Callback):
+    """Writes the settings of a run beside its results, as a config file that makes it again."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.settings = settings
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        import yaml
+
+        folder = trainer.log_dir  # which every process must ask for
+        if folder is not None and trainer.is_global_zero:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            write_atomically(Path(folder) / "config.yaml", yaml.safe_dump(self.settings, sort_keys=False))
+
+
+def read_checkpoint(path: str, words: list[Word]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read a checkpoint, and what it says as settings. Nothing in it is executed.
+
+    Args:
+        path: The file.
+        words: The options of the user, which go before it.
+    """
+    given = [word.name.removeprefix("data.") for word in words if word.name.startswith("data.")]
+    content = checkpoint.read(Path(path), given=given)
+    Controller.rehearse(content, path)
+    task = content[checkpoint.TASK]
+    arguments = {name: value for name, value in task["init_args"].items() if name not in ("text", "file")}
+    model = {name: value for name, value in content["hyper_parameters"].items() if not name.endswith("_symbols")}
+    return content, {"data": {"class_path": task["class_path"], "init_args": arguments}, "model": model}
+
+
+def execute(run: Run) -> None:
+    """Build what the settings say, and run it.
+
+    Raises:
+        InputError: If something of it cannot be built, or does not fit the checkpoint.
+    """
+    quiet()
+    for kind in ("memory", "cell", "task"):
+        load_plugins(kind)  # a broken one is told
+    try:
+        seed_everything(run.settings.top.get("seed_everything", 0), workers=True, verbose=False)
+        task = construct(run.settings.data)
+        model = _controller(run, task)
+        trainer = _trainer(run)
+    except MisconfigurationException as error:
+        raise InputError(one_line(error)) from error
+    if run.command == "predict":
+        task.text, task.file = run.text.get("text"), run.text.get("file")
+    if run.content is not None:
+        check_same(model.hparams, run.content["hyper_parameters"], "the checkpoint")
+        if run.command == "fit":
+            check_resumable(model, run.content, "the checkpoint")
+            check_unfinished(trainer, run.content)
+        else:
+            checkpoint.load_weights(model, run.content, "the checkpoint")
+    _start(run, trainer, model, task)
+    if run.command == "fit":
+        _say_what_next(trainer, task)
+
+
+def _controller(run: Run, task: Task) -> Controller:
+    given = run.settings.sections["model"]
+    cell = given.get("cell")
+    named = {"cell": cell.name} if isinstance(cell, Spec) and not cell.arguments else {}
+    arguments = construct(given | named)
+    try:
+        return Controller(input_symbols=task.input_symbols, output_symbols=task.output_symbols, **arguments)
+    except InputError:
+        raise
+    except Exception as error:  # the settings are the user's, and torch fails in as many ways
+        raise InputError(f"the settings do not build a controller: {one_line(error)[:200]}") from error
+
+
+def _trainer(run: Run) -> Trainer:
+    given = construct(run.settings.sections["trainer"])
+    callbacks = given.pop("callbacks", None) or []
+    callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
+    if run.command == "fit":
+        callbacks.append(SaveConfig(run.settings.plain()))
+    if run.command == "predict":
+        callbacks.append(PrintText())
+    try:
+        return Trainer(callbacks=callbacks, plugins=with_safe_saving(given.pop("plugins", None)), **given)
+    except MisconfigurationException:
+        raise
+    except (TypeError, ValueError, RuntimeError, ImportError) as error:
+        raise InputError(f"the settings do not build a trainer: {one_line(error)[:200]}") from error
+
+
+def _start(run: Run, trainer: Trainer, model: Controller, task: Task) -> None:
+    options: dict[str, Any] = {"datamodule": task, "ckpt_path": run.path, "weights_only": True}
+    try:
+        getattr(trainer, run.command)(model, **options)
+    except (InputError, BrokenPipeError):
+        raise
+    except MisconfigurationException as error:
+        raise InputError(one_line(error)) from error
+    except Exception as error:
+        if run.content is None or run.command != "fit" or trainer.global_step > run.content["global_step"]:
+            raise
+        reason = f"{type(error).__name__}: {one_line(error)[:200]}"  # what Lightning reads may be anything
+        raise InputError(f"no run can go on from this checkpoint: {reason}") from error
+
+
+def _say_what_next(trainer: Trainer, task: Task) -> None:
+    paths = [getattr(saving, "best_model_path", "") for saving in trainer.checkpoint_callbacks]
+    if any(paths) and trainer.is_global_zero:
+        path = os.path.relpath(next(filter(None, paths)))
+        print(f"\n{summary(trainer, task)}")
+        print(f"The best checkpoint is {path}. Next:")
+        print(f"  ddstructs test --ckpt_path {path}")
+        if task.example is not None:
+            print(f"  ddstructs predict --ckpt_path {path} --data.text {shlex.quote(task.example)}")

@@ -1,0 +1,177 @@
+"""The command `ddstructs`: which command is meant, and how each of them ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from types import FrameType
+from typing import NoReturn
+
+from ddstructs import __version__
+from ddstructs.cli.options import options
+from ddstructs.errors import InputError, one_line
+from ddstructs.registry.catalog import COMMANDS
+from ddstructs.registry.plugins import load
+from ddstructs.registry.source import parameters, summary
+from ddstructs.registry.spec import hint
+
+__all__ = ["Stopped", "command_line", "main"]
+
+CLOSED = 128 + 13
+"""What a shell says of a program whose output nobody reads any more (SIGPIPE)."""
+
+
+class Stopped(BaseException):
+    """A signal that ends the command."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command, and return the exit code: 0, or 2 when the input cannot be used.
+
+    Names and options are checked before torch is imported, which takes seconds.
+
+    Args:
+        arguments: The command line, without the program; that of this process if not given.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    command, *rest = given or ["--help"]
+    if command in ("--help", "-h", "help"):
+        print(_help(), end="")
+        return 0
+    if command == "--version":
+        print(f"ddstructs {__version__}")
+        return 0
+    if command not in COMMANDS:
+        return _refuse("ddstructs", f"there is no command {one_line(repr(command))}{hint(command, COMMANDS)}")
+    try:
+        _run(command, COMMANDS[command], rest)
+    except (InputError, OSError, MemoryError) as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        return _refuse(f"ddstructs {command}", _reason(error))
+    return 0
+
+
+def _run(command: str, target: str, arguments: Sequence[str]) -> None:
+    if [*parameters(target)] == ["arguments"]:
+        load(target)(arguments)
+        return
+    given = options(target, command, arguments)
+    if given is not None:
+        load(target)(**given)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else f"cannot write: {error.strerror}"
+    return str(error) or "there is not enough memory"
+
+
+def _refuse(who: str, message: str) -> int:
+    print(f"{who}: error: {one_line(message)}", file=sys.stderr)
+    return 2
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {summary(target)}" for name, target in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: ddstructs <command> [options]",
+            "",
+            "Train neural networks that work a differentiable stack, queue or deque.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "options:",
+            "  --help     this text; after a command, its options",
+            "  --version  the version",
+            "",
+            "examples:",
+            "  ddstructs fit --data Reversal --model.memory Stack",
+            "  ddstructs fit --config configs/reversal.yaml",
+            "  ddstructs test --ckpt_path FILE",
+            '  ddstructs predict --ckpt_path FILE --data.text "A string"',
+            '  ddstructs trace --ckpt_path FILE --text "A string"',
+            "",
+        ]
+    )
+
+
+def command_line() -> int:
+    """Run the command line of this process, and end as a shell expects it.
+
+    The exit code is 0; 2 when the input cannot be used; 128 and the number of a signal that ended it; 141 when its
+    output is closed early.
+    """
+    arguments = sys.argv[1:]
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # as long as the process lives
+    if sys.stdout is None:
+        return _refuse("ddstructs", "standard output is closed")
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # what a terminal cannot show
+    warnings.showwarning = _warn
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(ending) != signal.SIG_IGN:
+            signal.signal(ending, _stop)
+    try:
+        code = main(arguments)
+        sys.stdout.flush()
+    except (Stopped, KeyboardInterrupt) as stop:
+        number = stop.number if isinstance(stop, Stopped) else int(signal.SIGINT)
+        _say_stopped(number, arguments)
+        code = 128 + number
+    except BrokenPipeError:
+        code = CLOSED
+    except OSError as error:  # as of a disk that is full
+        code = _refuse("ddstructs", _reason(error))
+    except SystemExit as error:
+        if not _comes_from_pipe(error):
+            raise
+        code = CLOSED
+    if code in (CLOSED, 2):
+        _drop_output()
+    return code
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    raise Stopped(number)
+
+
+def _say_stopped(number: int, arguments: Sequence[str]) -> None:
+    name = "interrupted" if number == signal.SIGINT else "terminated"
+    saved = "; last.ckpt, if there is one, has the last epoch" if arguments[:1] == ["fit"] else ""
+    with suppress(OSError):
+        print(f"\nddstructs: {name}{saved}", file=sys.stderr)
+
+
+def _comes_from_pipe(error: BaseException) -> bool:
+    """Whether a closed pipe is behind it: rich, which draws progress, turns that into an exit of its own."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, BrokenPipeError):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+def _drop_output() -> None:
+    """Throw away what is still to be written, that Python may not complain of it when it ends."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _warn(message: Warning | str, category: type[Warning], *where: object, **more: object) -> None:
+    """A warning on one line."""
+    print(f"ddstructs: warning: {one_line(message)}", file=sys.stderr)

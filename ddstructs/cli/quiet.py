@@ -1,0 +1,16 @@
+"""The noise of libraries, left out."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+
+__all__ = ["quiet"]
+
+
+def quiet() -> None:
+    """Leave out what Lightning tells of itself, which is no news to the user."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch.utils.data")
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")

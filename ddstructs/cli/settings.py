@@ -1,0 +1,265 @@
+"""What a run is set to: layers of plain data, each over the one before, fitted to signatures as they come.
+
+A layer is the defaults, a checkpoint, a config file or the options. Nothing in a layer is imported or called: a name is
+looked up in the registry, and everything else stays a number, a string, a list or names with values.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from ddstructs.cli.options import value_of
+from ddstructs.cli.words import Word
+from ddstructs.errors import InputError, one_line
+from ddstructs.registry.data import shown
+from ddstructs.registry.plugins import names
+from ddstructs.registry.source import Parameter, parameters
+from ddstructs.registry.spec import (
+    OBJECTS,
+    STANDING,
+    Spec,
+    argument,
+    complete,
+    draft,
+    signature,
+)
+from ddstructs.registry.types import Text, convert, settable
+
+__all__ = ["CONTROLLER", "TASK", "TRAINER", "Settings", "fields"]
+
+TASK = "ddstructs.tasks.generated:Generated"
+
+CONTROLLER = "ddstructs.training.controller:Controller"
+
+TRAINER = "pytorch_lightning.trainer.trainer:Trainer"
+
+TYPES = {
+    (CONTROLLER, "cell"): "Cell",
+    (TRAINER, "precision"): "str | int | None",
+    (TRAINER, "deterministic"): "bool | str | None",
+}
+"""Types that a signature says by another name, or more widely than a config needs."""
+
+LINKED = ("input_symbols", "output_symbols")
+"""Settings of the controller that the task gives."""
+
+TOP = {
+    "seed_everything": Parameter(ast.Name("int"), ast.Constant(0)),
+    "ckpt_path": Parameter(ast.Name("str"), ast.Constant(None)),
+}
+
+
+def fields(target: str) -> dict[str, Parameter]:
+    """The settings of the controller or of the trainer."""
+    return {
+        name: each._replace(annotation=_type(target, name, each.annotation))
+        for name, each in parameters(target).items()
+        if name not in LINKED
+    }
+
+
+def _type(target: str, name: str, annotation: ast.expr | None) -> ast.expr | None:
+    text = TYPES.get((target, name))
+    return ast.parse(text, mode="eval").body if text else annotation
+
+
+class Settings:
+    """The settings of a run.
+
+    Attributes:
+        top: Those of no section.
+        data: The task; None until it is named.
+        sections: Those of the controller (`model`) and of the trainer (`trainer`), by name.
+    """
+
+    def __init__(self) -> None:
+        self.top: dict[str, Any] = {}
+        self.data: Spec | None = None
+        self.fields = {"model": fields(CONTROLLER), "trainer": fields(TRAINER)}
+        self.sections: dict[str, dict[str, Any]] = {"model": {}, "trainer": {}}
+
+    def layer(self, values: object, lead: str) -> None:
+        """Put plain data over what is there.
+
+        Args:
+            values: Names with values, as in a config file.
+            lead: What an error begins with, such as the name of the file.
+
+        Raises:
+            InputError: If there is no such setting, or if a value does not fit.
+        """
+        if not (isinstance(values, dict) and all(isinstance(name, str) for name in values)):
+            raise InputError(f"{lead}{shown(values)} was found, but names with values were expected")
+        for section, part in values.items():
+            if section in self.sections and isinstance(part, dict):
+                for name, value in part.items():
+                    self.put([section, str(name)], value, lead)
+            else:
+                self.put([section], part, lead)
+
+    def words(self, words: list[Word]) -> None:
+        """Put options over what is there: `--data` and `--model.memory` before what belongs to them.
+
+        Raises:
+            InputError: If there is no such option, or if a value does not fit.
+        """
+        for word in sorted(words, key=lambda word: min(word.name.count("."), 2) - (word.name == "data")):
+            path = word.name.split(".")
+            parameter = self._parameter(path)
+            value = word.value if parameter is None or word.value is not None else value_of(word, parameter)
+            if value is None:
+                raise InputError(f"--{one_line(word.name)} needs a value")
+            self.put(path, value, "--", word.append)
+
+    def put(self, path: list[str], value: object, lead: str, append: bool = False) -> None:
+        """Set one setting, by its path."""
+        path = [*path[:1], *(part for part in path[1:] if part != "init_args")]
+        first, *rest = path
+        place = f"{lead}{'.'.join(path)}"
+        if append and (first != "trainer" or len(path) != 2):
+            raise InputError(f"{one_line(place)} is no list to add to")
+        if path in ([name] for name in TOP):
+            self.top[first] = None if value is None else convert(TOP[first].annotation, value, place, {}, _never)
+        elif first == "data" and rest in ([], ["class_path"]):
+            self.data = _over(self.data, draft(value, ("task",), place))
+        elif first == "data" and len(rest) == 1:
+            if self.data is None:
+                raise self._misplaced(path, lead) if not self._fits(path) else InputError(self._needs_task())
+            if rest[0] not in signature("task", self.data.name):
+                raise self._misplaced(path, lead)
+            self.data.arguments[rest[0]] = argument(self.data, rest[0], value, f"{lead}data")
+        elif first in self.sections and rest and rest[0] in self.fields[first]:
+            self._put_field(first, rest, value, place, append)
+        elif first in self.sections and rest and rest[0] in LINKED:
+            if value is not None:
+                raise InputError(f"{place} follows from the task: it cannot be set")
+        elif first in self.sections and not rest:
+            raise InputError(f"{place} is {shown(value)}, but names with values were expected")
+        else:
+            raise self._misplaced(path, lead)
+
+    def _put_field(self, section: str, path: list[str], value: object, place: str, append: bool) -> None:
+        values, parameter = self.sections[section], self.fields[section][path[0]]
+        if len(path) == 1 or path[1:] == ["class_path"]:
+            if value is None and path[0] != "memory":
+                values[path[0]] = None
+                return
+            new = convert(parameter.annotation, _listed(value) if append else value, place, OBJECTS, _draft)
+            before = values.get(path[0])
+            if append:
+                values[path[0]] = [*(before or []), *(new if isinstance(new, list) else [new])]
+            else:
+                values[path[0]] = _over(before, new) if isinstance(new, Spec) else new
+            return
+        target = values.get(path[0])
+        target = target[-1] if isinstance(target, list) and target else target
+        if len(path) > 2 or not isinstance(target, Spec):
+            raise InputError(f"{one_line(place)}: give --{section}.{path[0]} first, which it belongs to")
+        target.arguments[path[1]] = argument(target, path[1], value, place.rpartition(".")[0])
+
+    def check(self) -> None:
+        """Refuse settings in which something is missing.
+
+        Raises:
+            InputError: If there is no task or no memory, or if one lacks an argument.
+        """
+        if self.data is None:
+            raise InputError(self._needs_task())
+        complete(self.data, "--data")
+        memory = self.sections["model"].get("memory")
+        if memory is None:
+            raise InputError(f"--model.memory is needed; choose from {', '.join(names('memory'))}")
+        for section, values in self.sections.items():
+            for name, value in values.items():
+                for each in value if isinstance(value, list) else [value]:
+                    if isinstance(each, Spec) and not (each.kind == "cell" and not each.arguments):
+                        complete(each, f"--{section}.{name}")
+
+    def plain(self) -> dict[str, Any]:
+        """The settings as a config file says them, with the defaults of the task and of the controller."""
+        assert self.data is not None
+        model = {name: _literal(each.default) for name, each in self.fields["model"].items()} | self.sections["model"]
+        return {
+            "seed_everything": self.top.get("seed_everything", 0),
+            "data": _plain(self.data),
+            "model": _plain(model),
+            "trainer": _plain(self.sections["trainer"]),
+        }
+
+    def _parameter(self, path: list[str]) -> Parameter | None:
+        """What stands behind an option, where that is known before its value is."""
+        first, *rest = path
+        if not rest:
+            return TOP.get(first)
+        if first == "data":
+            return signature("task", self.data.name).get(rest[0]) if self.data else None
+        return self.fields.get(first, {}).get(rest[0]) if len(rest) == 1 else None
+
+    def _known(self) -> Iterator[str]:
+        """Every option there is."""
+        yield from (*TOP, "config", "data")
+        yield from (f"data.{name}" for name in (signature("task", self.data.name) if self.data else parameters(TASK)))
+        for section, known in self.fields.items():
+            yield from (f"{section}.{name}" for name, each in known.items() if settable(each.annotation, OBJECTS))
+        memory = self.sections["model"].get("memory")
+        yield from (f"model.memory.{name}" for name in (signature("memory", memory.name) if memory else ()))
+
+    def _fits(self, path: list[str]) -> bool:
+        return any(path[1] in signature("task", name) for name in names("task"))
+
+    def _misplaced(self, path: list[str], lead: str) -> InputError:
+        """The error for a setting that there is not."""
+        known, name = list(self._known()), ".".join(path)
+        same = [each for each in known if each.rpartition(".")[2] == path[-1] and each != name]
+        last = {each.rpartition(".")[2]: each for each in reversed(known)}
+        close = same or get_close_matches(path[-1], last, 1)
+        found = last.get(close[0], close[0]) if close else None
+        dashes = "--" if lead == "--" else ""
+        end = f"; did you mean {dashes}{found}?" if found else "; see ddstructs fit --help"
+        return InputError(f"{lead}{one_line(name)}: there is no such {'option' if dashes else 'setting'}{end}")
+
+    def _needs_task(self) -> str:
+        return f"--data is needed, the task; choose from {', '.join(names('task'))}"
+
+
+def _draft(wanted: str, value: object, place: str) -> Spec:
+    return draft(value, STANDING[wanted], place)
+
+
+def _never(wanted: str, value: object, place: str) -> object:
+    raise InputError(f"{place} takes no object")
+
+
+def _over(before: object, new: Spec) -> Spec:
+    """A new choice over the one before, of which the arguments are kept if it is the same."""
+    if isinstance(before, Spec) and (before.kind, before.name) == (new.kind, new.name):
+        return Spec(new.kind, new.name, before.arguments | new.arguments)
+    return new
+
+
+def _listed(value: object) -> object:
+    return value if isinstance(value, list) or (isinstance(value, Text) and value[:1] == "[") else [value]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Spec):
+        if value.kind == "cell" and not value.arguments:
+            return value.name
+        defaults = {name: _literal(each.default) for name, each in signature(value.kind, value.name).items()}
+        return {"class_path": value.name, "init_args": _plain(defaults | value.arguments)}
+    if isinstance(value, Mapping):
+        return {name: _plain(part) for name, part in value.items() if part is not ...}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value
+
+
+def _literal(default: ast.expr | None) -> Any:
+    """A default as plain data; an ellipsis if it is something else."""
+    try:
+        return ... if default is None else ast.literal_eval(default)
+    except ValueError:
+        return ...

@@ -1,0 +1,173 @@
+"""What a class or a function says of itself, read from its source: nothing is imported, for that takes seconds."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from importlib.util import find_spec
+from inspect import cleandoc
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["Parameter", "help_of", "parameters", "summary"]
+
+ROOTS = ("abc", "builtins", "typing", "torch", "pytorch_lightning")
+"""Packages whose base classes add no parameters."""
+
+Definition = ast.ClassDef | ast.FunctionDef
+
+
+class Parameter(NamedTuple):
+    """A parameter of a function or a constructor.
+
+    Attributes:
+        annotation: Its type, as an expression; None if there is none.
+        default: Its default, as an expression; None if it must be given.
+    """
+
+    annotation: ast.expr | None
+    default: ast.expr | None
+
+
+def summary(target: str) -> str:
+    """The first sentence of the docstring.
+
+    Args:
+        target: `package.module:Name`.
+
+    Raises:
+        LookupError: If there is no such thing in the source.
+    """
+    text = " ".join(_docstring(target).partition("\n\n")[0].split())
+    sentence = re.match(r".+?[.!?](?=\s|$)", text)
+    return sentence[0] if sentence else text
+
+
+def help_of(target: str) -> dict[str, str]:
+    """What the docstrings say of each parameter, those of base classes included."""
+    found: dict[str, str] = {}
+    for definition, _ in reversed(list(_lineage(target))):
+        found |= _arguments(cleandoc(ast.get_docstring(definition) or ""))
+        for part in definition.body if isinstance(definition, ast.ClassDef) else ():
+            if isinstance(part, ast.FunctionDef) and part.name == "__init__":
+                found |= _arguments(cleandoc(ast.get_docstring(part) or ""))
+    return found
+
+
+def parameters(target: str) -> dict[str, Parameter]:
+    """The parameters of a function or a constructor, and, where it hands `**settings` on, those of its base classes.
+
+    Args:
+        target: `package.module:Name`.
+
+    Raises:
+        LookupError: If there is no such thing in the source.
+    """
+    found: dict[str, Parameter] = {}
+    for definition, _ in _lineage(target):
+        function = definition
+        if isinstance(definition, ast.ClassDef):
+            own = [part for part in definition.body if isinstance(part, ast.FunctionDef) and part.name == "__init__"]
+            if not own:
+                continue
+            function = own[-1]
+        assert isinstance(function, ast.FunctionDef)
+        found |= {name: each for name, each in _signature(function) if name not in found}
+        if function.args.kwarg is None:
+            break
+    found.pop("self", None)
+    return found
+
+
+def _signature(function: ast.FunctionDef) -> Iterator[tuple[str, Parameter]]:
+    positional = [*function.args.posonlyargs, *function.args.args]
+    defaults = [None] * (len(positional) - len(function.args.defaults)) + function.args.defaults
+    for argument, default in [
+        *zip(positional, defaults, strict=True),
+        *zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True),
+    ]:
+        yield argument.arg, Parameter(argument.annotation, default)
+
+
+def _docstring(target: str) -> str:
+    definition, _ = _find(target)
+    return cleandoc(ast.get_docstring(definition) or "")
+
+
+def _arguments(docstring: str) -> dict[str, str]:
+    """The first paragraph of each entry under `Args:`."""
+    section = re.search(r"^Args:\n((?:[ \t]+.*\n?|\s*\n)*)", docstring, re.MULTILINE)
+    entries = re.split(r"^ {2,4}(\w+)(?: \([^)\n]*\))?: ?", section[1] if section else "", flags=re.MULTILINE)
+    return {
+        name: " ".join(text.partition("\n\n")[0].split())
+        for name, text in zip(entries[1::2], entries[2::2], strict=True)
+    }
+
+
+def _lineage(target: str, below: tuple[Definition, ...] = ()) -> Iterator[tuple[Definition, str]]:
+    """The definition, and then those of its base classes, with the module of each."""
+    definition, module = _find(target)
+    if definition in below:
+        raise LookupError(f"{target} is its own base")
+    yield definition, module
+    for base in definition.bases if isinstance(definition, ast.ClassDef) else ():
+        name = base.value if isinstance(base, ast.Subscript) else base
+        if isinstance(name, ast.Name):
+            try:
+                yield from _lineage(f"{module}:{name.id}", (*below, definition))
+            except LookupError:  # from a package that need not be read
+                continue
+
+
+def _find(target: str, hops: int = 10) -> tuple[Definition, str]:
+    """A definition, wherever the module has it from, and the module where it stands."""
+    module, _, name = target.partition(":")
+    if not hops:
+        raise LookupError(f"{target} is imported in a circle")
+    for part in reversed(_tree(module).body):
+        if isinstance(part, Definition) and part.name == name:
+            return part, module
+        if isinstance(part, ast.ImportFrom):
+            for alias in part.names:
+                if (alias.asname or alias.name) == name:
+                    origin = _origin(module, part)
+                    if origin.partition(".")[0] in ROOTS and module.partition(".")[0] not in ROOTS:
+                        raise LookupError(f"{origin} is not read")
+                    return _find(f"{origin}:{alias.name}", hops - 1)
+    raise LookupError(f"{module} has no {name}")
+
+
+def _origin(module: str, statement: ast.ImportFrom) -> str:
+    if not statement.level:
+        return statement.module or ""
+    parts = module.split(".") + (["__init__"] if _locate(module).name == "__init__.py" else [])
+    return ".".join([*parts[: -statement.level], *filter(None, [statement.module])])
+
+
+@cache
+def _tree(module: str) -> ast.Module:
+    path = _locate(module)
+    try:
+        return ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError) as error:
+        raise LookupError(f"{path} cannot be read as Python") from error
+
+
+def _locate(module: str) -> Path:
+    """The file of a module. No package is imported, not even those above it."""
+    first, *rest = module.split(".")
+    if not all(part.isidentifier() for part in (first, *rest)):
+        raise LookupError(f"{module!r} is not the name of a module")
+    try:
+        spec = find_spec(first)
+    except (ImportError, ValueError) as error:
+        raise LookupError(f"there is no module {module}") from error
+    if spec is not None and not rest and spec.origin is not None and spec.origin.endswith(".py"):
+        return Path(spec.origin)
+    for folder in (spec and spec.submodule_search_locations) or () if rest else ():
+        for path in (Path(folder, *rest[:-1], f"{rest[-1]}.py"), Path(folder, *rest, "__init__.py")):
+            if path.is_file():
+                return path
+    raise LookupError(f"there is no module {module}")

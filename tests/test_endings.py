@@ -1,0 +1,71 @@
+"""How a command ends when it is told to, and when nobody reads it or its output has no room."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ddstructs.errors import InputError
+from ddstructs.tasks.lines import read_lines
+
+COMMAND = [sys.executable, "-m", "ddstructs"]
+
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "120"}
+
+FIT = ["fit", "--data=Reversal", "--model.memory=Stack", "--trainer.accelerator=cpu"]
+
+REPRODUCE = ["reproduce", "--tasks=Reversal", "--memories=Stack", "--cells=rnn", "--seeds=5"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sign", "number", "code", "word"),
+    [
+        (FIT, "runs/version_0/config.yaml", signal.SIGTERM, 143, "terminated"),
+        (FIT, "runs/version_0/config.yaml", signal.SIGINT, 130, "interrupted"),
+        (REPRODUCE, "runs/reproduce", signal.SIGTERM, 143, "terminated"),
+    ],
+    ids=["fit, terminated", "fit, interrupted", "reproduce, terminated"],
+)
+def test_a_signal_ends_a_command_with_its_code_and_a_line(
+    arguments: list[str], sign: str, number: int, code: int, word: str, tmp_path: Path
+) -> None:
+    with (tmp_path / "out").open("w") as out, (tmp_path / "err").open("w") as err:
+        process = subprocess.Popen([*COMMAND, *arguments], cwd=tmp_path, env=ENVIRONMENT, stdout=out, stderr=err)
+        while process.poll() is None and not (tmp_path / sign).exists():
+            time.sleep(0.05)
+        process.send_signal(number)
+        assert process.wait(timeout=120) == code
+    said = (tmp_path / "err").read_text()
+    assert f"ddstructs: {word}" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["fit", "--help"], [*FIT, "--print_config"]], ids=" ".join)
+def test_every_output_that_cannot_be_written_is_told_in_a_line(arguments: list[str], tmp_path: Path) -> None:
+    def run(shell: str, **more: str) -> subprocess.CompletedProcess[str]:
+        command = ["bash", "-c", shell, "bash", *COMMAND, *arguments]
+        return subprocess.run(
+            command, cwd=tmp_path, env=ENVIRONMENT | more, capture_output=True, text=True, timeout=120
+        )
+
+    closed = run('"$@" | true; exit "${PIPESTATUS[0]}"')
+    assert (closed.returncode, closed.stderr) in [(141, ""), (0, "")], "what fits into the pipe may get through"
+    full = run('exec "$@" >/dev/full')
+    assert (full.returncode, full.stderr.count("\n")) == (2, 1), full.stderr
+    assert "No space left on device" in full.stderr
+    none = run('exec "$@" >&-')
+    assert (none.returncode, none.stderr) == (2, "ddstructs: error: standard output is closed\n")
+    assert run('exec "$@"', PYTHONIOENCODING="ascii").returncode == 0
+    assert run('exec "$@" 2>&-').returncode == 0
+
+
+def test_standard_input_that_is_closed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(InputError, match="standard input is closed"):
+        read_lines(None, "-")
