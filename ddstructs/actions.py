@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Action", "Choice", "Joint", "Scores", "harden", "mapped", "parts", "unbind"]
+__all__ = ["Action", "Choice", "Joint", "Scores", "harden", "mapped", "parts", "unbind", "with_value"]
 
 
 class Action(NamedTuple):
@@ -178,3 +178,11 @@ def _fill(form: Any, tensors: list[Tensor]) -> Any:
         return tensors.pop()
     results = [_fill(part, tensors) for part in form]
     return type(form)(*results) if hasattr(form, "_fields") else tuple(results)
+
+
+def with_value(action: Any, value: Tensor) -> Any:
+    """The same signals with other values, shape `(batch, heads, width)`, or with a time axis after the batch."""
+    if not isinstance(action, Joint):
+        return action._replace(value=value)
+    values = value.split([part.value.shape[-2] for part in action.actions], dim=-2)
+    return Joint(tuple(with_value(part, own) for part, own in zip(action.actions, values, strict=True)))

@@ -89,6 +89,10 @@ class Bank(Memory[BankState]):
         return tuple(self._side_by_side(side) for side in sides)
 
     @property
+    def ends(self) -> tuple[tuple[str, str], ...]:
+        return tuple(ends for member in self._members for ends in member.ends)
+
+    @property
     def stores(self) -> tuple[int, ...]:
         return tuple(heads for memory in self._members for heads in memory.stores)
 

@@ -39,6 +39,10 @@ class LineMemory(Memory[LineState], ABC):
         return self._signals
 
     @property
+    def ends(self) -> tuple[tuple[str, str], ...]:
+        return tuple((head.push.name.lower(), head.take.name.lower()) for head in self.layout)
+
+    @property
     def line(self) -> Layout | None:
         own = "step", "check", "signals", "_fit"
         plain = all(getattr(type(self), name) is getattr(LineMemory, name) and name not in vars(self) for name in own)

@@ -80,6 +80,14 @@ class Memory(nn.Module, ABC, Generic[S]):
         return None
 
     @property
+    def ends(self) -> tuple[tuple[str, str], ...]:
+        """For each head the end of its store at which it pushes, and the one at which it pops and reads.
+
+        Each is "top" or "bottom", the last and the first of the contents; both are "top" unless a subclass says more.
+        """
+        return (("top", "top"),) * self.heads
+
+    @property
     def stores(self) -> tuple[int, ...]:
         """How many heads work on each store, in order: all on one, unless several memories lie side by side in this."""
         return (self.heads,) if self.heads else ()

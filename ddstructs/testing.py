@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from ddstructs.actions import Action, Choice, Joint, harden, mapped, parts
+from ddstructs.actions import Action, Choice, Joint, harden, mapped, parts, with_value
 from ddstructs.memory import Memory
 from ddstructs.signals import Mixed, PushPop, Signals
 from ddstructs.state import Contents
@@ -32,7 +32,6 @@ __all__ = [
     "gradients",
     "leaves",
     "refused",
-    "with_value",
 ]
 
 Runner = Callable[[Any], tuple[Tensor, Contents]]
@@ -87,14 +86,6 @@ def _signals(draw: st.DrawFn, signals: Signals, kind: str, shape: tuple[int, int
     which = st.lists(st.integers(0, count - 1), min_size=quarters * rows, max_size=quarters * rows)
     chosen = torch.tensor(draw(which), dtype=torch.int64).view(*shape, signals.heads, quarters)
     return Choice(one_hot(chosen, count).double().mean(-2), none)
-
-
-def with_value(action: Any, value: Tensor) -> Any:
-    """The same signals with other values, shape `(batch, time, heads, width)`."""
-    if not isinstance(action, Joint):
-        return action._replace(value=value)
-    values = value.split([part.value.shape[-2] for part in action.actions], dim=-2)
-    return Joint(tuple(with_value(part, own) for part, own in zip(action.actions, values, strict=True)))
 
 
 def edges(memory: Memory, *, hard: bool = False) -> list[Any]:

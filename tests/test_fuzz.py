@@ -122,7 +122,7 @@ def _traces() -> list[bytes]:
         trace(Stack(2), Action(torch.rand(2, 3, 1), torch.rand(2, 3, 1), torch.randn(2, 3, 1, 2))),
         trace(MemoryRNN(2, 3, Bank([Deque(1), Stack(1)]), batch_first=True), torch.randn(1, 4, 2)),
         trace(MemoryRNN(2, 3, NoMemory(), batch_first=True), torch.randn(1, 2, 2)),
-        trace(Controller(Stack(1), 18, 9, hidden_size=3, embedding_size=2), "\x01\x02", task=Reversal(symbols=8)),
+        trace(Controller(Stack(1), 18, 9, hidden_size=3, embedding_size=2), "ab", task=Reversal(symbols=8)),
     ]
     return [each.to_json().encode() for each in seen]
 

@@ -9,7 +9,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
-from kinds import KINDS
+from kinds import EVERYTHING
 from matplotlib import pyplot
 from matplotlib.collections import QuadMesh
 from matplotlib.patches import Rectangle
@@ -68,11 +68,11 @@ def test_what_is_read_is_outlined() -> None:
     assert cells == {(0, 0), (1, 0), (1, 1), (2, 0)}, "half of each in the second step"
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "none"])
+@pytest.mark.parametrize("kind", [*EVERYTHING, "none"])
 def test_every_memory_has_its_pictures(kind: str) -> None:
-    memory = NoMemory() if kind == "none" else KINDS[kind](2)
-    push = torch.rand(2, 30, memory.heads)
-    drawn = trace(memory, Action(push, 1 - push, torch.randn(2, 30, memory.heads, memory.width)))
+    memory = NoMemory() if kind == "none" else EVERYTHING[kind](2)
+    logits = torch.randn(2, 30, memory.signals.size)
+    drawn = trace(memory, memory.signals.action(logits, torch.randn(2, 30, memory.heads, memory.width)))
     for plot in (plot_trace, plot_signals):
         figure, _ = plot(drawn, row=1)
         figure.canvas.draw()

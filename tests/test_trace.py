@@ -13,27 +13,33 @@ from typing import Any
 
 import pytest
 import torch
-from kinds import KINDS
+from kinds import EVERYTHING, KINDS
 from torch import Tensor
 
 from ddstructs import (
     Action,
+    Bank,
     Controller,
+    Deque,
     InputError,
     Memory,
     MemoryRNN,
     NoMemory,
     Queue,
     Stack,
+    Tape,
     Trace,
+    diagnose,
     trace,
 )
+from ddstructs.actions import mapped
 from ddstructs.tasks import BigramFlipping, BinaryAddition, Copying, Reversal, Task, Transduction
 from ddstructs.tasks.batch import IGNORE
 from ddstructs.testing import assert_close, for_all_actions
+from ddstructs.view.film import film
 
 WIDTH = 3
-TENSORS = ("push", "pop", "value", "reads", "strengths", "lengths", "input", "output", "rounded")
+TENSORS = ("signals", "value", "reads", "strengths", "lengths", "input", "output", "rounded")
 
 
 @pytest.fixture(scope="module")
@@ -56,29 +62,55 @@ def at_time(trace: Trace, time: int) -> tuple[Tensor, Tensor]:
     return values[:, :slots], strengths[:, :slots]
 
 
-def check_against_the_memory(memory: Memory, action: Action) -> None:
+def check_against_the_memory(memory: Memory, action: Any) -> None:
     seen = trace(memory, action)
     state = memory.initial_state(len(action.value), dtype=torch.float64)
     for t in range(action.value.shape[1]):
-        read, state = memory.step(Action(*(part[:, t] for part in action)), state)
+        read, state = memory.step(mapped(lambda part, t=t: part[:, t], action), state)
         assert_close(seen.reads[:, t], read, "reads")
         for came, expected in zip(at_time(seen, t), memory.contents(state), strict=True):
             assert_close(came, expected, "contents")
 
 
-def for_all(kind: str, check: Callable[[Action], None]) -> None:
+def for_all(kind: str, check: Callable[[Any], None]) -> None:
     """Check all actions that have a step."""
 
-    def holds(action: Action) -> None:
-        if action.push.shape[1]:
+    def holds(action: Any) -> None:
+        if action.value.shape[1]:
             check(action)
 
-    for_all_actions(KINDS[kind](WIDTH), holds, max_examples=12)
+    for_all_actions(EVERYTHING[kind](WIDTH), holds, max_examples=12)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERYTHING)
 def test_reads_and_contents_are_those_of_the_memory(kind: str) -> None:
-    for_all(kind, lambda action: check_against_the_memory(KINDS[kind](WIDTH), action))
+    for_all(kind, lambda action: check_against_the_memory(EVERYTHING[kind](WIDTH), action))
+
+
+@pytest.mark.parametrize("kind", EVERYTHING)
+def test_a_trace_tells_what_the_memory_was_told(kind: str) -> None:
+    memory = EVERYTHING[kind](WIDTH)
+
+    def check(action: Any) -> None:
+        seen = trace(memory, action)
+        for name, numbers in memory.signals.named(action).items():
+            heads = [head for label, head in memory.signals.labels if label == name]
+            assert torch.equal(seen.named(name)[..., heads], numbers)
+        report = diagnose(seen)
+        assert report.distances.keys() == memory.signals.named(action).keys()
+        assert (report.pushed is None) == (not {"push", "pop"} <= {*memory.signals.names} or kind == "stack+tape")
+        assert str(report)
+        assert len(film(seen)["signals"]) == memory.heads
+
+    for_all(kind, check)
+
+
+def test_ends_are_those_of_the_structure() -> None:
+    both = Bank([Queue(WIDTH), Deque(WIDTH), Tape(WIDTH)])
+    top, bottom = ("top", "top"), ("bottom", "bottom")
+    assert both.ends == (("top", "bottom"), top, bottom, top)
+    rnn = MemoryRNN(2, 3, both, batch_first=True)
+    assert trace(rnn, torch.randn(1, 4, 2)).ends == both.ends
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -215,18 +247,22 @@ def test_dropout_is_off_while_a_model_is_traced() -> None:
     assert torch.equal(trace(model, "abc", task=Reversal()).push, trace(model, "abc", task=Reversal()).push)
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "none"])
+@pytest.mark.parametrize("kind", [*EVERYTHING, "none"])
 def test_a_file_holds_every_bit(kind: str, tmp_path: Path) -> None:
-    memory = NoMemory() if kind == "none" else KINDS[kind](WIDTH)
+    memory = NoMemory() if kind == "none" else EVERYTHING[kind](WIDTH)
     rnn = MemoryRNN(4, 6, memory, batch_first=True)
     texts = [["a", '"', "\ud800", "\u2028", "</script>"]] * 2
     seen = trace(rnn, torch.randn(2, 5, 4), title="naïve", input_text=texts)
     seen.save(tmp_path / "trace.json")
     back = Trace.load(tmp_path / "trace.json")
-    for name in (*TENSORS, "origin", "weights"):
-        assert torch.equal(getattr(back, name), getattr(seen, name))
-        assert getattr(back, name).dtype == getattr(seen, name).dtype
-    for name in ("title", "stores", "input_text", "output_text", "values"):
+    assert (seen.values is None) == (kind in KINDS or kind == "none")
+    for name in (*TENSORS, "origin", "weights", "values"):
+        came, expected = getattr(back, name), getattr(seen, name)
+        assert (came is None) == (expected is None)
+        if expected is not None:
+            assert torch.equal(came, expected)
+            assert came.dtype == expected.dtype
+    for name in ("title", "labels", "stores", "ends", "input_text", "output_text"):
         assert getattr(back, name) == getattr(seen, name)
 
 
@@ -243,11 +279,9 @@ def tensor(kind: str, *shape: int) -> dict[str, Any]:
 def endless(content: dict[str, Any]) -> dict[str, Any]:
     """A small file of a memory without heads, that says it has a billion steps."""
     steps = 10**9
-    empty = {
-        name: tensor("float64", 1, steps, 0) for name in ("push", "pop", "strengths", "input", "output", "rounded")
-    }
+    empty = {name: tensor("float64", 1, steps, 0) for name in ("signals", "strengths", "input", "output", "rounded")}
     wide = {name: tensor("float64", 1, steps, 0, 0) for name in ("value", "reads", "weights")}
-    return content | empty | wide | {"origin": tensor("int64", 1, steps, 0), "stores": []}
+    return content | empty | wide | {"origin": tensor("int64", 1, steps, 0), "stores": [], "labels": [], "ends": []}
 
 
 def test_what_is_no_trace_is_refused(tmp_path: Path) -> None:
@@ -256,27 +290,35 @@ def test_what_is_no_trace_is_refused(tmp_path: Path) -> None:
         "no JSON": "{",
         "another thing": "[]",
         "another format": json.dumps(content | {"format": "something"}),
-        "a part is missing": json.dumps({name: part for name, part in content.items() if name != "push"}),
+        "a part is missing": json.dumps({name: part for name, part in content.items() if name != "signals"}),
         "a part too many": json.dumps(content | {"code": "print()"}),
-        "no tensor": json.dumps(content | {"push": None}),
-        "another shape": json.dumps(content | {"pop": content["push"] | {"shape": [1, 1, 2]}}),
-        "another size": json.dumps(content | {"pop": content["push"] | {"shape": [7]}}),
+        "no tensor": json.dumps(content | {"signals": None}),
+        "another shape": json.dumps(content | {"signals": content["signals"] | {"shape": [1, 1, 4]}}),
+        "another size": json.dumps(content | {"signals": content["signals"] | {"shape": [7]}}),
         "another dtype": json.dumps(content | {"origin": content["origin"] | {"dtype": "float64"}}),
-        "an unknown dtype": json.dumps(content | {"push": content["push"] | {"dtype": "object"}}),
-        "no number": json.dumps(content | {"push": content["push"] | {"data": [float("nan"), 1.0]}}),
+        "an unknown dtype": json.dumps(content | {"signals": content["signals"] | {"dtype": "object"}}),
+        "no number": json.dumps(content | {"signals": content["signals"] | {"data": [float("nan"), 1.0, 1.0, 1.0]}}),
         "a push of the future": json.dumps(content | {"origin": content["origin"] | {"data": [0, -1, 0, 2]}}),
         "a slot twice": json.dumps(content | {"origin": content["origin"] | {"data": [0, -1, 0, 0]}}),
         "a text too short": json.dumps(content | {"input_text": [["a"]]}),
         "a long row": json.dumps(content | {"lengths": content["lengths"] | {"data": [3]}}),
         "heads of nobody": json.dumps(content | {"stores": [2]}),
         "rows without a step": json.dumps(content | {"lengths": content["lengths"] | {"data": [0]}}),
-        "a push of two": json.dumps(content | {"push": content["push"] | {"data": [2.0, 1.0]}}),
+        "a push of two": json.dumps(content | {"signals": content["signals"] | {"data": [2.0, 1.0, 1.0, 1.0]}}),
         "strength without end": json.dumps(content | {"strengths": content["strengths"] | {"data": [1, 0, 1, 1e300]}}),
-        "more axes": json.dumps(content | {"pop": content["pop"] | {"shape": [1, 2, 1, 1]}}),
+        "more axes": json.dumps(content | {"signals": content["signals"] | {"shape": [1, 2, 2, 1]}}),
         "symbols with axes": json.dumps(content | {"output": tensor("int64", 1, 2, 1)}),
         "vectors without": json.dumps(content | {"output": tensor("float64", 1, 2)}),
         "other outputs": json.dumps(content | {"rounded": tensor("float64", 1, 2, 7)}),
-        "slots without heads": json.dumps(content | {name: tensor("float64", 1, 2, 0) for name in ("push", "pop")}),
+        "slots without heads": json.dumps(
+            content | {"value": tensor("float64", 1, 2, 0, 3), "labels": [], "signals": tensor("float64", 1, 2, 0)}
+        ),
+        "a signal without a name": json.dumps(content | {"labels": [["push", 0]]}),
+        "a signal twice": json.dumps(content | {"labels": [["push", 0], ["push", 0]]}),
+        "a signal of no head": json.dumps(content | {"labels": [["push", 0], ["pop", 1]]}),
+        "ends that are none": json.dumps(content | {"ends": [["top", "left"]]}),
+        "ends of nobody": json.dumps(content | {"ends": []}),
+        "version 0.1": json.dumps(content | {"format": "ddstructs trace 1"}),
         "steps without numbers": json.dumps(endless(content)),
     }
     for name, text in wrong.items():

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ddstructs.actions import mapped, parts
+from ddstructs.actions import mapped, parts, with_value
 from ddstructs.memory import Contents, Memory
 from ddstructs.testing import (
     EXACT,
@@ -26,7 +26,6 @@ from ddstructs.testing import (
     gradients,
     leaves,
     refused,
-    with_value,
 )
 
 __all__ = [

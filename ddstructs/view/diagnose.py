@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -42,9 +43,10 @@ class Diagnosis:
 
     Attributes:
         failures: The known failures that it shows, by the names in `FAILURES`; none is a good sign.
-        push_distance: Mean distance of push from 0 and 1, in [0, 0.5].
-        pop_distance: Mean distance of pop from 0 and 1, in [0, 0.5].
-        pushed: Strength pushed in a step, on average, all heads together.
+        short: Whether the run is too short to name a failure.
+        distances: For each signal of the memory, such as push, its mean distance from 0 and 1, in [0, 0.5].
+        pushed: Strength pushed in a step, on average, all heads together. None, as are the next three, of a memory that
+            does not push and pop.
         popped: Share of the strength pushed that was popped again.
         fractions: Share of the strength popped that went by pops of 0.2 to 0.8.
         empty_pops: Share of the strength asked for by pops that was not there.
@@ -52,29 +54,42 @@ class Diagnosis:
             reads of it counts. None if the trace cannot tell.
         kept: Share of what was read that was pushed two steps or more before; None if the trace cannot tell.
         depth: Total strength held after each step, the mean of the rows that last so long.
-        rounded_same: Share of the outputs that stay the same when push and pop are rounded to 0 or 1, so that the
-            memory is the discrete structure; an output is a symbol, or a vector in which no number moves by 0.1.
+        rounded_same: Share of the outputs that stay the same with hard actions, so that the memory is the discrete
+            structure; an output is a symbol, or a vector in which no number moves by 0.1.
     """
 
     failures: tuple[str, ...]
-    push_distance: float
-    pop_distance: float
-    pushed: float
-    popped: float
-    fractions: float
-    empty_pops: float
+    short: bool
+    distances: dict[str, float]
+    pushed: float | None
+    popped: float | None
+    fractions: float | None
+    empty_pops: float | None
     never_read: float | None
     kept: float | None
     depth: tuple[float, ...]
     rounded_same: float
 
+    @property
+    def push_distance(self) -> float:
+        """Mean distance of push from 0 and 1, in [0, 0.5]; 0 if the memory does not push."""
+        return self.distances.get("push", 0.0)
+
+    @property
+    def pop_distance(self) -> float:
+        """Mean distance of pop from 0 and 1, in [0, 0.5]; 0 if the memory does not pop."""
+        return self.distances.get("pop", 0.0)
+
     def __str__(self) -> str:
-        lines = [
-            f"push is {self.push_distance:.3f} from 0 or 1 on average, pop {self.pop_distance:.3f}",
-            f"{self.pushed:.2f} units are pushed in a step, and {self.popped:.0%} of that is popped again",
-            f"{self.fractions:.0%} of what is popped goes by fractional pops (0.2 to 0.8)",
-            f"{self.empty_pops:.0%} of what pops ask for is not there",
-        ]
+        (first, *others), lines = ([*self.distances.items()] or [("nothing", 0.0)]), []
+        told = [f"{first[0]} is {first[1]:.3f} from 0 or 1 on average", *(f"{name} {far:.3f}" for name, far in others)]
+        lines.append(", ".join(told))
+        if self.pushed is not None:
+            lines += [
+                f"{self.pushed:.2f} units are pushed in a step, and {self.popped:.0%} of that is popped again",
+                f"{self.fractions:.0%} of what is popped goes by fractional pops (0.2 to 0.8)",
+                f"{self.empty_pops:.0%} of what pops ask for is not there",
+            ]
         if self.never_read is not None and self.kept is not None:
             lines += [
                 f"{self.never_read:.0%} of what is pushed is never read later",
@@ -84,9 +99,9 @@ class Diagnosis:
         lines += [
             f"the memory is deepest after step {deepest}, with {self.depth[deepest]:.1f} units, "
             f"and ends with {self.depth[-1]:.1f}",
-            f"with push and pop rounded to 0 or 1, {self.rounded_same:.0%} of the outputs are the same",
+            f"with hard actions, {self.rounded_same:.0%} of the outputs are the same",
         ]
-        good = GOOD if len(self.depth) >= SHORT else UNCLEAR
+        good = UNCLEAR if self.short else GOOD
         return "\n".join([*([f"{name}: {FAILURES[name]}" for name in self.failures] or [good]), *lines])
 
 
@@ -103,27 +118,17 @@ def diagnose(trace: Trace) -> Diagnosis:
         >>> diagnose(trace(Stack(2), Action(push, pop, torch.randn(1, 9, 1, 2)))).failures
         ('never pops',)
     """
-    real = torch.arange(trace.push.shape[1]) < trace.lengths[:, None]
-    steps = max(1, int(real.sum()))
-    push, pop = trace.push * real[..., None], trace.pop * real[..., None]
-    depth = trace.strengths.sum(dim=2)
-    before = torch.cat([torch.zeros_like(depth[:, :1]), depth[:, :-1]], dim=1)
-    taken = (before + push.sum(dim=2) - depth).clamp(min=0) * real  # padding neither pushes nor pops
-    asked = pop.sum(dim=2)
-    low, high = FRACTION
-    partly = (pop * ((pop > low) & (pop < high))).sum(dim=2) / asked.clamp(min=1e-12)
-    pushed, popped = float(push.sum()), float(taken.sum())
-    fractions = _share(float((partly * taken).sum()), popped)
+    real = torch.arange(trace.value.shape[1]) < trace.lengths[:, None]
+    names, depth = dict(trace.labels), trace.strengths.sum(dim=2)
+    pushing = {(name, head) for name in ("push", "pop") for head in range(trace.heads)} <= {*trace.labels}
+    working = _working(trace, real, depth) if pushing else _Working()
     never_read, kept = _reading(trace, real)
-    rows = real.sum(dim=0).clamp(min=1)
+    short, rows = int(trace.lengths.max()) < SHORT, real.sum(dim=0).clamp(min=1)
     return Diagnosis(
-        failures=tuple(_failures(trace, pushed / steps, _share(popped, pushed), fractions, kept)),
-        push_distance=_distance(trace.push, real),
-        pop_distance=_distance(trace.pop, real),
-        pushed=pushed / steps,
-        popped=_share(popped, pushed),
-        fractions=fractions,
-        empty_pops=_share(float(asked.sum()) - popped, float(asked.sum())),
+        failures=() if short else tuple(_failures(working, kept)),
+        short=short,
+        distances={name: _distance(trace, name, real) for name in names},
+        **working._asdict(),
         never_read=never_read,
         kept=kept,
         depth=tuple(((depth * real).sum(dim=0) / rows)[real.any(dim=0)].tolist()),
@@ -131,15 +136,41 @@ def diagnose(trace: Trace) -> Diagnosis:
     )
 
 
-def _failures(trace: Trace, pushed: float, popped: float, fractions: float, kept: float | None) -> list[str]:
+class _Working(NamedTuple):
+    """What was pushed and popped, if the memory does so."""
+
+    pushed: float | None = None
+    popped: float | None = None
+    fractions: float | None = None
+    empty_pops: float | None = None
+
+
+def _working(trace: Trace, real: Tensor, depth: Tensor) -> _Working:
+    steps = max(1, int(real.sum()))
+    push, pop = trace.push * real[..., None], trace.pop * real[..., None]
+    before = torch.cat([torch.zeros_like(depth[:, :1]), depth[:, :-1]], dim=1)
+    taken = (before + push.sum(dim=2) - depth).clamp(min=0) * real  # padding neither pushes nor pops
+    asked = pop.sum(dim=2)
+    low, high = FRACTION
+    partly = (pop * ((pop > low) & (pop < high))).sum(dim=2) / asked.clamp(min=1e-12)
+    pushed, popped = float(push.sum()), float(taken.sum())
+    return _Working(
+        pushed=pushed / steps,
+        popped=_share(popped, pushed),
+        fractions=_share(float((partly * taken).sum()), popped),
+        empty_pops=_share(float(asked.sum()) - popped, float(asked.sum())),
+    )
+
+
+def _failures(working: _Working, kept: float | None) -> list[str]:
     """The names of the failures that the numbers of a diagnosis show."""
-    if int(trace.lengths.max()) < SHORT:
+    if working.pushed is None or working.popped is None or working.fractions is None:
         return []
-    if pushed < NEVER:
+    if working.pushed < NEVER:
         return ["never pushes"]
-    if popped < NEVER:
+    if working.popped < NEVER:
         return ["never pops"]
-    found = {"pops in fractions": fractions > 0.5, "scratch register": kept is not None and kept < NEVER}
+    found = {"pops in fractions": working.fractions > 0.5, "scratch register": kept is not None and kept < NEVER}
     return [name for name, shows in found.items() if shows]
 
 
@@ -147,8 +178,9 @@ def _share(part: float, whole: float) -> float:
     return min(1.0, max(0.0, part / whole)) if whole > 1e-12 else 0.0
 
 
-def _distance(signal: Tensor, real: Tensor) -> float:
-    signals = signal[real]
+def _distance(trace: Trace, name: str, real: Tensor) -> float:
+    columns = [column for column, (label, _) in enumerate(trace.labels) if label == name]
+    signals = trace.signals[real][:, columns]
     return float((signals - signals.round()).abs().mean()) if signals.numel() else 0.0
 
 
@@ -156,11 +188,11 @@ def _reading(trace: Trace, real: Tensor) -> tuple[float | None, float | None]:
     """The share of what is pushed that no later step reads, and of what is read that was pushed two steps before."""
     if trace.origin is None or trace.weights is None or not trace.heads:
         return None, None
-    steps = torch.arange(trace.push.shape[1])[None, :, None]
+    steps = torch.arange(trace.value.shape[1])[None, :, None]
     age = (steps - trace.origin // trace.heads).masked_fill(trace.origin < 0, 0)
     weights = trace.weights.sum(dim=2) * real[..., None]
     later = (trace.weights.amax(dim=2) * (age > 0) * real[..., None]).flatten(1)
-    best = torch.zeros(len(later), trace.push[0].numel(), dtype=later.dtype)
+    best = torch.zeros(len(later), trace.value.shape[1] * trace.heads, dtype=later.dtype)
     best.scatter_reduce_(1, trace.origin.clamp(min=0).flatten(1), later, "amax")
     pushed = (trace.push * real[..., None]).flatten(1)
     never = _share(float((pushed - best).clamp(min=0).sum()), float(pushed.sum()))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ddstructs.view.grid import lives
-from ddstructs.view.order import line_order
 from ddstructs.view.symbols import shown
 from ddstructs.view.trace import Trace
 
@@ -24,26 +22,30 @@ def film(trace: Trace) -> dict[str, Any]:
 
     Returns:
         `stores`, the heads of each store; `names` of the heads; `pushes` and `takes`, the end at which each head does
-        so, `"top"` or `"bottom"`; and `rows`, for each of which there are `input`, `output`, `push` and `pop` by step,
-        `tiles` from the bottom to the top, each `[store, symbol, step of its push, step, strength, step, strength...]`
-        with an entry where its strength changes, and `reads` by step and head, each `[tile, weight, tile, weight...]`.
+        so, `"top"` or `"bottom"`; `signals`, what each head is told; and `rows`, for each of which there are `input`
+        and `output` by step, `signals` by step and head, `tiles` from the bottom to the top, each `[store, symbol, step
+        of its push, step, strength, step, strength...]` with an entry where its strength changes, and `reads` by step
+        and head, each `[tile, weight, tile, weight...]`.
     """
     heads, first = [], 0
     for count in trace.stores if trace.origin is not None else (trace.heads,) * (trace.heads > 0):
         heads.append(list(range(first, first + count)))
         first += count
-    pushes = [_end(_climbs(trace, head)) for store in heads for head in store]
-    takes = [_end(_leans(trace, store, head)) for store in heads for head in store]
+    pushes, takes = ([ends[side] for ends in trace.ends] for side in (0, 1))
     names = [
         pushes[h] if len(store) == 2 and pushes[store[0]] != pushes[store[1]] else f"head {h}" if len(store) > 1 else ""
         for store in heads
         for h in store
     ]
-    rows = [_row(trace, row, heads) for row in range(len(trace.lengths))]
-    return {"stores": heads, "names": names, "pushes": pushes, "takes": takes, "rows": rows}
+    columns: list[list[int]] = [[] for _ in range(trace.heads)]
+    for column, (_, head) in enumerate(trace.labels):
+        columns[head].append(column)
+    rows = [_row(trace, row, heads, columns) for row in range(len(trace.lengths))]
+    signals = [[trace.labels[column][0] for column in of_head] for of_head in columns]
+    return {"stores": heads, "names": names, "pushes": pushes, "takes": takes, "signals": signals, "rows": rows}
 
 
-def _row(trace: Trace, row: int, stores: list[list[int]]) -> dict[str, Any]:
+def _row(trace: Trace, row: int, stores: list[list[int]], columns: list[list[int]]) -> dict[str, Any]:
     steps = max(1, int(trace.lengths[row]))
     text_in, text_out = trace.input_text[row][:steps], trace.output_text[row][:steps]
     pushes, strengths, place = lives(trace, row, steps)
@@ -65,11 +67,11 @@ def _row(trace: Trace, row: int, stores: list[list[int]]) -> dict[str, Any]:
         for t, head, slot in (weights >= FAINT).nonzero().tolist():
             if (value := int(place[t, slot])) in rank:
                 reads[t][head] += [rank[value], int(weights[t, head, slot])]
+    numbers = _thousandths(trace.signals[row, :steps])
     return {
         "input": [shown(symbol) for symbol in text_in],
         "output": [shown(symbol) for symbol in text_out],
-        "push": _thousandths(trace.push[row, :steps]).tolist(),
-        "pop": _thousandths(trace.pop[row, :steps]).tolist(),
+        "signals": [[[now[column] for column in of_head] for of_head in columns] for now in numbers.tolist()],
         "tiles": tiles,
         "reads": reads,
     }
@@ -77,30 +79,3 @@ def _row(trace: Trace, row: int, stores: list[list[int]]) -> dict[str, Any]:
 
 def _thousandths(numbers: Tensor) -> Tensor:
     return (1000 * numbers).round().int()
-
-
-def _end(upward: float) -> str:
-    return "bottom" if upward < 0 else "top"
-
-
-def _climbs(trace: Trace, head: int) -> float:
-    """Whether the pushes of a head come to lie above each other (more than 0) or below (less); 0 if none can tell."""
-    if trace.origin is None:
-        return 0
-    balance = 0
-    for row in trace.origin:
-        pushes = [push for push in line_order(row) or [] if push % trace.heads == head]
-        balance += sum(1 if a < b else -1 for a, b in pairwise(pushes))
-    return balance
-
-
-def _leans(trace: Trace, store: list[int], head: int) -> float:
-    """How much more a head reads of the uppermost slot of its store than of the lowest, where there are more."""
-    if trace.weights is None or trace.origin is None:
-        return 0
-    origin, balance = trace.origin.flatten(0, 1).tolist(), 0.0
-    for pushes, weights in zip(origin, trace.weights[:, :, head].flatten(0, 1).tolist(), strict=True):
-        own = [w for push, w in zip(pushes, weights, strict=True) if push >= 0 and push % trace.heads in store]
-        if len(own) > 1:
-            balance += own[-1] - own[0]
-    return balance

@@ -58,7 +58,7 @@ def lives(trace: Trace, row: int, steps: int) -> Lives:
     origin = trace.origin[row, :steps]
     pushes = line_order(origin)
     assert pushes is not None
-    place = torch.full((trace.push[row].numel() + 1,), len(pushes))  # the last is for no slot at all
+    place = torch.full((trace.value.shape[1] * trace.heads + 1,), len(pushes))  # the last is for no slot at all
     place[pushes] = torch.arange(len(pushes))
     grid = torch.zeros(len(pushes) + 1, steps, dtype=strengths.dtype)
     grid[place[origin], torch.arange(steps)[:, None].expand_as(origin)] = strengths

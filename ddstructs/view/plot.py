@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ddstructs.view.grid import WEAK, picture
 from ddstructs.view.symbols import shown
 from ddstructs.view.trace import Trace
@@ -26,7 +28,7 @@ def plot_trace(trace: Trace, ax: Axes | None = None, row: int = 0) -> tuple[Figu
 
     Time runs across. Each value has a row, in the order in which they lie in the memory; the darker, the stronger. What
     is being read is outlined, thicker the more of it. The input stands below and the output above, and bars beneath
-    show push (up) and pop (down).
+    show the signals, pop downward.
 
     Args:
         trace: What to draw.
@@ -79,7 +81,7 @@ def plot_trace(trace: Trace, ax: Axes | None = None, row: int = 0) -> tuple[Figu
 
 
 def plot_signals(trace: Trace, ax: Axes | None = None, row: int = 0) -> tuple[Figure, Axes]:
-    """Draw push and pop of every head over time, and the depth of the memory.
+    """Draw what every head is told over time, such as push and pop, and the depth of the memory.
 
     Args:
         trace: What to draw.
@@ -95,12 +97,10 @@ def plot_signals(trace: Trace, ax: Axes | None = None, row: int = 0) -> tuple[Fi
     steps = _steps(trace, row)
     ax = _axes(min(16, 2.2 + 0.24 * steps), 3) if ax is None else ax
     times = range(steps)
-    signals = {"push": (trace.push[row, :steps].numpy(), PUSH), "pop": (trace.pop[row, :steps].numpy(), POP)}
-    for head in range(trace.heads):
+    for column, (signal, head) in sorted(enumerate(trace.labels), key=lambda label: label[1][1]):
         name = f" of head {head}" if trace.heads > 1 else ""
-        style = ("-", "--", ":", "-.")[head % 4]
-        for signal, (numbers, color) in signals.items():
-            ax.plot(times, numbers[:, head], style, color=color, label=f"{signal}{name}")
+        numbers, style = trace.signals[row, :steps, column].numpy(), ("-", "--", ":", "-.")[head % 4]
+        ax.plot(times, numbers, style, color=_color(signal, column), label=f"{signal}{name}")
     depth = ax.twinx()
     depth.fill_between(times, trace.strengths[row, :steps].sum(dim=1).numpy(), color="#999999", alpha=0.25, linewidth=0)
     depth.set_ylabel("depth")
@@ -169,19 +169,33 @@ def _steps(trace: Trace, row: int) -> int:
 
 
 def _bars(ax: Axes, trace: Trace, row: int, steps: int) -> None:
-    """Push as bars that go up, pop as bars that go down; the heads beside each other."""
-    width = 0.8 / max(1, trace.heads)
-    for head in range(trace.heads):
+    """Signals as bars that go up, pop as bars that go down; the heads beside each other."""
+    width, named = 0.8 / max(1, trace.heads), {name for name, _ in trace.labels}
+    tops = np.zeros((trace.heads, steps))
+    for column, (signal, head) in enumerate(trace.labels):
         at = [time - 0.4 + (head + 0.5) * width for time in range(steps)]
         alpha = 1.0 if head == 0 else 0.55
         name = f" {head}" if trace.heads > 1 else ""
-        ax.bar(at, trace.push[row, :steps, head].numpy(), width, color=PUSH, alpha=alpha, label=f"push{name}")
-        ax.bar(at, -trace.pop[row, :steps, head].numpy(), width, color=POP, alpha=alpha, label=f"pop{name}")
+        numbers, down = trace.signals[row, :steps, column].numpy(), signal == "pop"
+        ax.bar(
+            at, -numbers if down else numbers, width, bottom=0 if down else tops[head], color=_color(signal, column),
+            alpha=alpha, label=f"{signal}{name}",
+        )  # fmt: skip
+        tops[head] += 0 if down else numbers
     ax.axhline(0, color="#666666", linewidth=0.6)
     ax.set_ylim(-1.05, 1.05)
-    ax.set_yticks([-0.5, 0.5], ["pop", "push"])
+    if named <= {"push", "pop"}:
+        ax.set_yticks([-0.5, 0.5], ["pop", "push"])
+    else:
+        ax.set_yticks([])
+        ax.legend(fontsize=6, ncols=len(trace.labels), loc="lower left", framealpha=0.6)
     ax.tick_params(axis="y", length=0)
     _symbols(ax, trace.input_text[row][:steps], steps)
+
+
+def _color(signal: str, column: int) -> str:
+    """The color of a signal: push and pop have their own."""
+    return {"push": PUSH, "pop": POP}.get(signal, WINDOWS[column % len(WINDOWS)])
 
 
 def _symbols(ax: Axes | SecondaryAxis, text: tuple[str, ...], steps: int) -> None:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ddstructs.memory import Action, Memory, harden
+from ddstructs.actions import harden
+from ddstructs.memory import Memory
 from ddstructs.nn.rnn import MemoryRNN, Unrolled
 from ddstructs.view.replay import replay
 from ddstructs.view.trace import Trace
 
 if TYPE_CHECKING:
-    from ddstructs.tasks.batch import Batch
     from ddstructs.tasks.task import Task
     from ddstructs.training.controller import Controller
 
@@ -28,7 +28,7 @@ Text = Sequence[Sequence[str]]
 class Run(NamedTuple):
     """What a model did: the parts of a trace that it tells itself, batch first."""
 
-    actions: Action
+    actions: Any
     lengths: Tensor
     input: Tensor
     output: Tensor
@@ -40,7 +40,7 @@ class Run(NamedTuple):
 @torch.no_grad()
 def trace(
     model: Memory | MemoryRNN | Controller,
-    x: Action | Tensor | Batch | str | Sequence[str],
+    x: Any,
     *,
     task: Task | None = None,
     title: str | None = None,
@@ -88,15 +88,16 @@ def trace(
         if wrong.any():
             raise ValueError(f"the {name} of step {int(wrong.int().argmax())} are not finite: there is nothing to see")
     done = replay(memory, run.actions)
-    batch, time = run.actions.push.shape[:2]
+    batch, time = run.actions.value.shape[:2]
     name = type(memory).__name__
     return Trace(
         title=title or (f"{type(task).__name__} with a {name}" if task else name),
-        push=_plain(run.actions.push),
-        pop=_plain(run.actions.pop),
+        signals=_plain(memory.signals.numbers(run.actions)),
+        labels=memory.signals.labels,
         value=_plain(run.actions.value),
         **done._asdict(),
         stores=memory.stores,
+        ends=memory.ends,
         lengths=_plain(run.lengths),
         input=_plain(run.input),
         output=_plain(run.output),
@@ -106,11 +107,9 @@ def trace(
     )
 
 
-def _run_memory(memory: Memory, actions: object) -> Run:
-    if not isinstance(actions, Action):
-        raise TypeError(f"x is a {type(actions).__name__}, but a memory takes an Action(push, pop, value)")
+def _run_memory(memory: Memory, actions: Any) -> Run:
     memory.check(actions, time=True)
-    batch, time = actions.push.shape[:2]
+    batch, time = actions.value.shape[:2]
     if not batch * time:
         raise ValueError("x has no steps: one or more were expected")
     reads, _ = memory(actions)
@@ -130,7 +129,7 @@ def _run_rnn(rnn: MemoryRNN, x: object) -> Run:
 
 
 def rounded(rnn: MemoryRNN, x: Tensor, lengths: Tensor | None = None) -> Unrolled:
-    """The same run with push and pop rounded to 0 or 1."""
+    """The same run with hard actions."""
     twin = copy.copy(rnn)  # shares the weights
     twin.hard = True
     return twin.unroll(x, lengths=lengths)

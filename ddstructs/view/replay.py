@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ddstructs.memory import Action, Memory
+from ddstructs.actions import mapped, unbind, with_value
+from ddstructs.memory import Memory
 from ddstructs.view.order import line_order
 
 __all__ = ["Replay", "replay"]
@@ -25,7 +26,7 @@ class Replay(NamedTuple):
     values: Tensor | None
 
 
-def replay(memory: Memory, actions: Action) -> Replay:
+def replay(memory: Memory, actions: Any) -> Replay:
     """Run the actions of a sequence, and find out where each slot comes from and how it is read.
 
     Values are cargo: what is pushed does not change where it comes to lie. So the same pushes and pops with a mark in
@@ -41,7 +42,7 @@ def replay(memory: Memory, actions: Action) -> Replay:
     """
     memory = copy.deepcopy(memory).to("cpu", torch.float64)
     memory.validate = True
-    actions = Action(*(part.detach().to("cpu", torch.float64) for part in actions))
+    actions = mapped(lambda part: part.detach().to("cpu", torch.float64), actions)
     reads, _ = memory(actions)
     memory.validate = False
     strengths, origin = _slots(memory, actions)
@@ -50,18 +51,19 @@ def replay(memory: Memory, actions: Action) -> Replay:
     return Replay(reads, strengths, origin, _weights(memory, actions, reads, origin), None)
 
 
-def _slots(memory: Memory, actions: Action) -> tuple[Tensor, Tensor | None]:
+def _slots(memory: Memory, actions: Any) -> tuple[Tensor, Tensor | None]:
     """Strengths and origin of the slots after each step; no origin where a slot holds something else than one push."""
     batch, time, heads, width = actions.value.shape
     pushed = actions.value.flatten(1, 2)
     generator = torch.Generator().manual_seed(0)
     marks = torch.rand(time * heads, generator=generator, dtype=torch.float64).sort().values
     marked = marks.view(time, heads, 1).expand(batch, -1, -1, width)
-    both = Action(actions.push.repeat(2, 1, 1), actions.pop.repeat(2, 1, 1), torch.cat([actions.value, marked]))
+    twice = mapped(lambda part: torch.cat([part, part]), actions)
+    both = with_value(twice, torch.cat([actions.value, marked]))
     state = memory.initial_state(2 * batch, dtype=torch.float64)
     strengths, origins, known = [], [], True
-    for t in range(time):
-        _, state = memory.step(Action(*(part[:, t] for part in both)), state)
+    for action in unbind(both):
+        _, state = memory.step(action, state)
         values, strength = memory.contents(state)
         strengths.append(strength[:batch])
         live = strength[:batch] > 0
@@ -80,16 +82,19 @@ def _slots(memory: Memory, actions: Action) -> tuple[Tensor, Tensor | None]:
     return all_strengths, origin if known else None
 
 
-def _weights(memory: Memory, actions: Action, reads: Tensor, origin: Tensor) -> Tensor | None:
+def _weights(memory: Memory, actions: Any, reads: Tensor, origin: Tensor) -> Tensor | None:
     """How much of each slot each head reads; none if the reads are no weighted sums of the slots."""
     batch, time, heads, width = actions.value.shape
+    if memory.read_width != width:
+        return None
     slots = origin[:, :, None].expand(-1, -1, heads, -1)
     weights = torch.zeros(slots.shape, dtype=torch.float64)
     for first in range(0, time * heads, max(1, width)):
         count = min(width, time * heads - first)
         unit = torch.zeros(time * heads, width, dtype=torch.float64)
         unit[first : first + count] = torch.eye(count, width, dtype=torch.float64)
-        answer, _ = memory(actions._replace(value=unit.view(time, heads, width).expand(batch, -1, -1, -1).contiguous()))
+        units = unit.view(time, heads, width).expand(batch, -1, -1, -1).contiguous()
+        answer, _ = memory(with_value(actions, units))
         here = (slots >= first) & (slots < first + count)
         weights = torch.where(here, answer.gather(3, (slots - first).clamp(0, count - 1)), weights)
     pushed, rows = actions.value.flatten(1, 2), torch.arange(batch)[:, None]
@@ -100,12 +105,12 @@ def _weights(memory: Memory, actions: Action, reads: Tensor, origin: Tensor) -> 
     return weights
 
 
-def _values(memory: Memory, actions: Action, slots: int) -> Tensor:
+def _values(memory: Memory, actions: Any, slots: int) -> Tensor:
     """The values of the slots after each step."""
     state = memory.initial_state(len(actions.value), dtype=torch.float64)
     steps = []
-    for t in range(actions.value.shape[1]):
-        _, state = memory.step(Action(*(part[:, t] for part in actions)), state)
+    for action in unbind(actions):
+        _, state = memory.step(action, state)
         values = memory.contents(state).values
         steps.append(pad(values, (0, 0, 0, slots - values.shape[1])))
     return torch.stack(steps, dim=1)

@@ -26,10 +26,10 @@ class Trace:
 
     Attributes:
         title: What was traced, in a few words.
-        push: d_t, shape `(batch, time, heads)`.
-        pop: u_t, shape `(batch, time, heads)`.
+        signals: What the memory was told in each step, as numbers in [0, 1], shape `(batch, time, signals)`.
+        labels: For each of these its name, such as `push`, and its head.
         value: v_t, shape `(batch, time, heads, width)`.
-        reads: r_t, shape `(batch, time, heads, width)`.
+        reads: r_t, shape `(batch, time, heads, read_width)`.
         strengths: s_t of the slots that are held after each step, in the order of the memory's contents and padded with
             zeros, shape `(batch, time, slots)`.
         origin: Which push each slot comes from, `step * heads + head`, -1 where there is no slot, shape
@@ -38,18 +38,19 @@ class Trace:
             a memory whose reads are no weighted sums.
         values: V_t, shape `(batch, time, slots, width)`, only if `origin` is None; else it tells them.
         stores: How many heads work on each store, in order; see `Memory.stores`.
+        ends: Where each head pushes, and where it pops and reads; see `Memory.ends`.
         lengths: How many steps of each row count, shape `(batch,)`.
         input: What the model was given: symbols `(batch, time)`, or vectors `(batch, time, size)`; of a bare memory,
             its values.
         output: What the model gave, in the same way, -100 where no symbol was asked for; of a bare memory, its reads.
-        rounded: What the model would have given on these inputs with push and pop rounded to 0 or 1.
+        rounded: What the model would have given on these inputs with hard actions; see `ddstructs.harden`.
         input_text: The input of each step as a symbol to look at, a tuple of `time` strings a row.
         output_text: The output of each step, in the same way; empty where none was asked for.
     """
 
     title: str
-    push: Tensor
-    pop: Tensor
+    signals: Tensor
+    labels: tuple[tuple[str, int], ...]
     value: Tensor
     reads: Tensor
     strengths: Tensor
@@ -57,6 +58,7 @@ class Trace:
     weights: Tensor | None
     values: Tensor | None
     stores: tuple[int, ...]
+    ends: tuple[tuple[str, str], ...]
     lengths: Tensor
     input: Tensor
     output: Tensor
@@ -67,7 +69,25 @@ class Trace:
     @property
     def heads(self) -> int:
         """How many heads the memory has."""
-        return self.push.shape[2]
+        return self.value.shape[2]
+
+    @property
+    def push(self) -> Tensor:
+        """d_t, shape `(batch, time, heads)`; zero for a head that does not push."""
+        return self.named("push")
+
+    @property
+    def pop(self) -> Tensor:
+        """u_t, shape `(batch, time, heads)`; zero for a head that does not pop."""
+        return self.named("pop")
+
+    def named(self, name: str) -> Tensor:
+        """One signal of every head, shape `(batch, time, heads)`; zero for a head that has none of this name."""
+        found = self.signals.new_zeros(*self.signals.shape[:2], self.heads)
+        for column, (label, head) in enumerate(self.labels):
+            if label == name:
+                found[..., head] = self.signals[..., column]
+        return found
 
     def contents(self, time: int) -> Contents:
         """What the memory held after a step.
@@ -123,7 +143,10 @@ class Trace:
         """
         try:
             content = json.loads(text, parse_constant=refuse)
-            if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+            form = content.pop("format", None) if isinstance(content, dict) else None
+            if form == "ddstructs trace 1":
+                raise ValueError("it was written by version 0.1: write it again, with ddstructs trace")
+            if form != FORMAT:
                 raise ValueError(f"it does not say that it is a {FORMAT}")
             if content.keys() != {field.name for field in fields(cls)}:
                 raise ValueError("it has other parts than a trace")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "check", "plain", "read", "refuse"]
 
-FORMAT = "ddstructs trace 1"
+FORMAT = "ddstructs trace 2"
 """What a file says it is."""
 
 KINDS = {"float64": torch.float64, "int64": torch.int64}
@@ -27,10 +27,9 @@ FREE = ("input", "output", "rounded")
 """The tensors of symbols `(batch, time)`, int64, or of vectors, float64 and with more axes."""
 
 AXES = {
-    "push": "BTH",
-    "pop": "BTH",
+    "signals": "BTC",
     "value": "BTHW",
-    "reads": "BTHW",
+    "reads": "BTHR",
     "strengths": "BTS",
     "origin": "BTS",
     "weights": "BTHS",
@@ -42,7 +41,7 @@ AXES = {
 }
 """The axes of each tensor; one letter is one size."""
 
-RANGES = {"push": (0, 1), "pop": (0, 1), "strengths": (-1e-6, 1e6), "weights": (-1e6, 1e6)}
+RANGES = {"signals": (0, 1), "strengths": (-1e-6, 1e6), "weights": (-1e6, 1e6)}
 """Between which numbers those of a tensor lie: strengths may be rounded below 0."""
 
 
@@ -66,6 +65,10 @@ def read(name: str, part: Any) -> Any:
         return str(part)
     if name == "stores":
         return tuple(int(heads) for heads in part)
+    if name == "ends":
+        return tuple((str(push), str(take)) for push, take in part)
+    if name == "labels":
+        return tuple((str(signal), int(head)) for signal, head in part)
     return tuple(tuple(str(symbol) for symbol in row) for row in part)
 
 
@@ -77,7 +80,7 @@ def check(trace: Trace) -> Trace:
     """
     tensors = {name: tensor for name in AXES if (tensor := cast("Tensor | None", getattr(trace, name))) is not None}
     _check_tensors(tensors)
-    batch, time, heads = trace.push.shape
+    batch, time, heads = trace.value.shape[:3]
     for text in (trace.input_text, trace.output_text):
         if len(text) != batch or any(len(row) != time for row in text):
             raise ValueError("there is not one symbol for each step")
@@ -87,6 +90,12 @@ def check(trace: Trace) -> Trace:
         raise ValueError(f"lengths are outside 0..{time}, but there are {time} steps")
     if sum(trace.stores) != heads or not all(count > 0 for count in trace.stores):
         raise ValueError(f"stores are {trace.stores}, but there are {heads} heads")
+    if len(trace.labels) != trace.signals.shape[2] or not all(0 <= head < heads for _, head in trace.labels):
+        raise ValueError(f"labels are of {len(trace.labels)} signals, but there are {trace.signals.shape[2]}")
+    if len(set(trace.labels)) < len(trace.labels):
+        raise ValueError("a signal is there twice")
+    if [len(ends) for ends in trace.ends] != [2] * heads or not {*sum(trace.ends, ())} <= {"top", "bottom"}:
+        raise ValueError(f"ends are not two of top and bottom for each of {heads} heads")
     if trace.rounded.shape != trace.output.shape or trace.rounded.dtype != trace.output.dtype:
         raise ValueError(f"rounded has shape {tuple(trace.rounded.shape)}, but output has {tuple(trace.output.shape)}")
     if (trace.origin is None) == (trace.values is None):
@@ -100,8 +109,8 @@ def check(trace: Trace) -> Trace:
 
 def _check_tensors(tensors: dict[str, Tensor]) -> None:
     """Refuse tensors whose shapes do not fit each other, or whose numbers are none that a memory has."""
-    sizes = dict(zip("BTH", tensors["push"].shape, strict=True))
-    sizes |= {"S": tensors["strengths"].size(-1), "W": tensors["value"].size(-1)}
+    sizes = dict(zip("BTHW", tensors["value"].shape, strict=True))
+    sizes |= {"S": tensors["strengths"].size(-1), "C": tensors["signals"].size(-1), "R": tensors["reads"].size(-1)}
     for name, tensor in tensors.items():
         expected = tuple(sizes[axis] for axis in AXES[name])
         if tensor.shape[: len(expected) if name in FREE else None] != expected:
