@@ -34,6 +34,8 @@ GOOD = "No known failure: the memory stores values, and gives them back later."
 SHORT = 8
 """In fewer steps than these no failure can be told."""
 
+UNKNOWN = "No failure has a name for a memory that does not push and pop: these are its numbers."
+
 UNCLEAR = f"Fewer than {SHORT} steps: too short a run to name a failure."
 
 
@@ -101,7 +103,7 @@ class Diagnosis:
             f"and ends with {self.depth[-1]:.1f}",
             f"with hard actions, {self.rounded_same:.0%} of the outputs are the same",
         ]
-        good = UNCLEAR if self.short else GOOD
+        good = UNCLEAR if self.short else GOOD if self.pushed is not None else UNKNOWN
         return "\n".join([*([f"{name}: {FAILURES[name]}" for name in self.failures] or [good]), *lines])
 
 

@@ -41,7 +41,9 @@ def frame(trace: Trace) -> str:
 
 def _tell(trace: Trace) -> dict[str, Any]:
     found = diagnose(trace)
-    verdict = ", ".join(found.failures) or ("too short a run to tell" if found.short else "no known failure")
+    verdict = ", ".join(found.failures) or (
+        "too short a run to tell" if found.short else "no known failure" if found.pushed is not None else "its numbers"
+    )
     return {"title": shown(trace.title), "verdict": verdict, "report": str(found), **film(trace)}
 
 
