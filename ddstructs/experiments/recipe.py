@@ -107,7 +107,8 @@ def _rules(data: object) -> list[Rule]:
     for number, entry in enumerate(data, 1):
         try:
             fields_ = fit_arguments(Rule, entry, nested=("where",))
-            rule = Rule(**fields_ | {"where": Where(**fit_arguments(Where, fields_.get("where") or {}))})
+            fields_["where"] = Where(**fit_arguments(Where, fields_.get("where") or {}))
+            rule = Rule(**fields_)
             _check_values(rule)
         except InputError as error:
             raise InputError(f"exception {number}: {error}") from error

@@ -76,9 +76,8 @@ def signature(kind: str, name: str) -> dict[str, Parameter]:
 def hint(name: str, known: Any) -> str:
     """The end of an error for an unknown name: the nearest that there is, or all of them."""
     names = [str(each) for each in known]
-    close = get_close_matches(name, names, 1) or get_close_matches(
-        name.lower(), lower := {each.lower(): each for each in names}, 1
-    )
+    lower = {each.lower(): each for each in names}
+    close = get_close_matches(name, names, 1) or get_close_matches(name.lower(), lower, 1)
     if close:
         return f"; did you mean {close[0] if close[0] in names else lower[close[0]]}?"
     return f"; choose from {', '.join(names)}" if names else "; it takes none"
