@@ -141,17 +141,19 @@ def _address(workers: int, scheduler: str | None) -> Iterator[str | LocalCluster
     if scheduler:
         yield scheduler
         return
+    import dask
     from distributed import LocalCluster
 
     with (
         TemporaryDirectory(prefix="ddstructs-", ignore_cleanup_errors=True) as folder,
+        dask.config.set({"temporary-directory": folder}),  # else the scheduler leaves a folder in the system's
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             memory_limit=0,
             security=True,  # a scheduler executes whatever it is sent, so other users of the machine may not connect
             dashboard_address="127.0.0.1:0",
-            local_directory=folder,  # else the workers leave theirs in the system's
+            local_directory=folder,
             silence_logs=logging.CRITICAL,
         ) as cluster,
     ):
