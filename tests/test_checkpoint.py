@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ddstructs import Bank, Controller, Deque, InputError, Queue, Stack
 from ddstructs.__main__ import main
-from ddstructs.registry.spec import describe
+from ddstructs.registry.describe import describe
 from ddstructs.tasks import Reversal
 from ddstructs.training.archive import Weight, outline
 from ddstructs.training.checkpoint import RANDOM, TASK, random_state, read

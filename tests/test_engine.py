@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from ddstructs import InputError
+from ddstructs.experiments.cluster import connect
 from ddstructs.experiments.engine import Engine, Failure, Report, open_engine
 
 TESTS = str(Path(__file__).parent)
@@ -282,3 +283,12 @@ def test_one_worker_needs_no_dask_and_more_say_how_to_get_it(monkeypatch: pytest
         assert list(engine.completed()) == [(0, 6)]
     with pytest.raises(InputError, match=r"pip install ddstructs\[experiments\]"), open_engine(silent, setup, 2):
         pass
+
+
+def test_a_cluster_of_our_own_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with connect(print, setup, 1) as cluster:
+        cluster.submit("a", double, 1)
+        list(cluster.completed())
+        assert list(tmp_path.iterdir())
+    assert not list(tmp_path.iterdir())

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from ddstructs import Bank, Controller, InputError, Queue, Stack
 from ddstructs.cli.main import main
 from ddstructs.cli.settings import Settings
-from ddstructs.registry.spec import build, check, describe
+from ddstructs.registry.describe import describe
+from ddstructs.registry.spec import build, check
 from ddstructs.tasks import Reversal
 from ddstructs.training.checkpoint import RANDOM, TASK, random_state
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ddstructs import Bank, Deque, InputError, Memory, NoMemory, Queue, Stack
-from ddstructs.registry.spec import build, check, describe
+from ddstructs.registry.describe import describe
+from ddstructs.registry.spec import build, check
 from ddstructs.tasks import BinaryAddition, Reversal
 from ddstructs.training.checkpoint import TASK, load_weights, read, task_name
 

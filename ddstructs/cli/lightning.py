@@ -16,6 +16,7 @@ from ddstructs.cli.settings import Settings
 from ddstructs.cli.words import Word
 from ddstructs.errors import InputError, one_line, printable
 from ddstructs.files import write_atomically
+from ddstructs.registry.data import dump_yaml
 from ddstructs.registry.plugins import load_plugins
 from ddstructs.registry.spec import Spec, construct
 from ddstructs.tasks import IGNORE, Task
@@ -72,12 +73,10 @@ class SaveConfig(Callback):
         self.settings = settings
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        import yaml
-
         folder = trainer.log_dir  # which every process must ask for
         if folder is not None and trainer.is_global_zero:
             Path(folder).mkdir(parents=True, exist_ok=True)
-            write_atomically(Path(folder) / "config.yaml", yaml.safe_dump(self.settings, sort_keys=False))
+            write_atomically(Path(folder) / "config.yaml", dump_yaml(self.settings))
 
 
 def read_checkpoint(path: str, words: list[Word]) -> tuple[dict[str, Any], dict[str, Any]]:

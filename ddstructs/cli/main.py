@@ -15,9 +15,9 @@ from ddstructs import __version__
 from ddstructs.cli.options import options
 from ddstructs.errors import InputError, one_line
 from ddstructs.registry.catalog import COMMANDS
+from ddstructs.registry.lookup import hint
 from ddstructs.registry.plugins import load
 from ddstructs.registry.source import parameters, summary
-from ddstructs.registry.spec import hint
 
 __all__ = ["Stopped", "command_line", "main"]
 

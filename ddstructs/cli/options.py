@@ -10,9 +10,11 @@ from typing import Any
 
 from ddstructs.cli.words import Word, read, wants_help
 from ddstructs.errors import InputError, one_line
+from ddstructs.registry.annotations import described
+from ddstructs.registry.lookup import hint
 from ddstructs.registry.source import Parameter, help_of, parameters, summary
-from ddstructs.registry.spec import OBJECTS, hint, resolve_object
-from ddstructs.registry.types import convert, described
+from ddstructs.registry.spec import OBJECTS, resolve_object
+from ddstructs.registry.types import convert
 
 __all__ = ["lines_of_help", "options", "value_of"]
 

@@ -6,64 +6,23 @@ looked up in the registry, and everything else stays a number, a string, a list 
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any
 
+from ddstructs.cli.fields import CONTROLLER, LINKED, TASK, TOP, TRAINER, fields, literal, written
 from ddstructs.cli.options import value_of
 from ddstructs.cli.words import Word
 from ddstructs.errors import InputError, one_line
+from ddstructs.registry.annotations import settable
 from ddstructs.registry.data import shown
+from ddstructs.registry.lookup import signature
 from ddstructs.registry.plugins import names
 from ddstructs.registry.source import Parameter, parameters
-from ddstructs.registry.spec import (
-    OBJECTS,
-    STANDING,
-    Spec,
-    argument,
-    complete,
-    draft,
-    signature,
-)
-from ddstructs.registry.types import Text, convert, settable
+from ddstructs.registry.spec import OBJECTS, STANDING, Spec, argument, complete, draft
+from ddstructs.registry.types import Text, convert
 
-__all__ = ["CONTROLLER", "TASK", "TRAINER", "Settings", "fields"]
-
-TASK = "ddstructs.tasks.generated:Generated"
-
-CONTROLLER = "ddstructs.training.controller:Controller"
-
-TRAINER = "pytorch_lightning.trainer.trainer:Trainer"
-
-TYPES = {
-    (CONTROLLER, "cell"): "Cell",
-    (TRAINER, "precision"): "str | int | None",
-    (TRAINER, "deterministic"): "bool | str | None",
-}
-"""Types that a signature says by another name, or more widely than a config needs."""
-
-LINKED = ("input_symbols", "output_symbols")
-"""Settings of the controller that the task gives."""
-
-TOP = {
-    "seed_everything": Parameter(ast.Name("int"), ast.Constant(0)),
-    "ckpt_path": Parameter(ast.Name("str"), ast.Constant(None)),
-}
-
-
-def fields(target: str) -> dict[str, Parameter]:
-    """The settings of the controller or of the trainer."""
-    return {
-        name: each._replace(annotation=_type(target, name, each.annotation))
-        for name, each in parameters(target).items()
-        if name not in LINKED
-    }
-
-
-def _type(target: str, name: str, annotation: ast.expr | None) -> ast.expr | None:
-    text = TYPES.get((target, name))
-    return ast.parse(text, mode="eval").body if text else annotation
+__all__ = ["Settings"]
 
 
 class Settings:
@@ -122,7 +81,7 @@ class Settings:
         if append and (first != "trainer" or len(path) != 2):
             raise InputError(f"{one_line(place)} is no list to add to")
         if path in ([name] for name in TOP):
-            self.top[first] = None if value is None else convert(TOP[first].annotation, value, place, {}, _never)
+            self.top[first] = None if value is None else convert(TOP[first].annotation, value, place)
         elif first == "data" and rest in ([], ["class_path"]):
             self.data = _over(self.data, draft(value, ("task",), place))
         elif first == "data" and len(rest) == 1:
@@ -181,12 +140,12 @@ class Settings:
     def plain(self) -> dict[str, Any]:
         """The settings as a config file says them, with the defaults of the task and of the controller."""
         assert self.data is not None
-        model = {name: _literal(each.default) for name, each in self.fields["model"].items()} | self.sections["model"]
+        model = {name: literal(each.default) for name, each in self.fields["model"].items()} | self.sections["model"]
         return {
             "seed_everything": self.top.get("seed_everything", 0),
-            "data": _plain(self.data),
-            "model": _plain(model),
-            "trainer": _plain(self.sections["trainer"]),
+            "data": written(self.data),
+            "model": written(model),
+            "trainer": written(self.sections["trainer"]),
         }
 
     def _parameter(self, path: list[str]) -> Parameter | None:
@@ -229,10 +188,6 @@ def _draft(wanted: str, value: object, place: str) -> Spec:
     return draft(value, STANDING[wanted], place)
 
 
-def _never(wanted: str, value: object, place: str) -> object:
-    raise InputError(f"{place} takes no object")
-
-
 def _over(before: object, new: Spec) -> Spec:
     """A new choice over the one before, of which the arguments are kept if it is the same."""
     if isinstance(before, Spec) and (before.kind, before.name) == (new.kind, new.name):
@@ -242,24 +197,3 @@ def _over(before: object, new: Spec) -> Spec:
 
 def _listed(value: object) -> object:
     return value if isinstance(value, list) or (isinstance(value, Text) and value[:1] == "[") else [value]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Spec):
-        if value.kind == "cell" and not value.arguments:
-            return value.name
-        defaults = {name: _literal(each.default) for name, each in signature(value.kind, value.name).items()}
-        return {"class_path": value.name, "init_args": _plain(defaults | value.arguments)}
-    if isinstance(value, Mapping):
-        return {name: _plain(part) for name, part in value.items() if part is not ...}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    return value
-
-
-def _literal(default: ast.expr | None) -> Any:
-    """A default as plain data; an ellipsis if it is something else."""
-    try:
-        return ... if default is None else ast.literal_eval(default)
-    except ValueError:
-        return ...

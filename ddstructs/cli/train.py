@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ddstructs.cli.fields import CONTROLLER, TASK, TRAINER, fields
 from ddstructs.cli.options import lines_of_help
-from ddstructs.cli.settings import CONTROLLER, TASK, TRAINER, Settings, fields
+from ddstructs.cli.settings import Settings
 from ddstructs.cli.words import Word, read, wants_help
 from ddstructs.errors import InputError, one_line
 from ddstructs.registry.catalog import COMMANDS, KINDS
-from ddstructs.registry.data import load_yaml
+from ddstructs.registry.data import dump_yaml, load_yaml
+from ddstructs.registry.lookup import hint
 from ddstructs.registry.plugins import names, plugins
 from ddstructs.registry.source import help_of, parameters, summary
-from ddstructs.registry.spec import Spec, hint
+from ddstructs.registry.spec import Spec
 
 __all__ = ["fit", "predict", "test", "validate"]
 
@@ -94,9 +96,7 @@ def _run(command: str, arguments: Sequence[str]) -> None:
         content, layer = read_checkpoint(path, own)
         settings = _settings(command, [(layer, f"{one_line(path)}: "), *layers], own)
     if printing:
-        import yaml
-
-        print(yaml.safe_dump(settings.plain(), sort_keys=False), end="")
+        print(dump_yaml(settings.plain()), end="")
         return
     from ddstructs.cli.lightning import Run, execute
 

@@ -7,11 +7,11 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from ddstructs.errors import InputError
+from ddstructs.errors import InputError, one_line
 from ddstructs.experiments.engine import Engine, Failure, Report, attempt
-from ddstructs.experiments.plain import one_line
 
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster
@@ -141,16 +141,22 @@ def _address(workers: int, scheduler: str | None) -> Iterator[str | LocalCluster
     if scheduler:
         yield scheduler
         return
+    import dask
     from distributed import LocalCluster
 
-    with LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        memory_limit=0,
-        security=True,  # a scheduler executes whatever it is sent, so other users of the machine may not connect
-        dashboard_address="127.0.0.1:0",
-        silence_logs=logging.CRITICAL,
-    ) as cluster:
+    with (
+        TemporaryDirectory(prefix="ddstructs-", ignore_cleanup_errors=True) as folder,
+        dask.config.set({"temporary-directory": folder}),  # else the scheduler leaves a folder in the system's
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            memory_limit=0,
+            security=True,  # a scheduler executes whatever it is sent, so other users of the machine may not connect
+            dashboard_address="127.0.0.1:0",
+            local_directory=folder,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+    ):
         yield cluster
 
 

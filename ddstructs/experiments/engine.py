@@ -7,8 +7,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from ddstructs.errors import InputError
-from ddstructs.experiments.plain import one_line
+from ddstructs.errors import InputError, one_line
 
 __all__ = ["Engine", "Failure", "Report", "Serial", "attempt", "open_engine"]
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ddstructs.errors import InputError
-from ddstructs.experiments.plain import fit_arguments, load_yaml
+from ddstructs.errors import InputError, one_line
 from ddstructs.experiments.sections import (
     CLASSES,
     SECTIONS,
@@ -18,6 +17,8 @@ from ddstructs.experiments.sections import (
     Where,
     read_section,
 )
+from ddstructs.registry.arguments import fit_arguments
+from ddstructs.registry.data import load_yaml
 
 __all__ = ["RECIPE", "Recipe", "Settings", "read_recipe"]
 
@@ -78,7 +79,7 @@ def read_recipe(path: Path) -> Recipe:
     Raises:
         InputError: If it cannot be read, or if it has another form.
     """
-    data = load_yaml(path)
+    data = load_yaml(path, one_line(path))
     try:
         top = fit_arguments(Recipe, data, nested=("defaults", "exceptions"))
         recipe = Recipe(_defaults(top.get("defaults")), _rules(top.get("exceptions") or []))
@@ -106,7 +107,8 @@ def _rules(data: object) -> list[Rule]:
     for number, entry in enumerate(data, 1):
         try:
             fields_ = fit_arguments(Rule, entry, nested=("where",))
-            rule = Rule(**fields_ | {"where": Where(**fit_arguments(Where, fields_.get("where") or {}))})
+            fields_["where"] = Where(**fit_arguments(Where, fields_.get("where") or {}))
+            rule = Rule(**fields_)
             _check_values(rule)
         except InputError as error:
             raise InputError(f"exception {number}: {error}") from error

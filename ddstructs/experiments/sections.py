@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from ddstructs.errors import InputError
 from ddstructs.experiments.names import known
-from ddstructs.experiments.plain import fit_arguments
+from ddstructs.registry.arguments import fit_arguments
 
 __all__ = ["CLASSES", "SECTIONS", "Defaults", "Rule", "Testing", "Training", "Where", "read_section"]
-
-if TYPE_CHECKING:
-    Section = dict[str, Any]
-else:
-    Section = dict  # the parser would read strings below Any as YAML
 
 
 @dataclass(frozen=True)
@@ -94,11 +89,11 @@ class Where:
 class Defaults:
     """The sections of every run. A value of null stands for the default of the class."""
 
-    memory: Section
-    model: Section
-    data: Section
-    training: Section
-    test: Section
+    memory: dict[str, Any]
+    model: dict[str, Any]
+    data: dict[str, Any]
+    training: dict[str, Any]
+    test: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -107,11 +102,11 @@ class Rule:
 
     where: Where
     because: str
-    memory: Section = field(default_factory=dict)
-    model: Section = field(default_factory=dict)
-    data: Section = field(default_factory=dict)
-    training: Section = field(default_factory=dict)
-    test: Section = field(default_factory=dict)
+    memory: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    test: dict[str, Any] = field(default_factory=dict)
 
 
 SECTIONS = tuple(section.name for section in fields(Defaults))

@@ -17,11 +17,11 @@ from ddstructs.errors import InputError
 from ddstructs.experiments.commit import commit
 from ddstructs.experiments.engine import Report
 from ddstructs.experiments.measure import by_length, measure
-from ddstructs.experiments.plain import fit_arguments
 from ddstructs.experiments.runs import Run
 from ddstructs.experiments.sections import Testing, Training, read_section
 from ddstructs.experiments.store import CHECKPOINT
 from ddstructs.memory import Memory
+from ddstructs.registry.arguments import fit_arguments
 from ddstructs.registry.plugins import named
 from ddstructs.tasks.generated import Generated
 from ddstructs.training.controller import Controller

@@ -24,6 +24,7 @@ __all__ = [
     "LineState",
     "Slots",
     "compact",
+    "kernel_fits",
     "on_tape",
     "scan",
     "step",
@@ -82,7 +83,7 @@ def step(layout: Layout, action: Action, state: LineState) -> tuple[Tensor, Line
 def scan(layout: Layout, actions: Action, state: LineState) -> tuple[Tensor, LineState]:
     """A whole sequence: the reads `(batch, time, heads, width)` and the state after."""
     value = actions.value
-    if _choice != "parallel" and _kernel_fits(value):
+    if _choice != "parallel" and kernel_fits(value):
         return operators.scan(layout, actions, state)
     long = value.shape[1] >= LONG or _choice == "parallel"
     if long and parallel.fits(layout) and not torch.compiler.is_compiling() and _plain(value):
@@ -92,11 +93,11 @@ def scan(layout: Layout, actions: Action, state: LineState) -> tuple[Tensor, Lin
 
 def on_tape(value: Tensor) -> bool:
     """Whether single steps with these values are taken on a `tape.Tape`."""
-    return value.device.type == "cpu" and not torch.compiler.is_compiling() and _kernel_fits(value)
+    return value.device.type == "cpu" and not torch.compiler.is_compiling() and kernel_fits(value)
 
 
-def _kernel_fits(value: Tensor) -> bool:
-    """Whether to use a compiled kernel."""
+def kernel_fits(value: Tensor) -> bool:
+    """Whether to use a compiled kernel for these values: one may be used, and its compiler is installed."""
     return _plain(value) and _compiler_found(value.device.type)
 
 

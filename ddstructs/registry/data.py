@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from ddstructs.errors import InputError, one_line
 
-__all__ = ["check_plain", "load_yaml", "shown"]
+__all__ = ["check_plain", "dump_yaml", "load_yaml", "shown"]
 
 PARTS = 10_000
 """Most parts of plain data, shared ones counted as often as they are met."""
@@ -20,6 +21,13 @@ LENGTH = 1_000_000
 
 LARGEST = 2**64
 """No whole number is larger than this."""
+
+FLOAT = (
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$", re.ASCII),
+    list("-+.0123456789"),
+)
+"""Numbers with an exponent: YAML 1.1 reads 5e-3, without a point, as text."""
 
 
 def check_plain(value: object, what: str) -> None:
@@ -81,6 +89,7 @@ def load_yaml(source: Path | str, what: str) -> Any:
                 if key.tag == "tag:yaml.org,2002:merge":
                     raise yaml.YAMLError("merge keys (<<) are not taken")
 
+    Loader.add_implicit_resolver(*FLOAT)
     try:
         text = source if isinstance(source, str) else _read(source)
         if len(text) > LENGTH:
@@ -96,6 +105,17 @@ def load_yaml(source: Path | str, what: str) -> Any:
         raise InputError(f"{what} is not YAML: {one_line(error)[:200]}") from error
     check_plain(value, what)
     return value
+
+
+def dump_yaml(value: object) -> str:
+    """Write plain data as YAML that `load_yaml` reads back: names in the order given, and text like 5e-3 in quotes."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        """Takes for numbers what `load_yaml` does."""
+
+    Dumper.add_implicit_resolver(*FLOAT)
+    return yaml.dump(value, Dumper=Dumper, sort_keys=False, default_flow_style=False)
 
 
 def _read(path: Path) -> str:

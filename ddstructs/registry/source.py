@@ -59,6 +59,8 @@ def help_of(target: str) -> dict[str, str]:
 def parameters(target: str) -> dict[str, Parameter]:
     """The parameters of a function or a constructor, and, where it hands `**settings` on, those of its base classes.
 
+    Those of a dataclass are its fields, after the fields of dataclasses it derives from.
+
     Args:
         target: `package.module:Name`.
 
@@ -66,9 +68,16 @@ def parameters(target: str) -> dict[str, Parameter]:
         LookupError: If there is no such thing in the source.
     """
     found: dict[str, Parameter] = {}
+    generated = False
     for definition, _ in _lineage(target):
         function = definition
         if isinstance(definition, ast.ClassDef):
+            if _is_dataclass(definition):
+                generated = True
+                found = dict(_fields(definition)) | found
+                continue
+            if generated:  # the constructor of a dataclass takes its fields alone
+                break
             own = [part for part in definition.body if isinstance(part, ast.FunctionDef) and part.name == "__init__"]
             if not own:
                 continue
@@ -89,6 +98,27 @@ def _signature(function: ast.FunctionDef) -> Iterator[tuple[str, Parameter]]:
         *zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True),
     ]:
         yield argument.arg, Parameter(argument.annotation, default)
+
+
+def _is_dataclass(definition: ast.ClassDef) -> bool:
+    decorators = [each.func if isinstance(each, ast.Call) else each for each in definition.decorator_list]
+    return any(ast.unparse(each) in ("dataclass", "dataclasses.dataclass") for each in decorators)
+
+
+def _fields(definition: ast.ClassDef) -> Iterator[tuple[str, Parameter]]:
+    """The fields of a dataclass; `field(default=1)` has the default 1, and a factory is a default, too."""
+    for part in definition.body:
+        if not (isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)):
+            continue
+        if ast.unparse(part.annotation).partition("[")[0] in ("ClassVar", "typing.ClassVar"):
+            continue
+        default = part.value
+        if isinstance(default, ast.Call) and ast.unparse(default.func) in ("field", "dataclasses.field"):
+            given = {each.arg: each.value for each in default.keywords}
+            if "init" in given and ast.unparse(given["init"]) == "False":
+                continue
+            default = given.get("default", default if "default_factory" in given else None)
+        yield part.target.id, Parameter(part.annotation, default)
 
 
 def _docstring(target: str) -> str:

@@ -1,17 +1,19 @@
-"""Plain data made into what a signature asks for. The types are read from the source; nothing is ever imported."""
+"""Plain data made into what a signature asks for. Nothing is ever imported for it."""
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from ddstructs.errors import InputError
+from ddstructs.registry.annotations import described, is_ellipsis, order, rank, read
 from ddstructs.registry.data import LARGEST, load_yaml, shown
 
-__all__ = ["Text", "convert", "described", "settable"]
+__all__ = ["Build", "Text", "convert", "refuse"]
 
 
 class Text(str):
@@ -23,24 +25,25 @@ class Text(str):
 Build = Callable[[str, object, str], object]
 """What to do with a value where an object is expected: called with the name of the type, the value and its place."""
 
-ALIASES = {"_PATH": "str", "List": "list", "Dict": "dict", "Tuple": "tuple"}
-"""Other names of types in the signatures of Lightning."""
-
-SEQUENCES = ("list", "Sequence", "Iterable", "Collection")
-
-ORDER = ("None", "Literal", "bool", "int", "float", "object", "list", "tuple", "dict", "Path", "str")
-"""Which member of a union is tried first: the one that takes the fewest values."""
-
 TEXTS = ("str", "Path")
-
-FEW = {1: "one", 2: "two", 3: "three", 4: "four"}
 
 
 class _Misfit(Exception):
     """The value is not of the type."""
 
 
-def convert(annotation: ast.expr | None, value: object, place: str, objects: dict[str, str], build: Build) -> Any:
+def refuse(wanted: str, value: object, place: str) -> NoReturn:
+    """The `Build` where no object may stand."""
+    raise InputError(f"{place} takes no object")
+
+
+def convert(
+    annotation: ast.expr | None,
+    value: object,
+    place: str,
+    objects: Mapping[str, str] = MappingProxyType({}),
+    build: Build = refuse,
+) -> Any:
     """A value of the type that an annotation tells.
 
     Args:
@@ -59,45 +62,12 @@ def convert(annotation: ast.expr | None, value: object, place: str, objects: dic
         expected = described(annotation, objects)
         if expected in (None, "null"):
             raise InputError(f"{place} can only be set in Python") from None
-        raise InputError(f"{place} is {shown(value)}, but {expected} was expected") from None
+        verb = "were" if expected.endswith(" with values") else "was"
+        raise InputError(f"{place} is {shown(value)}, but {expected} {verb} expected") from None
 
 
-def settable(annotation: ast.expr | None, objects: dict[str, str]) -> bool:
-    """Whether plain data can say any value of this type but None."""
-    return described(annotation, objects) not in (None, "null")
-
-
-def described(annotation: ast.expr | None, objects: dict[str, str]) -> str | None:
-    """A type in words; None if plain data has no values of it."""
-    kind, parts = _read(annotation)
-    if kind == "union":
-        members = sorted((part for part in parts if _rank(part, objects) is not None), key=lambda p: _key(p, objects))
-        words = [word for part in members if (word := described(part, objects)) is not None]
-        return " or ".join(dict.fromkeys([word for word in words if word != "null"] + words)) or None
-    if kind == "Literal":
-        return " or ".join(str(part.value) for part in parts if isinstance(part, ast.Constant))
-    if kind in ("list", "tuple"):
-        inner = [described(part, objects) for part in parts if not _is_ellipsis(part)]
-        if None in inner:
-            return None
-        one = (inner[0] or "").removeprefix("a whole ").removeprefix("a ") if inner else "value"
-        few = FEW.get(len(parts)) if kind == "tuple" and not any(map(_is_ellipsis, parts)) else None
-        return f"a list of {f'{few} ' if few else ''}{'whole ' if inner and inner[0] == 'a whole number' else ''}{one}s"
-    names = {
-        "any": "plain data",
-        "None": "null",
-        "bool": "true or false",
-        "int": "a whole number",
-        "float": "a number",
-        "str": "text",
-        "Path": "a path",
-        "dict": "names with values",
-    }
-    return names.get(kind) or objects.get(kind)
-
-
-def _fit(annotation: ast.expr | None, value: object, place: str, objects: dict[str, str], build: Build) -> Any:
-    kind, parts = _read(annotation)
+def _fit(annotation: ast.expr | None, value: object, place: str, objects: Mapping[str, str], build: Build) -> Any:
+    kind, parts = read(annotation)
     if kind == "union":
         return _fit_union(parts, value, place, objects, build)
     if kind in objects:
@@ -127,12 +97,12 @@ def _fit(annotation: ast.expr | None, value: object, place: str, objects: dict[s
     return reader(value, place)
 
 
-def _fit_union(parts: list[ast.expr], value: object, place: str, objects: dict[str, str], build: Build) -> Any:
-    members = sorted((part for part in parts if _rank(part, objects) is not None), key=lambda part: _key(part, objects))
-    if isinstance(value, Text) and any(_read(part)[0] in TEXTS for part in members):  # the word null is a text, too
-        members = [part for part in members if _read(part)[0] != "None"]
+def _fit_union(parts: list[ast.expr], value: object, place: str, objects: Mapping[str, str], build: Build) -> Any:
+    members = sorted((part for part in parts if rank(part, objects) is not None), key=lambda part: order(part, objects))
+    if isinstance(value, Text) and any(read(part)[0] in TEXTS for part in members):  # the word null is a text, too
+        members = [part for part in members if read(part)[0] != "None"]
     elif isinstance(value, str):  # a string in a file is one before it is a number
-        members.sort(key=lambda part: _read(part)[0] not in (*TEXTS, "Literal"))
+        members.sort(key=lambda part: read(part)[0] not in (*TEXTS, "Literal"))
     for member in members:
         try:
             return _fit(member, value, place, objects, build)
@@ -142,66 +112,18 @@ def _fit_union(parts: list[ast.expr], value: object, place: str, objects: dict[s
 
 
 def _fit_list(
-    kind: str, parts: list[ast.expr], value: object, place: str, objects: dict[str, str], build: Build
+    kind: str, parts: list[ast.expr], value: object, place: str, objects: Mapping[str, str], build: Build
 ) -> Any:
     value = _spelled(value, place)
     if not isinstance(value, list | tuple):
         raise _Misfit
-    if kind == "list" or any(map(_is_ellipsis, parts)):
+    if kind == "list" or any(map(is_ellipsis, parts)):
         fitted = [_fit(parts[0] if parts else None, each, place, objects, build) for each in value]
     elif len(parts) != len(value):
         raise _Misfit
     else:
         fitted = [_fit(part, each, place, objects, build) for part, each in zip(parts, value, strict=True)]
     return fitted if kind == "list" else tuple(fitted)
-
-
-def _read(annotation: ast.expr | None) -> tuple[str, list[Any]]:
-    """What an annotation is, and its parts."""
-    if annotation is None:
-        return "any", []
-    if isinstance(annotation, ast.Constant):
-        if isinstance(annotation.value, str):
-            try:
-                return _read(ast.parse(annotation.value, mode="eval").body)
-            except SyntaxError:
-                return annotation.value, []
-        return ("None" if annotation.value is None else str(annotation.value)), []
-    if isinstance(annotation, ast.BinOp) and isinstance(annotation.op, ast.BitOr):
-        return "union", [*_members(annotation.left), *_members(annotation.right)]
-    if isinstance(annotation, ast.Name | ast.Attribute):
-        name = annotation.id if isinstance(annotation, ast.Name) else annotation.attr
-        name = ALIASES.get(name, name)
-        return ("any" if name in ("Any", "object") else "list" if name in SEQUENCES else name), []
-    if isinstance(annotation, ast.Subscript):
-        name, _ = _read(annotation.value)
-        inner = annotation.slice.elts if isinstance(annotation.slice, ast.Tuple) else [annotation.slice]
-        if name == "Optional":
-            return "union", [*_members(inner[0]), ast.Constant(None)]
-        if name == "Union":
-            return "union", [member for part in inner for member in _members(part)]
-        return name, list(inner)
-    return ast.unparse(annotation), []
-
-
-def _members(annotation: ast.expr) -> list[ast.expr]:
-    kind, parts = _read(annotation)
-    return parts if kind == "union" else [annotation]
-
-
-def _rank(annotation: ast.expr, objects: dict[str, str]) -> int | None:
-    kind, _ = _read(annotation)
-    kind = "object" if kind in objects else kind
-    return ORDER.index(kind) if kind in ORDER else None
-
-
-def _key(annotation: ast.expr, objects: dict[str, str]) -> int:
-    rank = _rank(annotation, objects)
-    return len(ORDER) if rank is None else rank
-
-
-def _is_ellipsis(part: ast.expr) -> bool:
-    return isinstance(part, ast.Constant) and part.value is ...
 
 
 def _spelled(value: object, place: str) -> object:

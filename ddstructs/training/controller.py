@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from ddstructs.memory import Memory
 from ddstructs.nn.rnn import MemoryRNN
-from ddstructs.registry.spec import build, describe
+from ddstructs.registry.describe import describe
+from ddstructs.registry.spec import build
 from ddstructs.tasks.batch import IGNORE, Batch
 from ddstructs.tasks.task import Split
 from ddstructs.training.decoding import decode_greedily

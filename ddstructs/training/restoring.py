@@ -10,7 +10,8 @@ from pytorch_lightning import LightningModule
 from pytorch_lightning.trainer.states import TrainerFn
 
 from ddstructs.errors import InputError
-from ddstructs.registry.spec import build, describe
+from ddstructs.registry.describe import describe
+from ddstructs.registry.spec import build
 from ddstructs.tasks.task import Task
 from ddstructs.training.checkpoint import RANDOM, TASK, random_state, read, set_random_state, task_name
 from ddstructs.training.resume import check_loops, check_resumable, reopen_epoch, set_rate

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from ddstructs.errors import InputError
 from ddstructs.memory import Memory
-from ddstructs.registry.spec import build, describe
+from ddstructs.registry.describe import describe
+from ddstructs.registry.spec import build
 
 __all__ = ["check_fit", "check_same", "load_weights", "rehearse", "restore"]
 

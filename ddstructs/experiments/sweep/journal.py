@@ -12,8 +12,7 @@ from filelock import FileLock, Timeout
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-from ddstructs.errors import InputError
-from ddstructs.experiments.plain import one_line
+from ddstructs.errors import InputError, one_line
 from ddstructs.files import write_atomically
 
 __all__ = ["open_journal", "writing"]

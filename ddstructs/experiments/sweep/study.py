@@ -13,9 +13,8 @@ from optuna.samplers import TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from ddstructs.errors import InputError
+from ddstructs.errors import InputError, one_line
 from ddstructs.experiments.engine import Engine, Failure
-from ddstructs.experiments.plain import one_line
 from ddstructs.experiments.recipe import Settings
 from ddstructs.experiments.runs import Run
 from ddstructs.experiments.sections import Training, read_section

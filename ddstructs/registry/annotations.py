@@ -1,0 +1,106 @@
+"""The types in a signature, read from its source: what an annotation is, and what it is in words."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["described", "is_ellipsis", "order", "rank", "read", "settable"]
+
+ALIASES = {"_PATH": "str", "List": "list", "Dict": "dict", "Tuple": "tuple"}
+"""Other names of types in the signatures of Lightning."""
+
+SEQUENCES = ("list", "Sequence", "Iterable", "Collection")
+
+ORDER = ("None", "Literal", "bool", "int", "float", "object", "list", "tuple", "dict", "Path", "str")
+"""Which member of a union is tried first: the one that takes the fewest values."""
+
+FEW = {1: "one", 2: "two", 3: "three", 4: "four"}
+
+
+def read(annotation: ast.expr | None) -> tuple[str, list[Any]]:
+    """What an annotation is, and its parts."""
+    if annotation is None:
+        return "any", []
+    if isinstance(annotation, ast.Constant):
+        if isinstance(annotation.value, str):
+            try:
+                return read(ast.parse(annotation.value, mode="eval").body)
+            except SyntaxError:
+                return annotation.value, []
+        return ("None" if annotation.value is None else str(annotation.value)), []
+    if isinstance(annotation, ast.BinOp) and isinstance(annotation.op, ast.BitOr):
+        return "union", [*_members(annotation.left), *_members(annotation.right)]
+    if isinstance(annotation, ast.Name | ast.Attribute):
+        name = annotation.id if isinstance(annotation, ast.Name) else annotation.attr
+        name = ALIASES.get(name, name)
+        return ("any" if name in ("Any", "object") else "list" if name in SEQUENCES else name), []
+    if isinstance(annotation, ast.Subscript):
+        name, _ = read(annotation.value)
+        inner = annotation.slice.elts if isinstance(annotation.slice, ast.Tuple) else [annotation.slice]
+        if name == "Optional":
+            return "union", [*_members(inner[0]), ast.Constant(None)]
+        if name == "Union":
+            return "union", [member for part in inner for member in _members(part)]
+        return name, list(inner)
+    return ast.unparse(annotation), []
+
+
+def _members(annotation: ast.expr) -> list[ast.expr]:
+    kind, parts = read(annotation)
+    return parts if kind == "union" else [annotation]
+
+
+def rank(annotation: ast.expr, objects: Mapping[str, str]) -> int | None:
+    """The place of a type in `ORDER`; None if plain data has no values of it."""
+    kind, _ = read(annotation)
+    kind = "object" if kind in objects else kind
+    return ORDER.index(kind) if kind in ORDER else None
+
+
+def order(annotation: ast.expr, objects: Mapping[str, str]) -> int:
+    """The place of a type in `ORDER`; the end for one that is not there."""
+    place = rank(annotation, objects)
+    return len(ORDER) if place is None else place
+
+
+def is_ellipsis(part: ast.expr) -> bool:
+    """Whether a part is the dots of `tuple[int, ...]`."""
+    return isinstance(part, ast.Constant) and part.value is ...
+
+
+def settable(annotation: ast.expr | None, objects: Mapping[str, str]) -> bool:
+    """Whether plain data can say any value of this type but None."""
+    return described(annotation, objects) not in (None, "null")
+
+
+def described(annotation: ast.expr | None, objects: Mapping[str, str]) -> str | None:
+    """A type in words; None if plain data has no values of it."""
+    kind, parts = read(annotation)
+    if kind == "union":
+        members = sorted((part for part in parts if rank(part, objects) is not None), key=lambda p: order(p, objects))
+        words = [word for part in members if (word := described(part, objects)) is not None]
+        return " or ".join(dict.fromkeys([word for word in words if word != "null"] + words)) or None
+    if kind == "Literal":
+        return " or ".join(str(part.value) for part in parts if isinstance(part, ast.Constant))
+    if kind in ("list", "tuple"):
+        inner = [described(part, objects) for part in parts if not is_ellipsis(part)]
+        if None in inner:
+            return None
+        one = (inner[0] or "").removeprefix("a whole ").removeprefix("a ") if inner else "value"
+        few = FEW.get(len(parts)) if kind == "tuple" and not any(map(is_ellipsis, parts)) else None
+        return f"a list of {f'{few} ' if few else ''}{'whole ' if inner and inner[0] == 'a whole number' else ''}{one}s"
+    if kind == "dict" and parts and read(parts[0])[0] == "int":
+        return "whole numbers with values"
+    names = {
+        "any": "plain data",
+        "None": "null",
+        "bool": "true or false",
+        "int": "a whole number",
+        "float": "a number",
+        "str": "text",
+        "Path": "a path",
+        "dict": "names with values",
+    }
+    return names.get(kind) or objects.get(kind)
