@@ -135,7 +135,8 @@ def _look(path: Path) -> None:
             figure = Figure(figsize=(3, 2))
             FigureCanvasAgg(figure)
             plot(seen, figure.add_subplot(), row)
-    figure.savefig(io.BytesIO(), dpi=20)
+            if row == len(seen.lengths) - 1:
+                figure.savefig(io.BytesIO(), dpi=20)
     str(diagnose(seen))
     page(seen)
     for time in range(seen.push.shape[1]):

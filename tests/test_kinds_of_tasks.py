@@ -134,7 +134,8 @@ def test_the_example_of_a_task_is_a_source_and_other_text_is_refused(kind: type[
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_seed_is_one_stream_and_the_sets_are_fixed(kind: type[Generated]) -> None:
     def drawn(**settings: Any) -> tuple[list[Any], list[Any]]:
-        task = kind(**SMALL | {"batches_per_epoch": 3} | settings)
+        given: dict[str, Any] = SMALL | {"batches_per_epoch": 3} | settings
+        task = kind(**given)
         train, test = ([part.tolist() for b in loader for part in b] for loader in loaders(task))
         return train, test
 
@@ -179,7 +180,7 @@ def test_a_controller_is_scored_in_the_way_of_the_task(kind: type[Generated], tm
     outputs = trainer(tmp_path).predict(model, task)
     assert outputs is not None
     for output, batch in zip(outputs, batches, strict=True):
-        assert torch.equal(output != IGNORE, batch.targets != IGNORE)
+        assert torch.equal(torch.as_tensor(output) != IGNORE, batch.targets != IGNORE)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -193,7 +194,7 @@ def test_a_controller_is_traced_as_it_answers(kind: type[Generated]) -> None:
 
 def test_a_task_with_data_of_its_own_needs_no_more_than_its_loaders(tmp_path: Path) -> None:
     class Given(Task):
-        input_symbols = output_symbols = 3
+        input_symbols = output_symbols = 3  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
         metrics = {"right": "ddstructs.training.metrics:SymbolAccuracy"}  # noqa: RUF012
         score = "right"
         stages = Copying(curriculum=False).stages
@@ -239,9 +240,8 @@ def test_a_fit_without_a_validation_says_that_nothing_is_known(tmp_path: Path) -
 def test_soft_signals_are_warned_of_beyond_the_lengths_that_were_validated(tmp_path: Path) -> None:
     def predict(text: str, **settings: Any) -> None:
         task = ReverseString(**SMALL, text=text)
-        memory: dict[str, Any] = {"memory": Stack(4)} | settings
-        sizes = {"hidden_size": 8, "embedding_size": 4}
-        model = Controller(input_symbols=task.input_symbols, output_symbols=task.output_symbols, **sizes | memory)
+        given: dict[str, Any] = {"memory": Stack(4), "hidden_size": 8, "embedding_size": 4} | settings
+        model = Controller(input_symbols=task.input_symbols, output_symbols=task.output_symbols, **given)
         trainer(tmp_path).predict(model, task)
 
     with pytest.warns(UserWarning, match=r"length 19 is longer than any that was validated \(18\).*--model.hard true"):

@@ -47,7 +47,8 @@ def in_pieces(scan: Scan, reset: Tensor) -> Scan:
         for row in range(len(reset)):
             own = Slots(slots.values[row : row + 1], slots.strengths[row : row + 1])
             cuts = [0, *reset[row].nonzero()[:, 0].tolist(), reset.shape[1]]
-            parts = []
+            parts: list[Tensor] = []
+            last: LineState = own
             for i, (start, stop) in enumerate(pairwise(cuts)):
                 begin = own if i == 0 else Slots(own.values[:, :0], own.strengths[:, :0])
                 read, last = scan(layout, Action(*(part[row : row + 1, start:stop] for part in actions)), begin)

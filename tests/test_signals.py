@@ -151,6 +151,7 @@ def test_a_bias_is_given_by_name() -> None:
     rnn = MemoryRNN(3, 5, Bank([Stack(3), Tape(3)]), push_bias=2.0)
     assert rnn.starts == ((2.0, -1.0, 0.0, 0.0, 0.0),)
     assert MemoryRNN(3, 5, Bank([Deque(3), Deque(3)]), pop_bias=[1, 2, 3, 4]).starts[0][4:] == (1, 2, 3, 4)
+    given: dict[str, Any]
     for memory, given, message in (
         (Tape(3), {"push_bias": 1.0}, "push_bias is 1.0, but this Tape has no push: it is told left, right, stay"),
         (NoMemory(), {"push_bias": 1.0}, "push_bias is 1.0, but this NoMemory has no push: it is told nothing"),

@@ -33,8 +33,8 @@ class ShortStack(Structure):
     def noop(self, cells: Tensor) -> Tensor:
         return cells
 
-    def read(self, cells: Tensor) -> Tensor:
-        return cells[0]
+    def read(self, state: Tensor) -> Tensor:
+        return state[0]
 
 
 class RingModel(Model):

@@ -65,12 +65,14 @@ class Serial(Engine):
         setup: Called once, before the first.
     """
 
-    workers = 1
-
     def __init__(self, report: Report, setup: Callable[[], None]) -> None:
         self.report = report
         self.setup = setup
         self._calls: dict[Hashable, tuple[Callable[..., Any], tuple[Any, ...]]] = {}
+
+    @property
+    def workers(self) -> int:
+        return 1
 
     def submit(self, key: Hashable, function: Callable[..., Any], *arguments: Any) -> None:
         self._calls[key] = function, arguments

@@ -46,8 +46,9 @@ def run(
             hidden = tuple(torch.where(rows[:, None], new, old) for new, old in afresh)
             read, memory = torch.where(rows[:, None, None], 0, read), network.memory.emptied(memory, rows)
         fed = torch.cat([given, read.flatten(1)], dim=1)
-        after = network.cell(fed, hidden if len(hidden) > 1 else hidden[0])
-        after = tuple(after) if len(hidden) > 1 else (after,)
+        single = len(hidden) == 1
+        after = network.cell(fed, hidden[0] if single else hidden)
+        after = (after,) if single else tuple(after)
         action = network.action(after[0], skip)
         if noise.states is not None:
             after = (after[0], *(part + more for part, more in zip(after[1:], noise.states[:, t], strict=True)))
