@@ -1,4 +1,4 @@
-"""Differentiable data structures for PyTorch: a stack, a queue and a deque that a network learns to use.
+"""Differentiable data structures for PyTorch: stacks, queues, deques, tapes and others that a network learns to use.
 
 A name is imported when it is first used, so `import ddstructs` costs nothing, and `ddstructs.Stack` no Lightning.
 """

@@ -87,7 +87,7 @@ def _help() -> str:
         [
             "usage: ddstructs <command> [options]",
             "",
-            "Train neural networks that work a differentiable stack, queue or deque.",
+            "Train neural networks that work a differentiable data structure: a stack, a queue, a tape and others.",
             "",
             "commands:",
             *lines,

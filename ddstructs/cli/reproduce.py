@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ddstructs.cli.progress import working
+from ddstructs.errors import InputError
 from ddstructs.experiments.recipe import RECIPE, read_recipe
 from ddstructs.experiments.results import COLUMNS, group_of, line, render, summary
 from ddstructs.experiments.runs import Run, choose, every_run, folder_name, parse_seeds
@@ -65,6 +66,8 @@ def reproduce(
         for each in runs:
             print("done" if store.is_done(each) and not (long and store.lacks_long(each)) else "to do", each.name)
         return
+    if summarize and not out.is_dir():
+        raise InputError(f"--out is {out}, but there is no such folder with results to write down")
     with store.writing():
         store.check()
         if retry:

@@ -39,8 +39,6 @@ def sweep(
         recipe: File with the settings that are not searched, in the form of ddstructs/experiments/recipe.yaml, the
             default.
     """
-    if not find_spec("optuna"):
-        raise InputError("a sweep needs Optuna: pip install ddstructs[sweep]")
     for name, number in (("trials", trials), ("num_seeds", num_seeds)):
         if number < 1:
             raise InputError(f"--{name} is {number}, but it must be 1 or more")
@@ -51,6 +49,8 @@ def sweep(
         kind: _one(kind, choose(kind, kind, text))
         for kind, text in (("task", task), ("memory", memory), ("cell", cell))
     }
+    if not find_spec("optuna"):
+        raise InputError("a sweep needs Optuna: pip install ddstructs[sweep]")
     from ddstructs.experiments.sweep.journal import writing
     from ddstructs.experiments.sweep.show import line, summary
     from ddstructs.experiments.sweep.study import Sweep, ended, open_study, search

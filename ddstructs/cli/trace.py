@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ddstructs.errors import InputError, printable
 from ddstructs.files import replacing
-from ddstructs.registry.plugins import load_plugins
-from ddstructs.registry.spec import build
-from ddstructs.tasks.lines import read_lines
-from ddstructs.training.checkpoint import TASK, read
-from ddstructs.training.controller import Controller
-from ddstructs.view.diagnose import diagnose
-from ddstructs.view.record import trace as record
-from ddstructs.view.trace import Trace
+
+if TYPE_CHECKING:
+    from ddstructs.view.trace import Trace
 
 __all__ = ["trace"]
 
@@ -49,21 +44,37 @@ def trace(
         raise InputError(f"--other goes beside the trace in a page, but --out is {out}")
     if text is None and file is None:
         raise InputError("there is nothing to transduce: give --text TEXT, or --file FILE")
+    if text is not None and file is not None:
+        raise InputError("both a text and a file were given: leave one of them out")
+    paths = [ckpt_path] + ([other] if other is not None else [])
+    for each in paths:
+        if not Path(each).is_file():
+            raise InputError(f"there is no checkpoint at {each}")
+    if not path.parent.is_dir() or path.is_dir():
+        raise InputError(f"--out is {out}, but that is a folder, or in a folder that there is not")
+    from ddstructs.registry.plugins import load_plugins
+    from ddstructs.tasks.lines import read_lines  # imports torch, which takes seconds
+    from ddstructs.view.diagnose import diagnose
+
     for kind in ("memory", "cell", "task"):
         load_plugins(kind)  # a broken one is told
     lines = read_lines(text, file)
-    paths = [ckpt_path] + ([other] if other is not None else [])
     seen = [_trace(each, lines, hard, title=len(paths) > 1) for each in paths]
     try:
         _write(seen, path)
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror or error}") from error
-    for name, each in zip(paths, seen, strict=True):
-        print(f"{printable(name)}\n{diagnose(each)}\n")
+    for name, one in zip(paths, seen, strict=True):
+        print(f"{printable(name)}\n{diagnose(one)}\n")
     print(f"Written to {printable(out)}")
 
 
 def _trace(path: str, lines: list[str], hard: bool, title: bool) -> Trace:
+    from ddstructs.registry.spec import build
+    from ddstructs.training.checkpoint import TASK, read
+    from ddstructs.training.controller import Controller
+    from ddstructs.view.record import trace as record
+
     content = read(path)
     settings: dict[str, Any] = {"hard": True} if hard else {}
     model = Controller.load_from_checkpoint(path, **settings)
@@ -84,13 +95,11 @@ def _write(seen: list[Trace], out: Path) -> None:
     elif out.suffix == ".json":
         seen[0].save(out)
     else:
-        try:
-            from matplotlib.backends.backend_agg import FigureCanvasAgg
-        except ImportError as error:
-            raise InputError("a picture needs matplotlib: pip install 'ddstructs[plot]'") from error
-        from matplotlib.figure import Figure
+        from ddstructs.view.plot import plot_trace, require_matplotlib
 
-        from ddstructs.view.plot import plot_trace
+        require_matplotlib()
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
 
         figure = Figure(figsize=(14, 7), layout="tight")
         FigureCanvasAgg(figure)

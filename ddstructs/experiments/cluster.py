@@ -146,7 +146,7 @@ def _address(workers: int, scheduler: str | None) -> Iterator[str | LocalCluster
 
     with (
         TemporaryDirectory(prefix="ddstructs-", ignore_cleanup_errors=True) as folder,
-        dask.config.set({"temporary-directory": folder}),  # else the scheduler leaves a folder in the system's
+        dask.config.set({"temporary-directory": folder}),  # pyright: ignore[reportPrivateImportUsage]  # else the scheduler leaves a folder in the system's
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
@@ -157,7 +157,7 @@ def _address(workers: int, scheduler: str | None) -> Iterator[str | LocalCluster
             silence_logs=logging.CRITICAL,
         ) as cluster,
     ):
-        yield cluster
+        yield cluster  # pyright: ignore[reportReturnType]
 
 
 def _on_worker(function: Callable[..., Any], arguments: tuple[Any, ...], setup: Callable[[], None]) -> Any:

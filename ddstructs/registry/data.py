@@ -82,7 +82,17 @@ def load_yaml(source: Path | str, what: str) -> Any:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """Without merge keys: a few nested ones expand to billions of entries while the file is read."""
+        """Without merge keys, of which a few nested ones expand to billions of entries, and without doubled names."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            seen = set[str]()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode):
+                    if key.value in seen:
+                        raise yaml.YAMLError(f"{key.value!r} is there twice")
+                    seen.add(key.value)
+            found: dict[Any, Any] = super().construct_mapping(node, deep)
+            return found
 
         def flatten_mapping(self, node: Any) -> None:
             for key, _ in node.value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -248,8 +249,8 @@ def _check(settings: dict[str, Any]) -> None:
         if settings[name] is not None and settings[name] < least:
             raise ValueError(f"{name} is {settings[name]}, but it must be {least} or more")
     for name in ("learning_rate", "clip"):
-        if not settings[name] > 0:
-            raise ValueError(f"{name} is {settings[name]}, but it must be more than 0")
+        if not 0 < settings[name] < math.inf:
+            raise ValueError(f"{name} is {settings[name]}, but it must be a finite number more than 0")
     if not settings["signal_penalty"] >= 0:
         raise ValueError(f"signal_penalty is {settings['signal_penalty']}, but it must be 0 or more")
 

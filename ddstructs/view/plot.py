@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ddstructs.errors import InputError
 from ddstructs.view.grid import WEAK, picture
 from ddstructs.view.symbols import shown
 from ddstructs.view.trace import Trace
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes._secondary_axes import SecondaryAxis
     from matplotlib.figure import Figure
 
-__all__ = ["plot_lengths", "plot_signals", "plot_trace"]
+__all__ = ["plot_lengths", "plot_signals", "plot_trace", "require_matplotlib"]
 
 PUSH, POP = "#2a7f62", "#b3552d"
 WINDOWS = ("#d1105a", "#2456c7", "#7a4fb5", "#8a6d00")
@@ -41,6 +43,7 @@ def plot_trace(trace: Trace, ax: Axes | None = None, row: int = 0) -> tuple[Figu
     Raises:
         IndexError: If the batch has no such row.
     """
+    require_matplotlib()
     from matplotlib.patches import Rectangle
     from mpl_toolkits.axes_grid1 import make_axes_locatable
 
@@ -150,7 +153,18 @@ def plot_lengths(accuracy: Mapping[str, Mapping[int, float]], ax: Axes | None = 
     return _figure(ax), ax
 
 
+def require_matplotlib() -> None:
+    """Refuse to draw without matplotlib.
+
+    Raises:
+        InputError: If it is not installed.
+    """
+    if not find_spec("matplotlib"):
+        raise InputError("a picture needs matplotlib: pip install 'ddstructs[plot]'")
+
+
 def _axes(width: float, height: float) -> Axes:
+    require_matplotlib()
     from matplotlib import pyplot
 
     return pyplot.subplots(figsize=(width, height), layout="tight")[1]
