@@ -7,9 +7,10 @@ from typing import Any
 
 from ddstructs.registry import catalog
 
-__all__ = ["class_of", "known"]
+__all__ = ["TABLES", "class_of", "known"]
 
 TABLES = {"task": catalog.TASKS, "memory": catalog.MEMORIES, "cell": catalog.CELLS}
+"""What has a name without any other package, by kind."""
 
 
 def known(kind: str, wanted: Collection[str]) -> list[str]:
