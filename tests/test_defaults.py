@@ -15,7 +15,7 @@ from ddstructs.experiments.names import class_of
 from ddstructs.experiments.recipe import RECIPE, read_recipe
 from ddstructs.experiments.runs import every_run
 from ddstructs.registry.spec import describe
-from ddstructs.tasks import Copying, Task
+from ddstructs.tasks import BigramFlipping, Copying, Rearrangement, Reversal, Task
 
 TASKS = ["Reversal", "Copying", "BigramFlipping", "SVOtoSOV", "GenderConjugation"]
 
@@ -114,3 +114,12 @@ def test_a_controller_says_what_its_defaults_came_to() -> None:
     model = Controller(Stack(16), 10, 1)
     assert (model.hparams["read_noise"], model.hparams["signal_penalty"]) == (0.5, 0.0)
     assert controller(width=64).hparams["read_noise"] == 1.0
+
+
+@pytest.mark.parametrize("kind", [Copying, Reversal, BigramFlipping])
+def test_the_fewer_the_symbols_the_longer_the_first_sources(kind: type[Rearrangement]) -> None:
+    lengths = [kind(symbols=symbols).start_length for symbols in range(1, 129)]
+    assert lengths == sorted(lengths, reverse=True)
+    assert (lengths[0], lengths[-1]) == (16, 4)
+    assert kind(symbols=2, start_length=6).stages.stage == 6
+    assert kind(symbols=2, train_lengths=(1, 10)).stages.stage == 10
