@@ -2,6 +2,7 @@
 
 python -m benchmarks.off_recipe            runs what results/off_recipe.jsonl lacks, and writes results/OFF_RECIPE.md
 python -m benchmarks.off_recipe 300        starts no run after 300 seconds
+python -m benchmarks.off_recipe 300 Stack nothing    of those with a stack and nothing off the recipe
 """
 
 from __future__ import annotations
@@ -48,11 +49,10 @@ class Case(NamedTuple):
     longest: int = 64
 
     def __str__(self) -> str:
-        off = {"symbols": self.symbols} if self.symbols != 128 else {}
+        off: dict[str, object] = {"symbols": self.symbols} if self.symbols != 128 else {}
         off |= {"width": self.width} if self.width != 64 else {}
-        return ", ".join(
-            [*(f"{name} {value}" for name, value in off.items()), *(["lengths 1..20"] if self.longest == 20 else [])]
-        )
+        off |= {"lengths": "1..20"} if self.longest == 20 else {}
+        return ", ".join(f"{name} {value}" for name, value in off.items()) or "nothing"
 
 
 def cases() -> Iterator[tuple[Case, int]]:
@@ -140,15 +140,16 @@ def render(records: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main(seconds: float = float("inf")) -> None:
-    """Run what is missing, seed by seed."""
+def main(seconds: float = float("inf"), *names: str) -> None:
+    """Run what is missing, seed by seed, of the cases with all of these names."""
     warnings.filterwarnings("ignore")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     records = [json.loads(line) for line in RUNS.read_text().splitlines()] if RUNS.exists() else []
     done = {(Case(*(record[name] for name in Case._fields)), record["seed"]) for record in records}
     start = time.monotonic()
+    chosen = [(case, seeds) for case, seeds in cases() if {*names} <= {*case[:3], str(case)}]
     for seed in range(10):
-        for case, seeds in cases():
+        for case, seeds in chosen:
             if seed < seeds and (case, seed) not in done and time.monotonic() - start < seconds:
                 record = train(case, seed)
                 records.append(record)
@@ -159,4 +160,4 @@ def main(seconds: float = float("inf")) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(float, sys.argv[1:]))
+    main(*map(float, sys.argv[1:2]), *sys.argv[2:])
