@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from pytorch_lightning import Trainer, seed_everything
@@ -35,7 +35,8 @@ MOST_UPDATES = 1000
 """Where a run ends that has not learned; `ddstructs fit` goes on to 5,000."""
 
 PAIRS = (("Reversal", "Stack"), ("Copying", "Queue"))
-CELLS = ("rnn", "lstm", "gru")
+Cell = Literal["rnn", "lstm", "gru"]
+CELLS: tuple[Cell, ...] = get_args(Cell)
 
 
 class Case(NamedTuple):
@@ -43,7 +44,7 @@ class Case(NamedTuple):
 
     task: str
     memory: str
-    cell: str
+    cell: Cell
     symbols: int = 128
     width: int = 64
     longest: int = 64
@@ -80,12 +81,12 @@ def train(case: Case, seed: int) -> dict[str, Any]:
     with TemporaryDirectory() as folder:
         best = ModelCheckpoint(folder, "best", monitor="val_score", mode="max", save_weights_only=True)
         options: dict[str, Any] = {"accelerator": "cpu", "devices": 1, "logger": False, "plugins": with_safe_saving()}
-        quiet = dict.fromkeys(["enable_progress_bar", "enable_model_summary"], False)
+        options |= dict.fromkeys(["enable_progress_bar", "enable_model_summary"], False)
         start = time.perf_counter()
-        trainer = Trainer(max_steps=MOST_UPDATES, callbacks=[best, Finished()], **options, **quiet)
+        trainer = Trainer(max_steps=MOST_UPDATES, callbacks=[best, Finished()], **options)
         trainer.fit(model, task)
         seconds, learned, said = time.perf_counter() - start, is_learned(task, trainer), summary(trainer, task)
-        (test,) = Trainer(**options, **quiet, enable_checkpointing=False).test(
+        (test,) = Trainer(**options, enable_checkpointing=False).test(
             Controller.load_from_checkpoint(best.best_model_path), task, verbose=False
         )
     return {
@@ -160,4 +161,4 @@ def main(seconds: float = float("inf"), *names: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(float, sys.argv[1:2]), *sys.argv[2:])
+    main(float(sys.argv[1]) if sys.argv[1:] else float("inf"), *sys.argv[2:])

@@ -39,8 +39,8 @@ def of_ones_own(task: str, memory: str, cell: str) -> tuple[dict[str, Any], Task
     width = {} if kind is NoMemory else {"width": 64}
     own: Memory = kind(**width | settings["memory"])
     its: Task = class_of("task", task)(**settings["data"])
-    sizes = {"input_symbols": its.input_symbols, "output_symbols": its.output_symbols}
-    return dict(Controller(memory=own, cell=cell, **sizes, **settings["model"]).hparams), its
+    sizes: dict[str, Any] = {"input_symbols": its.input_symbols, "output_symbols": its.output_symbols, "cell": cell}
+    return dict(Controller(own, **sizes | settings["model"]).hparams), its
 
 
 @pytest.mark.parametrize("task", TASKS)
