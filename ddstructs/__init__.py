@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ddstructs.bank import Bank, NoMemory
     from ddstructs.deque import Deque
     from ddstructs.errors import InputError
+    from ddstructs.experiments.advice import settings_for
     from ddstructs.memory import Memory
     from ddstructs.nn.rnn import MemoryRNN, RNNState
     from ddstructs.queue import Queue
@@ -59,6 +60,7 @@ __all__ = [
     "plot_lengths",
     "plot_signals",
     "plot_trace",
+    "settings_for",
     "trace",
 ]
 
@@ -91,6 +93,7 @@ _HOME = {
     "plot_lengths": "view.plot",
     "plot_signals": "view.plot",
     "plot_trace": "view.plot",
+    "settings_for": "experiments.advice",
     "trace": "view.record",
 }
 

@@ -29,16 +29,21 @@ class Rearrangement(Transduction):
 
     Args:
         symbols: Number of symbols, 1..128.
+        start_length: Longest source in the first stage of the curriculum; 4 with 128 symbols, more with fewer, and at
+            most 16, if not given. The fewer the symbols, the longer a source that the cell can remember by itself, and
+            a cell that passes the first stages like that does not come to use the memory.
         settings: The settings of every generated task, see `Generated`.
 
     Raises:
         InputError: If the number of symbols is not in 1..128.
     """
 
-    def __init__(self, symbols: int = 128, **settings: Any) -> None:
-        super().__init__(**settings)
+    def __init__(self, symbols: int = 128, start_length: int | None = None, **settings: Any) -> None:
         if not 1 <= symbols <= 128:
             raise InputError(f"symbols is {symbols}, but 1..128 was expected: each is an ASCII character")
+        if start_length is None:
+            start_length = min(16, 4 * 128 // symbols)
+        super().__init__(start_length=start_length, **settings)
         self.symbols = self.source_symbols = self.target_symbols = symbols
         self.alphabet = ASCII if symbols == len(ASCII) else READABLE[:symbols]
         self._symbols = {char: symbol for symbol, char in enumerate(self.alphabet)}

@@ -228,6 +228,30 @@ def test_training_stops_when_the_curriculum_is_finished_and_the_goal_is_reached(
     fitted, task = run(curriculum=True, threshold=0.9999, patience=None)
     assert fitted.current_epoch == 5
     assert "It is not learned: the curriculum came to length 4 of 9." in summary(fitted, task)
+    fitted, task = run(curriculum=True, threshold=0.9999, patience=2, start_length=3)
+    assert f"length 3 of 9, and stalled {task.stages.restarts} times before. Try longer sources" in summary(
+        fitted, task
+    )
+    assert "(--data.start_length, now 3)" in summary(fitted, task)
+
+
+@pytest.mark.parametrize(
+    ("settings", "advised"),
+    [
+        ({"cell": "lstm"}, True),
+        ({"cell": "lstm", "state_noise": 1.0}, False),
+        ({"cell": "lstm", "memory": NoMemory()}, False),
+        ({"cell": "gru"}, False),
+    ],
+)
+def test_noise_is_advised_for_a_cell_that_can_count(settings: dict[str, Any], advised: bool, tmp_path: Path) -> None:
+    task = ReverseString(**SMALL | {"curriculum": False, "batches_per_epoch": 1})
+    sizes = {"input_symbols": task.input_symbols, "output_symbols": task.output_symbols, "hidden_size": 8}
+    model = Controller(**{"memory": Stack(4)} | sizes | settings)
+    fitted = trainer(tmp_path, max_epochs=1)
+    fitted.fit(model, task)
+    assert "coarse of at least 0.9999 was expected" in summary(fitted, task)
+    assert summary(fitted, task).endswith("--model.state_noise 1.") == advised
 
 
 def test_a_fit_without_a_validation_says_that_nothing_is_known(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def _run(command: str, arguments: Sequence[str]) -> None:
     own = [word for word in words if word.name not in skipped]
     content = None
     if path is None:
-        settings = _settings(command, layers, own)
+        settings = _settings(command, layers, own, advised=True)
     else:
         _settings(command, layers, [word for word in own if not _depends(word)], partly=True)
         from ddstructs.cli.lightning import read_checkpoint  # imports torch, which takes seconds
@@ -103,8 +103,21 @@ def _run(command: str, arguments: Sequence[str]) -> None:
     execute(Run(command, settings, path, content, text))
 
 
-def _settings(command: str, layers: list[tuple[Any, str]], words: list[Word], partly: bool = False) -> Settings:
-    """The settings from the defaults, then the layers, then the options."""
+def _settings(
+    command: str, layers: list[tuple[Any, str]], words: list[Word], partly: bool = False, advised: bool = False
+) -> Settings:
+    """The settings from the defaults, then the layers, then the options.
+
+    Args:
+        command: The command.
+        layers: Plain data, each with what an error about it begins with.
+        words: The options.
+        partly: Whether more is to come, so that something may be missing.
+        advised: Whether what the recipe of `reproduce` knows of the task, the memory and the cell goes below the layers.
+    """
+    if advised:
+        known = _advice(_settings(command, layers, words, partly=True))
+        layers = [(known, ""), *layers] if known else layers
     settings = Settings()
     settings.layer({"trainer": FIT if command == "fit" else EVALUATE}, "")
     for values, lead in layers:
@@ -122,6 +135,20 @@ def _settings(command: str, layers: list[tuple[Any, str]], words: list[Word], pa
     if not 0 <= (seed or 0) < 2**32:
         raise InputError(f"--seed_everything is {seed}, but a number from 0 to {2**32 - 1} was expected")
     return settings
+
+
+def _advice(settings: Settings) -> dict[str, Any] | None:
+    """What the recipe knows of a task, a memory and a cell, as a layer; nothing before the first two are named."""
+    from ddstructs.experiments.advice import settings_for
+
+    task, memory, cell = settings.data, *(settings.sections["model"].get(name) for name in ("memory", "cell"))
+    if task is None or not isinstance(memory, Spec) or (isinstance(cell, Spec) and cell.arguments):
+        return None
+    known = settings_for(task.name, memory.name, cell.name if isinstance(cell, Spec) else "rnn")
+    return {
+        "data": {"class_path": task.name, "init_args": known["data"]},
+        "model": {"memory": {"class_path": memory.name, "init_args": known["memory"]}, **known["model"]},
+    }
 
 
 def _depends(word: Word) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,14 +47,25 @@ class Recipe:
             >>> read_recipe(RECIPE).settings(task="Copying", memory="Queue", cell="rnn")["memory"]
             {'width': 64}
         """
-        return self._merge([rule for rule in self.exceptions if rule.where.chosen.items() <= run.items()])
+        return self._merge([self.defaults, *self._rules_for(run)])
 
-    def _merge(self, rules: list[Rule]) -> Settings:
+    def exceptions_for(self, **run: str) -> Settings:
+        """The settings of a run that are not among the defaults.
+
+        Args:
+            run: Its `task`, `memory` and `cell`, by name.
+        """
+        return self._merge(self._rules_for(run))
+
+    def _rules_for(self, run: dict[str, str]) -> list[Rule]:
+        return [rule for rule in self.exceptions if rule.where.chosen.items() <= run.items()]
+
+    def _merge(self, parts: Sequence[Defaults | Rule]) -> Settings:
         settings: Settings = {}
         for section in SECTIONS:
-            merged = dict(getattr(self.defaults, section))
-            for rule in rules:
-                merged |= getattr(rule, section)
+            merged: dict[str, Any] = {}
+            for part in parts:
+                merged |= getattr(part, section)
             settings[section] = {name: value for name, value in merged.items() if value is not None}
         return settings
 
@@ -64,7 +76,7 @@ class Recipe:
             InputError: If one is wrong, by itself or as an exception changes it.
         """
         for place, rules in [("the defaults", []), *((f"the exception for {r.where}", [r]) for r in self.exceptions)]:
-            settings, section = self._merge(rules), "training"
+            settings, section = self._merge([self.defaults, *rules]), "training"
             try:
                 read_section(Training, settings[section])
                 section = "test"

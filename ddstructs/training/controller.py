@@ -55,12 +55,16 @@ class Controller(Restorable):
         value_skip: Whether the input also feeds the value.
         read_skip: Whether the read also feeds the output.
         read_gate: Whether the cell says how much of the read feeds the output.
-        read_noise: Standard deviation of the noise on every read in training, see `MemoryRNN`.
+        read_noise: Standard deviation of the noise on every read in training, see `MemoryRNN`; `sqrt(width / 64)`, but
+            at most 1, if not given. Two values lie as far apart as the root of their width, and noise of 1 drowns
+            them where that is small.
         state_noise: That of the noise on what the cell carries beside its output, see `MemoryRNN`. With an LSTM and a
             memory that does all of the work 1 is good; what the cell itself must hold is harder to hold with it.
         signal_penalty: Weight in training, beside the cross entropy, of the mean of 4 s (1 - s) over all pushes and
             pops s: 0 for a signal of 0 or 1, and 1 for a half. It settles what the task leaves open, such as whether
-            the start symbol is pushed, so that a network does not come to rely on fractions there.
+            the start symbol is pushed, so that a network does not come to rely on fractions there. In proportion to
+            the cross entropy of a guess, `log(output_symbols)`, if not given, and .2 with 129: where less can be
+            gained by a right answer, a penalty as strong fixes the signals before it is known what they are for.
         output_layer: Whether the cell's output goes through a layer of its own, as in the paper.
         learn_initial: Whether the first hidden state is a parameter.
         hard: Whether push and pop are rounded to 0 or 1.
@@ -91,9 +95,9 @@ class Controller(Restorable):
         value_skip: bool = True,
         read_skip: bool = True,
         read_gate: bool = False,
-        read_noise: float = 1.0,
+        read_noise: float | None = None,
         state_noise: float = 0.0,
-        signal_penalty: float = 0.2,
+        signal_penalty: float | None = None,
         output_layer: bool = False,
         learn_initial: bool = True,
         hard: bool = False,
@@ -103,12 +107,17 @@ class Controller(Restorable):
     ) -> None:
         given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         super().__init__()
+        if read_noise is None:
+            width = memory.read_width if isinstance(memory, Memory) else 0  # which MemoryRNN refuses
+            given["read_noise"] = min(1.0, math.sqrt(width / 64))
+        if signal_penalty is None:
+            given["signal_penalty"] = 0.2 * (math.log(max(1, output_symbols)) / math.log(129))
         _check(given)
         given["cell"] = build(cell)
         self.save_hyperparameters({name: _plain(value) for name, value in given.items()})
         self.input_symbols = input_symbols
         self.output_symbols = output_symbols
-        self.signal_penalty = signal_penalty
+        self.signal_penalty: float = given["signal_penalty"]
         self.learning_rate = learning_rate
         self.decay_steps = decay_steps
         self.clip = clip

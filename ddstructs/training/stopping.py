@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from ddstructs.tasks.task import Task
+from ddstructs.training.controller import Controller
 
 __all__ = ["Finished", "summary", "validated"]
 
@@ -63,16 +64,31 @@ def summary(trainer: Trainer, task: Task) -> str:
 def _verdict(task: Task, trainer: Trainer) -> str:
     if is_learned(task, trainer):
         return "The task is learned."
-    if not task.stages.finished:
-        return (
-            f"It is not learned: the curriculum came to length {int(task.stages.stage)} of {task.stages.longest}. "
-            "Train for longer, or with another seed or cell."
-        )
+    stages = task.stages
+    if not stages.finished:
+        came = f"It is not learned: the curriculum came to length {int(stages.stage)} of {stages.longest}"
+        if stages.restarts:
+            return (
+                f"{came}, and stalled {stages.restarts} times before. Try longer sources in its first stage "
+                f"(--data.start_length, now {stages.start}), which a cell does not remember without its memory, "
+                "or another seed or cell."
+            )
+        return f"{came}. Train for longer, or with another seed or cell."
     bound = "at most" if task.goal.smaller else "at least"
-    return (
-        f"It is not learned: {task.goal.metric} of {bound} {task.goal.value} was expected. "
-        "Train for longer, or with another seed or cell."
-    )
+    missed = f"It is not learned: {task.goal.metric} of {bound} {task.goal.value} was expected."
+    if _counts(trainer.lightning_module):
+        return f"{missed} Train for longer, or with noise on the state of the cell: --model.state_noise 1."
+    return f"{missed} Train for longer, or with another seed or cell."
+
+
+def _counts(model: LightningModule) -> bool:
+    """Whether the cell has a state, without noise on it, in which it can count the steps of a sequence.
+
+    That is right on the lengths of training, and wrong beyond.
+    """
+    if not isinstance(model, Controller):
+        return False
+    return model.rnn.num_states > 1 and model.rnn.memory.heads > 0 and not model.rnn.state_noise
 
 
 def validated(trainer: Trainer) -> Mapping[str, float]:

@@ -1,0 +1,49 @@
+"""What the recipe knows of a task, a memory and a cell, for those who train them by themselves."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from functools import cache
+from typing import Any
+
+from ddstructs.errors import InputError
+from ddstructs.experiments.recipe import RECIPE, Recipe, read_recipe
+from ddstructs.experiments.sections import CLASSES
+from ddstructs.registry.plugins import names
+
+__all__ = ["settings_for"]
+
+
+def settings_for(task: str, memory: str, cell: str = "rnn") -> dict[str, dict[str, Any]]:
+    """The settings with which `ddstructs reproduce` departs from the defaults for a task, a memory and a cell.
+
+    They are the exceptions of `ddstructs/experiments/recipe.yaml`, where the reason for each is told. What is not among
+    them is best left as it is by default.
+
+    Args:
+        task: Name of the task, such as `Reversal`.
+        memory: Name of the memory, such as `Stack`.
+        cell: Name of the cell.
+
+    Returns:
+        Arguments of the memory, of `Controller` and of the task, under `memory`, `model` and `data`.
+
+    Raises:
+        InputError: If a name is unknown.
+
+    Example:
+        >>> import ddstructs
+        >>> ddstructs.settings_for("Reversal", "Stack", "lstm")
+        {'memory': {}, 'model': {'state_noise': 1.0}, 'data': {}}
+    """
+    run = {"task": task, "memory": memory, "cell": cell}
+    for kind, name in run.items():
+        if name not in names(kind):
+            raise InputError(f"{name!r} is no {kind}: choose from {', '.join(names(kind))}")
+    exceptions = _recipe().exceptions_for(**run)
+    return {section: deepcopy(exceptions[section]) for section in CLASSES}
+
+
+@cache
+def _recipe() -> Recipe:
+    return read_recipe(RECIPE)
