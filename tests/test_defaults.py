@@ -11,10 +11,10 @@ import pytest
 
 from ddstructs import Controller, InputError, Memory, NoMemory, Queue, Stack, settings_for
 from ddstructs.experiments import train
-from ddstructs.experiments.names import class_of
+from ddstructs.registry.plugins import named
 from ddstructs.experiments.recipe import RECIPE, read_recipe
 from ddstructs.experiments.runs import every_run
-from ddstructs.registry.spec import describe
+from ddstructs.registry.describe import describe
 from ddstructs.tasks import BigramFlipping, Copying, Rearrangement, Reversal, Task
 
 TASKS = ["Reversal", "Copying", "BigramFlipping", "SVOtoSOV", "GenderConjugation"]
@@ -35,10 +35,10 @@ def of_a_recipe(task: str, memory: str, cell: str) -> tuple[dict[str, Any], Task
 def of_ones_own(task: str, memory: str, cell: str) -> tuple[dict[str, Any], Task]:
     """Those of a controller that takes the defaults, and `settings_for` what it trains."""
     settings = settings_for(task, memory, cell)
-    kind = class_of("memory", memory)
+    kind = named("memory", memory)
     width = {} if kind is NoMemory else {"width": 64}
     own: Memory = kind(**width | settings["memory"])
-    its: Task = class_of("task", task)(**settings["data"])
+    its: Task = named("task", task)(**settings["data"])
     sizes: dict[str, Any] = {"input_symbols": its.input_symbols, "output_symbols": its.output_symbols, "cell": cell}
     return dict(Controller(own, **sizes | settings["model"]).hparams), its
 

@@ -113,7 +113,7 @@ def _settings(
         layers: Plain data, each with what an error about it begins with.
         words: The options.
         partly: Whether more is to come, so that something may be missing.
-        advised: Whether what the recipe of `reproduce` knows of the task, the memory and the cell goes below the layers.
+        advised: Whether what the recipe knows of the task, the memory and the cell goes below the layers.
     """
     if advised:
         known = _advice(_settings(command, layers, words, partly=True))
