@@ -151,8 +151,9 @@ def _working(trace: Trace, real: Tensor, depth: Tensor) -> _Working:
     steps = max(1, int(real.sum()))
     push, pop = trace.push * real[..., None], trace.pop * real[..., None]
     before = torch.cat([torch.zeros_like(depth[:, :1]), depth[:, :-1]], dim=1)
-    taken = (before + push.sum(dim=2) - depth).clamp(min=0) * real  # padding neither pushes nor pops
     asked = pop.sum(dim=2)
+    gone = (before + push.sum(dim=2) - depth).clamp(min=0) * real  # padding neither pushes nor pops
+    taken = torch.minimum(gone, asked)  # what falls off a full memory was not popped
     low, high = FRACTION
     partly = (pop * ((pop > low) & (pop < high))).sum(dim=2) / asked.clamp(min=1e-12)
     pushed, popped = float(push.sum()), float(taken.sum())
