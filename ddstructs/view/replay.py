@@ -1,4 +1,4 @@
-"""What a memory does with given actions, found out from the outside: by pushing other values through it."""
+"""What a memory does with given actions: of a line by following its values, of any other from the outside."""
 
 from __future__ import annotations
 
@@ -11,27 +11,37 @@ from torch.nn.functional import pad
 
 from ddstructs.actions import mapped, unbind, with_value
 from ddstructs.memory import Memory
+from ddstructs.view.events import Events
+from ddstructs.view.follow import Followed, follow
 from ddstructs.view.order import line_order
 
-__all__ = ["Replay", "replay"]
+__all__ = ["Replay", "look", "replay"]
 
 
 class Replay(NamedTuple):
-    """What a memory did; the shapes are those of `Trace`."""
+    """What a memory did; the parts are those of `Trace`."""
 
     reads: Tensor
-    strengths: Tensor
-    origin: Tensor | None
-    weights: Tensor | None
-    values: Tensor | None
+    pushes: Tensor
+    store_of: Tensor
+    life: Events
+    taken: Events
+    known: tuple[int, ...]
+    mixed: Tensor | None
+
+
+class _Member(NamedTuple):
+    """What one of the memories side by side did; see `Followed`. Values that are mixtures have no push, but numbers."""
+
+    followed: Followed
+    mixed: Tensor | None = None
 
 
 def replay(memory: Memory, actions: Any) -> Replay:
     """Run the actions of a sequence, and find out where each slot comes from and how it is read.
 
-    Values are cargo: what is pushed does not change where it comes to lie. So the same pushes and pops with a mark in
-    the place of each value show which push every slot comes from, and with a unit vector in its place, how much of it
-    is read. Any memory for which this holds needs to say nothing about itself; for any other it is noticed.
+    The memories that lie side by side in a bank are looked at one by one: a line by following its values, any other
+    from the outside.
 
     Args:
         memory: The memory.
@@ -45,10 +55,93 @@ def replay(memory: Memory, actions: Any) -> Replay:
     actions = mapped(lambda part: part.detach().to("cpu", torch.float64), actions)
     reads, _ = memory(actions)
     memory.validate = False
+    parts = memory.apart(actions)
+    heads = [member.heads for member, _ in parts]
+    each = [_member(member, own, read) for (member, own), read in zip(parts, reads.split(heads, dim=2), strict=True)]
+    return _joined(memory, [member for member, _ in parts], each, reads)
+
+
+def _member(memory: Memory, actions: Any, reads: Tensor) -> _Member:
+    if memory.line is not None:
+        return _Member(follow(memory.line, actions.push, actions.pop))
+    return look(memory, actions, reads)
+
+
+def look(memory: Memory, actions: Any, reads: Tensor) -> _Member:
+    """Find out what a memory does from the outside, by pushing other values through it.
+
+    Values are cargo: what is pushed does not change where it comes to lie. So the same pushes and pops with a mark in
+    the place of each value show which push every slot comes from, and with a unit vector in its place, how much of it
+    is read. Any memory for which this holds needs to say nothing about itself; for any other it is noticed.
+    """
     strengths, origin = _slots(memory, actions)
+    batch, slots = len(strengths), strengths.shape[-1]
     if origin is None:
-        return Replay(reads, strengths, None, None, _values(memory, actions, strengths.shape[-1]))
-    return Replay(reads, strengths, origin, _weights(memory, actions, reads, origin), None)
+        kept, place = strengths, torch.arange(slots).expand(strengths.shape)
+        pushes, taken = [[-1] * slots] * batch, None
+    else:
+        pushes = [line_order(row) or [] for row in origin]
+        place = torch.zeros_like(origin)
+        for row, order in enumerate(pushes):
+            at = torch.zeros(actions.value.shape[1] * memory.heads + 1, dtype=torch.int64)
+            at[order] = torch.arange(len(order))
+            place[row] = at[origin[row]]
+        kept = torch.where(origin >= 0, strengths, 0)
+        weights = _weights(memory, actions, reads, origin)
+        taken = None if weights is None else _taken(weights, place)
+    life = _life(kept, place, max(map(len, pushes), default=0))
+    return _Member(Followed(pushes, life, taken), _values(memory, actions, slots) if origin is None else None)
+
+
+def _life(strengths: Tensor, place: Tensor, values: int) -> Events:
+    """Where the strength of a value changes; the place says which value each slot holds."""
+    batch, time = strengths.shape[:2]
+    row, step, slot = strengths.nonzero(as_tuple=True)
+    grid = strengths.new_zeros(batch, values, time)
+    grid[row, place[row, step, slot], step] = strengths[row, step, slot]
+    at = grid.diff(dim=2, prepend=grid.new_zeros(batch, values, 1)).nonzero()
+    return Events(at, grid[tuple(at.T)])
+
+
+def _taken(weights: Tensor, place: Tensor) -> Events:
+    """The weights that are not zero."""
+    row, step, head, slot = weights.nonzero(as_tuple=True)
+    at = torch.stack([row, step, head, place[row, step, slot]], dim=1)
+    return Events(at, weights[row, step, head, slot])
+
+
+def _joined(memory: Memory, members: list[Memory], each: list[_Member], reads: Tensor) -> Replay:
+    """The memories side by side as one: values are counted through, and pushes and heads those of the whole."""
+    batch, time = reads.shape[:2]
+    store_of_head = [store for store, heads in enumerate(memory.stores) for _ in range(heads)]
+    pushes, store_of, lives, taken, head, first = [], [], [], [], 0, 0
+    known: list[int] = []
+    for member, ((own, life, read), _) in zip(members, each, strict=True):
+        count = max(map(len, own), default=0)
+        local = torch.tensor([row + [-2] * (count - len(row)) for row in own], dtype=torch.int64).view(batch, count)
+        step, of = local // max(1, member.heads), head + local.clamp(min=0) % max(1, member.heads)
+        pushes.append(torch.where(local >= 0, step * memory.heads + of, -1))
+        store_of.append(torch.where(local >= -1, torch.tensor([*store_of_head, -1])[of], -1))
+        lives.append(Events(life.at + torch.tensor([0, first, 0]), life.amount))
+        if read is not None:
+            taken.append(Events(read.at + torch.tensor([0, 0, head, first]), read.amount))
+            known += range(head, head + member.heads)
+        head, first = head + member.heads, first + count
+    mixed = [found.mixed for found in each if found.mixed is not None]
+    return Replay(
+        reads,
+        torch.cat(pushes, dim=1),
+        torch.cat(store_of, dim=1),
+        _all(lives, 3).sort((batch, max(1, first), time)),
+        _all(taken, 4).sort((batch, time, max(1, head), max(1, first))),
+        tuple(known),
+        torch.cat(mixed, dim=2) if mixed else None,
+    )
+
+
+def _all(parts: list[Events], axes: int) -> Events:
+    none = Events(torch.zeros(0, axes, dtype=torch.int64), torch.zeros(0, dtype=torch.float64))
+    return Events(*map(torch.cat, zip(none, *parts, strict=True)))
 
 
 def _slots(memory: Memory, actions: Any) -> tuple[Tensor, Tensor | None]:
