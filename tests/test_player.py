@@ -249,6 +249,27 @@ def test_what_a_read_says_is_whole_and_under_no_other_word(browser: Chrome, tmp_
         assert all(name <= high[i] for i, name in enumerate(low))
 
 
+def test_where_nothing_is_read_there_is_no_outline(browser: Chrome, tmp_path: Path) -> None:
+    push = torch.tensor([0.03, 0.5])[None, :, None]
+    look(browser, save(tmp_path, trace(Stack(2), Action(push, 0 * push, torch.randn(1, 2, 1, 2)))))
+    seen = "return document.querySelector('.window').style.opacity"
+    assert browser.execute_script(seen) == "0"
+    press(browser, Keys.END)
+    assert browser.execute_script(seen) == "1"
+
+
+def test_a_long_strip_of_symbols_follows_the_cursor(browser: Chrome, tmp_path: Path) -> None:
+    letters = [[f"verb{t}" for t in range(200)]]
+    look(browser, save(tmp_path, half_and_half(Stack(4), steps=100, input_text=letters)))
+    for step in (0, 100, 199):
+        slide(browser, step)
+        now = browser.find_element(By.CSS_SELECTOR, ".cell.now")
+        assert now.text == f"verb{step}"
+        strip = browser.find_element(By.CLASS_NAME, "tape").rect
+        assert strip["x"] <= now.rect["x"] <= strip["x"] + strip["width"] - now.rect["width"]
+        assert browser.execute_script("return arguments[0].scrollWidth <= arguments[0].clientWidth", now)
+
+
 def test_the_heads_have_lanes_of_their_own_in_the_overview(browser: Chrome, tmp_path: Path) -> None:
     tall = "return document.querySelector('canvas').clientHeight"
     heights = []
