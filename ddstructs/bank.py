@@ -138,6 +138,10 @@ class Bank(Memory[BankState]):
         each = [m.contents(part) for m, part in zip(self._members, state.states, strict=True)]
         return compact(Contents(torch.cat([c.values for c in each], 1), torch.cat([c.strengths for c in each], 1)))
 
+    def apart(self, actions: Any) -> list[tuple[Memory, Any]]:
+        parts = zip(self._members, self._parts(actions, axis=2), strict=True)
+        return [each for member, part in parts for each in member.apart(part)]
+
     @property
     def _members(self) -> list[Memory]:
         return cast("list[Memory]", list(self.memories))
@@ -155,11 +159,15 @@ class Bank(Memory[BankState]):
         if not isinstance(state, BankState) or len(state.states) != len(self.memories):
             came = f"{len(state.states)} states" if isinstance(state, BankState) else f"a {type(state).__name__}"
             raise TypeError(f"state has {came}, but a Bank of {len(self.memories)} steps from its own initial_state")
+        return list(zip(self._parts(action, axis), state.states, strict=True))
+
+    def _parts(self, action: Any, axis: int) -> list[Any]:
+        """Each member's part of an action, whose heads lie along `axis`."""
         if isinstance(action, Joint):
-            return list(zip(action.actions, state.states, strict=True))
+            return list(action.actions)
         sizes = [m.heads for m in self._members]
         each = zip(*(part.split(sizes, dim=axis) for part in action), strict=True)
-        return [(type(action)(*part), own) for part, own in zip(each, state.states, strict=True)]
+        return [type(action)(*part) for part in each]
 
 
 @dataclass(frozen=True)

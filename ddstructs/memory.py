@@ -126,6 +126,10 @@ class Memory(nn.Module, ABC, Generic[S]):
     def contents(self, state: S) -> Contents:
         """The live slots of a state, in the order of the structure."""
 
+    def apart(self, actions: Any) -> list[tuple[Memory, Any]]:
+        """The memories that lie side by side in this, each with its part of the actions of a sequence."""
+        return [(self, actions)]
+
     def emptied(self, state: S, rows: Tensor) -> S:
         """A state in which some rows are those of an empty memory.
 

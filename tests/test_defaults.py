@@ -11,10 +11,10 @@ import pytest
 
 from ddstructs import Controller, InputError, Memory, NoMemory, Queue, Stack, settings_for
 from ddstructs.experiments import train
-from ddstructs.registry.plugins import named
 from ddstructs.experiments.recipe import RECIPE, read_recipe
 from ddstructs.experiments.runs import every_run
 from ddstructs.registry.describe import describe
+from ddstructs.registry.plugins import named
 from ddstructs.tasks import BigramFlipping, Copying, Rearrangement, Reversal, Task
 
 TASKS = ["Reversal", "Copying", "BigramFlipping", "SVOtoSOV", "GenderConjugation"]

@@ -7,7 +7,19 @@ import torch
 from torch import Tensor
 from torch.nn import RNNCell
 
-from ddstructs import Action, Deque, Memory, MemoryRNN, NoMemory, Queue, Stack, diagnose, trace
+from ddstructs import (
+    Action,
+    Choice,
+    Deque,
+    Memory,
+    MemoryRNN,
+    NoMemory,
+    Queue,
+    Stack,
+    SuperpositionStack,
+    diagnose,
+    trace,
+)
 from ddstructs.view.diagnose import FAILURES
 
 LENGTH = 12
@@ -59,6 +71,14 @@ def test_pops_of_an_empty_memory_are_no_pops() -> None:
     report = diagnose(trace(Stack(3), actions(1 - rising(), rising())))
     assert report.failures == ("never pops",)
     assert report.empty_pops == 1.0
+
+
+def test_what_falls_off_a_full_memory_was_not_popped() -> None:
+    weights = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64).expand(1, 20, 1, 3)
+    report = diagnose(trace(SuperpositionStack(3, depth=3), Choice(weights, torch.randn(1, 20, 1, 3).double())))
+    assert report.depth[-1] == 3.0
+    assert report.popped == report.empty_pops == 0.0
+    assert report.failures == ("never pops",)
 
 
 def test_pops_in_halves() -> None:

@@ -18,7 +18,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
-from ddstructs import Action, Bank, Controller, Deque, Memory, NoMemory, Queue, Stack, Trace, trace
+from ddstructs import Action, Bank, Controller, Deque, Memory, NoMemory, Queue, Stack, Tape, Trace, trace
 from ddstructs.tasks import Reversal
 
 EVIL = [
@@ -54,18 +54,25 @@ def log(browser: Chrome, kind: str) -> list[dict[str, Any]]:
     return entries
 
 
-def look(browser: Chrome, path: Path, width: int = 1280, height: int = 900, dark: bool = False) -> None:
-    """Open a page in a window of a size."""
+def look(
+    browser: Chrome, path: Path, width: int = 1280, height: int = 900, dark: bool = False, still: bool = True
+) -> None:
+    """Open a page in a window of a size, and if nothing is to move go to its first step."""
     size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     features = [
         {"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
-        {"name": "prefers-reduced-motion", "value": "reduce"},  # so that what is drawn is there at once
+        {
+            "name": "prefers-reduced-motion",
+            "value": "reduce" if still else "no-preference",
+        },  # so that what is drawn is there at once
     ]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     log(browser, "performance")
     log(browser, "browser")
     browser.get(path.as_uri())
+    if still:
+        browser.execute_script("if (typeof go === 'function') go(0, true)")
 
 
 def half_and_half(memory: Memory, steps: int = 12, rows: int = 1, **settings: Any) -> Trace:
@@ -179,6 +186,109 @@ def test_playing_goes_on_to_the_end(browser: Chrome, tmp_path: Path) -> None:
     browser.set_script_timeout(60)
     assert browser.execute_async_script(done)
     assert browser.find_element(By.ID, "play").get_attribute("aria-label") == "Play"
+
+
+def test_it_opens_on_the_deepest_step_where_motion_is_unwelcome(browser: Chrome, tmp_path: Path) -> None:
+    look(browser, save(tmp_path, half_and_half(Stack(4))))
+    browser.refresh()
+    assert symbols(browser) == "abcdefghijkl"
+    assert browser.find_element(By.ID, "play").get_attribute("aria-label") == "Play"
+
+
+def test_it_plays_once_by_itself_and_ends_on_the_deepest_step(browser: Chrome, tmp_path: Path) -> None:
+    look(browser, save(tmp_path, half_and_half(Stack(4))), still=False)
+    assert browser.find_element(By.ID, "play").get_attribute("aria-label") == "Pause"
+    done = "const done = arguments[0], wait = () => timer ? setTimeout(wait, 20) : setTimeout(() => done(step), 50);"
+    browser.set_script_timeout(60)
+    assert browser.execute_async_script(f"document.getElementById('speed').value = 33; {done} wait()") == 11
+    assert browser.find_element(By.ID, "play").get_attribute("aria-label") == "Play"
+
+
+def test_who_takes_it_in_hand_ends_the_play_by_itself(browser: Chrome, tmp_path: Path) -> None:
+    page = save(tmp_path, half_and_half(Stack(4)))
+    look(browser, page, still=False)
+    press(browser, Keys.HOME)
+    assert symbols(browser) == "a"
+    assert browser.find_element(By.ID, "play").get_attribute("aria-label") == "Play"
+    for key in (" ", ""):
+        look(browser, page, still=False)
+        if key:
+            press(browser, key)
+        else:
+            browser.find_element(By.ID, "play").click()
+        assert browser.execute_script("return [timer, opening]") == [None, False]
+
+
+def test_a_chooser_does_not_cut_a_symbol_in_two(browser: Chrome, tmp_path: Path) -> None:
+    letters = [["a", *["\U0001f600"] * 47]] * 2
+    look(browser, save(tmp_path, half_and_half(Stack(4), steps=24, rows=2, input_text=letters)))
+    chooser = Select(browser.find_element(By.CSS_SELECTOR, ".rows select"))
+    assert chooser.options[0].text == "1: a" + "\U0001f600" * 38 + "\u2026"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_what_a_read_says_is_whole_and_under_no_other_word(browser: Chrome, tmp_path: Path, width: int) -> None:
+    for memory in (Deque(4), Bank([Stack(4), Queue(4)]), Bank([Stack(4), Deque(4)])):
+        ones = torch.ones(1, 24, memory.heads)
+        letters = [[f"w{t}" for t in range(24)]]
+        action = Action(0.9 * ones, 0.2 * ones, torch.randn(1, 24, memory.heads, 4))
+        look(browser, save(tmp_path, trace(memory, action, input_text=letters)), width=width)
+        cut = browser.execute_script(
+            "const found = []; for (let to = 0; to < 24; to++) { go(to);"
+            "  for (const label of document.querySelectorAll('.window span')) {"
+            "    if (label.parentElement.style.opacity == 0) continue;"
+            "    const pile = label.closest('.pile').getBoundingClientRect(), box = label.getBoundingClientRect();"
+            "    const out = Math.max(pile.top - box.top, box.bottom - pile.bottom, box.right - pile.right);"
+            "    if (out > 0.5 || label.scrollWidth > label.clientWidth + 1) found.push([to, label.textContent, out]);"
+            "  } } return found"
+        )
+        assert cut == []
+        names = "return [...document.querySelectorAll('.name')].map(name => name.getBoundingClientRect().bottom)"
+        tops = "return [...document.querySelectorAll('.pile')].map(pile => pile.getBoundingClientRect().top)"
+        low, high = browser.execute_script(names), browser.execute_script(tops)
+        assert all(name <= high[i] for i, name in enumerate(low))
+
+
+def test_where_nothing_is_read_there_is_no_outline(browser: Chrome, tmp_path: Path) -> None:
+    push = torch.tensor([0.03, 0.5])[None, :, None]
+    look(browser, save(tmp_path, trace(Stack(2), Action(push, 0 * push, torch.randn(1, 2, 1, 2)))))
+    seen = "return document.querySelector('.window').style.opacity"
+    assert browser.execute_script(seen) == "0"
+    press(browser, Keys.END)
+    assert browser.execute_script(seen) == "1"
+
+
+def test_a_long_strip_of_symbols_follows_the_cursor(browser: Chrome, tmp_path: Path) -> None:
+    letters = [[f"verb{t}" for t in range(200)]]
+    look(browser, save(tmp_path, half_and_half(Stack(4), steps=100, input_text=letters)))
+    for step in (0, 100, 199):
+        slide(browser, step)
+        now = browser.find_element(By.CSS_SELECTOR, ".cell.now")
+        assert now.text == f"verb{step}"
+        strip = browser.find_element(By.CLASS_NAME, "tape").rect
+        assert strip["x"] <= now.rect["x"] <= strip["x"] + strip["width"] - now.rect["width"]
+        assert browser.execute_script("return arguments[0].scrollWidth <= arguments[0].clientWidth", now)
+
+
+def test_the_heads_have_lanes_of_their_own_in_the_overview(browser: Chrome, tmp_path: Path) -> None:
+    tall = "return document.querySelector('canvas').clientHeight"
+    heights = []
+    for memory in (Stack(4), Deque(4)):
+        look(browser, save(tmp_path, half_and_half(memory)))
+        heights.append(browser.execute_script(tall))
+    assert heights[1] > heights[0] + 20
+
+
+def test_a_bank_shows_each_of_its_memories(browser: Chrome, tmp_path: Path) -> None:
+    memory = Bank([Stack(4), Tape(4)])
+    logits = torch.randn(1, 9, memory.signals.size, generator=torch.Generator().manual_seed(0))
+    seen = trace(memory, memory.signals.action(logits, torch.randn(1, 9, 2, 4)), input_text=[list("abcdefghi")])
+    look(browser, save(tmp_path, seen))
+    assert [name.text for name in browser.find_elements(By.CSS_SELECTOR, ".framed > .name")] == ["memory 1", "memory 2"]
+    press(browser, Keys.END)
+    held = "return [...document.querySelectorAll('.pile')].map(pile => pile.querySelectorAll('.tile').length > 0)"
+    assert browser.execute_script(held) == [True, True]
+    assert "reads" not in words(browser).split("Memory 2")[1]
 
 
 def test_heights_are_strengths_and_the_outline_is_what_is_read(browser: Chrome, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import json
 import math
@@ -37,6 +38,7 @@ from ddstructs.tasks import BigramFlipping, BinaryAddition, Copying, Reversal, T
 from ddstructs.tasks.batch import IGNORE
 from ddstructs.testing import assert_close, for_all_actions
 from ddstructs.view.film import film
+from ddstructs.view.order import line_order
 
 WIDTH = 3
 TENSORS = ("signals", "value", "reads", "strengths", "lengths", "input", "output", "rounded")
@@ -142,6 +144,57 @@ def test_each_slot_is_a_push_and_keeps_its_place_among_the_others(kind: str) -> 
                 assert torch.equal(value[live], pushed[row, origin[live]])
 
     for_all(kind, holds)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_line_is_followed_as_it_is_seen_from_the_outside(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def holds(action: Action) -> None:
+        direct = trace(KINDS[kind](WIDTH), action)
+        with monkeypatch.context() as patch:
+            for line in (Stack, Queue, Deque):
+                patch.setattr(line, "line", None)
+            outside = trace(KINDS[kind](WIDTH), action)
+        for name in ("strengths", "origin", "weights"):
+            assert torch.equal(getattr(direct, name), getattr(outside, name)), name
+        assert_close(direct.depth, direct.strengths.sum(dim=2), "depth")
+
+    for_all(kind, holds)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_long_run_takes_what_its_steps_take(kind: str) -> None:
+    memory, steps = KINDS[kind](1), 3000
+    generator = torch.Generator().manual_seed(0)
+    push, pop = torch.rand(2, 1, steps, memory.heads, generator=generator).round()
+    seen = trace(memory, Action(push, pop, torch.randn(1, steps, memory.heads, 1, generator=generator)))
+    acts = int(push.sum() + pop.sum())
+    assert len(seen.life.at) <= acts, "one event for each push, and for each value that is popped"
+    assert len(seen.taken.at) <= steps * memory.heads
+    assert "_slots" not in vars(seen), "no table of all slots in all steps"
+    diagnose(seen)
+    film(seen)
+    Trace.from_json(seen.to_json())
+    assert "_slots" not in vars(seen)
+
+
+def test_slots_that_change_places_have_no_order() -> None:
+    for wrong in ([[0, 1], [1, 0]], [[0, 0]], [[0, 1, 0]], [[0, 1, -1], [1, 2, -1], [2, 0, -1]]):
+        assert line_order(torch.tensor(wrong)) is None
+    assert line_order(torch.tensor([[0, 1], [0, -1], [0, 2]])) == [0, 1, 2]
+    assert line_order(torch.full((3, 2), -1)) == []
+
+
+def test_in_a_bank_only_what_is_a_mixture_is_without_origin() -> None:
+    memory = EVERYTHING["stack+tape"](WIDTH)
+    logits = torch.randn(2, 7, memory.signals.size, generator=torch.Generator().manual_seed(0))
+    seen = trace(memory, memory.signals.action(logits, torch.randn(2, 7, memory.heads, WIDTH)))
+    assert seen.known == (0,)
+    assert seen.origin is None
+    assert seen.weights is None
+    assert {0, 1} <= set(seen.store_of.flatten().tolist()) <= {-1, 0, 1}
+    assert ((seen.pushes >= 0) == (seen.store_of == 0)).all()
+    assert film(seen)["stores"] == [[0], [1]]
+    assert [told is None for told in film(seen)["rows"][0]["reads"][0]] == [False, True]
 
 
 def test_a_memory_that_mixes_its_values_is_traced_without_origins(register: Memory) -> None:
@@ -256,13 +309,16 @@ def test_a_file_holds_every_bit(kind: str, tmp_path: Path) -> None:
     seen.save(tmp_path / "trace.json")
     back = Trace.load(tmp_path / "trace.json")
     assert (seen.values is None) == (kind in KINDS or kind == "none")
-    for name in (*TENSORS, "origin", "weights", "values"):
+    for name in (*TENSORS, "pushes", "store_of", "mixed", "depth", "origin", "weights", "values"):
         came, expected = getattr(back, name), getattr(seen, name)
         assert (came is None) == (expected is None)
         if expected is not None:
             assert torch.equal(came, expected)
             assert came.dtype == expected.dtype
-    for name in ("title", "labels", "stores", "ends", "input_text", "output_text"):
+    for name in ("life", "taken"):
+        for came, expected in zip(getattr(back, name), getattr(seen, name), strict=True):
+            assert torch.equal(came, expected)
+    for name in ("title", "labels", "stores", "ends", "known", "input_text", "output_text"):
         assert getattr(back, name) == getattr(seen, name)
 
 
@@ -279,13 +335,29 @@ def tensor(kind: str, *shape: int) -> dict[str, Any]:
 def endless(content: dict[str, Any]) -> dict[str, Any]:
     """A small file of a memory without heads, that says it has a billion steps."""
     steps = 10**9
-    empty = {name: tensor("float64", 1, steps, 0) for name in ("signals", "strengths", "input", "output", "rounded")}
-    wide = {name: tensor("float64", 1, steps, 0, 0) for name in ("value", "reads", "weights")}
-    return content | empty | wide | {"origin": tensor("int64", 1, steps, 0), "stores": [], "labels": [], "ends": []}
+    empty = {name: tensor("float64", 1, steps, 0) for name in ("signals", "input", "output", "rounded")}
+    wide = {name: tensor("float64", 1, steps, 0, 0) for name in ("value", "reads")}
+    none = {name: tensor("int64", 1, 0) for name in ("pushes", "store_of")}
+    events = {
+        name: {"at": tensor("int64", 0, axes), "amount": tensor("float64", 0)}
+        for name, axes in {"life": 3, "taken": 4}.items()
+    }
+    return content | empty | wide | none | events | {"stores": [], "labels": [], "ends": [], "known": []}
 
 
 def test_what_is_no_trace_is_refused(tmp_path: Path) -> None:
     content = json.loads(small().to_json())
+
+    def changed(*names: str, **parts: Any) -> str:
+        """The file with one part of a tensor changed."""
+        whole = copy.deepcopy(content)
+        tensor = whole
+        for name in names:
+            tensor = tensor[name]
+        tensor.update(parts)
+        return json.dumps(whole)
+
+    assert Trace.from_json(changed("life", "amount", data=[1, 0.5])).strengths[0, 1].tolist() == [1, 0.5]
     wrong = {
         "no JSON": "{",
         "another thing": "[]",
@@ -295,17 +367,33 @@ def test_what_is_no_trace_is_refused(tmp_path: Path) -> None:
         "no tensor": json.dumps(content | {"signals": None}),
         "another shape": json.dumps(content | {"signals": content["signals"] | {"shape": [1, 1, 4]}}),
         "another size": json.dumps(content | {"signals": content["signals"] | {"shape": [7]}}),
-        "another dtype": json.dumps(content | {"origin": content["origin"] | {"dtype": "float64"}}),
+        "another dtype": changed("pushes", dtype="float64"),
         "an unknown dtype": json.dumps(content | {"signals": content["signals"] | {"dtype": "object"}}),
         "no number": json.dumps(content | {"signals": content["signals"] | {"data": [float("nan"), 1.0, 1.0, 1.0]}}),
-        "a push of the future": json.dumps(content | {"origin": content["origin"] | {"data": [0, -1, 0, 2]}}),
-        "a slot twice": json.dumps(content | {"origin": content["origin"] | {"data": [0, -1, 0, 0]}}),
+        "a push of no step": changed("pushes", data=[0, 2]),
+        "a push twice": changed("pushes", data=[0, 0]),
+        "a push of the future": changed("pushes", data=[1, 0]),
+        "a mixture without numbers": changed("pushes", data=[0, -1]),
+        "a store of nobody": changed("store_of", data=[0, 1]),
+        "a value in no store": changed("store_of", data=[0, -1]),
+        "an event of no value": changed("life", "at", data=[0, 0, 0, 0, 2, 1]),
+        "an event of no step": changed("life", "at", data=[0, 0, 0, 0, 1, 2]),
+        "an event of no row": changed("life", "at", data=[-1, 0, 0, 0, 1, 1]),
+        "events out of order": changed("life", "at", data=[0, 1, 1, 0, 0, 0]),
+        "an event twice": changed("life", "at", data=[0, 0, 0, 0, 0, 0]),
+        "events of two axes": changed("life", "at", shape=[3, 2]),
+        "events without numbers": changed("life", "amount", shape=[1, 2]),
+        "events of whole numbers": changed("life", "amount", dtype="int64"),
+        "a read of what is gone": changed("life", "amount", data=[1, 0]),
+        "a read of no head": changed("taken", "at", data=[0, 0, 0, 0, 0, 1, 1, 1]),
+        "reads that are not told": json.dumps(content | {"known": []}),
+        "a head that is not there": json.dumps(content | {"known": [0, 1]}),
         "a text too short": json.dumps(content | {"input_text": [["a"]]}),
         "a long row": json.dumps(content | {"lengths": content["lengths"] | {"data": [3]}}),
         "heads of nobody": json.dumps(content | {"stores": [2]}),
         "rows without a step": json.dumps(content | {"lengths": content["lengths"] | {"data": [0]}}),
         "a push of two": json.dumps(content | {"signals": content["signals"] | {"data": [2.0, 1.0, 1.0, 1.0]}}),
-        "strength without end": json.dumps(content | {"strengths": content["strengths"] | {"data": [1, 0, 1, 1e300]}}),
+        "strength without end": changed("life", "amount", data=[1, 1e300]),
         "more axes": json.dumps(content | {"signals": content["signals"] | {"shape": [1, 2, 2, 1]}}),
         "symbols with axes": json.dumps(content | {"output": tensor("int64", 1, 2, 1)}),
         "vectors without": json.dumps(content | {"output": tensor("float64", 1, 2)}),

@@ -121,7 +121,7 @@ def diagnose(trace: Trace) -> Diagnosis:
         ('never pops',)
     """
     real = torch.arange(trace.value.shape[1]) < trace.lengths[:, None]
-    names, depth = dict(trace.labels), trace.strengths.sum(dim=2)
+    names, depth = dict(trace.labels), trace.depth
     pushing = {(name, head) for name in ("push", "pop") for head in range(trace.heads)} <= {*trace.labels}
     working = _working(trace, real, depth) if pushing else _Working()
     never_read, kept = _reading(trace, real)
@@ -151,8 +151,9 @@ def _working(trace: Trace, real: Tensor, depth: Tensor) -> _Working:
     steps = max(1, int(real.sum()))
     push, pop = trace.push * real[..., None], trace.pop * real[..., None]
     before = torch.cat([torch.zeros_like(depth[:, :1]), depth[:, :-1]], dim=1)
-    taken = (before + push.sum(dim=2) - depth).clamp(min=0) * real  # padding neither pushes nor pops
     asked = pop.sum(dim=2)
+    gone = (before + push.sum(dim=2) - depth).clamp(min=0) * real  # padding neither pushes nor pops
+    taken = torch.minimum(gone, asked)  # what falls off a full memory was not popped
     low, high = FRACTION
     partly = (pop * ((pop > low) & (pop < high))).sum(dim=2) / asked.clamp(min=1e-12)
     pushed, popped = float(push.sum()), float(taken.sum())
@@ -188,17 +189,17 @@ def _distance(trace: Trace, name: str, real: Tensor) -> float:
 
 def _reading(trace: Trace, real: Tensor) -> tuple[float | None, float | None]:
     """The share of what is pushed that no later step reads, and of what is read that was pushed two steps before."""
-    if trace.origin is None or trace.weights is None or not trace.heads:
+    if trace.mixed is not None or len(trace.known) < trace.heads or not trace.heads:
         return None, None
-    steps = torch.arange(trace.value.shape[1])[None, :, None]
-    age = (steps - trace.origin // trace.heads).masked_fill(trace.origin < 0, 0)
-    weights = trace.weights.sum(dim=2) * real[..., None]
-    later = (trace.weights.amax(dim=2) * (age > 0) * real[..., None]).flatten(1)
-    best = torch.zeros(len(later), trace.value.shape[1] * trace.heads, dtype=later.dtype)
-    best.scatter_reduce_(1, trace.origin.clamp(min=0).flatten(1), later, "amax")
+    at, weight = trace.taken
+    row, step, _, value = at.T
+    push = trace.pushes[row, value]
+    age, weight = step - push // trace.heads, weight * real[row, step]
+    best = torch.zeros(len(trace.pushes), trace.value.shape[1] * trace.heads, dtype=weight.dtype)
+    best = best.flatten().scatter_reduce(0, row * best.shape[1] + push, weight * (age > 0), "amax").view(best.shape)
     pushed = (trace.push * real[..., None]).flatten(1)
     never = _share(float((pushed - best).clamp(min=0).sum()), float(pushed.sum()))
-    return never, _share(float((weights * (age > 1)).sum()), float(weights.sum()))
+    return never, _share(float((weight * (age > 1)).sum()), float(weight.sum()))
 
 
 def _agreement(trace: Trace, real: Tensor) -> float:

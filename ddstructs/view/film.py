@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from ddstructs.view.grid import lives
 from ddstructs.view.symbols import shown
 from ddstructs.view.trace import Trace
 
@@ -25,10 +25,10 @@ def film(trace: Trace) -> dict[str, Any]:
         so, `"top"` or `"bottom"`; `signals`, what each head is told; and `rows`, for each of which there are `input`
         and `output` by step, `signals` by step and head, `tiles` from the bottom to the top, each `[store, symbol, step
         of its push, step, strength, step, strength...]` with an entry where its strength changes, and `reads` by step
-        and head, each `[tile, weight, tile, weight...]`.
+        and head, each `[tile, weight, tile, weight...]`, or null where the trace cannot tell.
     """
     heads, first = [], 0
-    for count in trace.stores if trace.origin is not None else (trace.heads,) * (trace.heads > 0):
+    for count in trace.stores:
         heads.append(list(range(first, first + count)))
         first += count
     pushes, takes = ([ends[side] for ends in trace.ends] for side in (0, 1))
@@ -40,33 +40,31 @@ def film(trace: Trace) -> dict[str, Any]:
     columns: list[list[int]] = [[] for _ in range(trace.heads)]
     for column, (_, head) in enumerate(trace.labels):
         columns[head].append(column)
-    rows = [_row(trace, row, heads, columns) for row in range(len(trace.lengths))]
+    rows = [_row(trace, row, columns) for row in range(len(trace.lengths))]
     signals = [[trace.labels[column][0] for column in of_head] for of_head in columns]
     return {"stores": heads, "names": names, "pushes": pushes, "takes": takes, "signals": signals, "rows": rows}
 
 
-def _row(trace: Trace, row: int, stores: list[list[int]], columns: list[list[int]]) -> dict[str, Any]:
+def _row(trace: Trace, row: int, columns: list[list[int]]) -> dict[str, Any]:
     steps = max(1, int(trace.lengths[row]))
     text_in, text_out = trace.input_text[row][:steps], trace.output_text[row][:steps]
-    pushes, strengths, place = lives(trace, row, steps)
-    store_of = [i for i, store in enumerate(stores) for _ in store]
+    pushes, store_of = trace.pushes[row].tolist(), trace.store_of[row].tolist()
     tiles: list[list[int | str]] = []
     rank: dict[int, int] = {}
-    for value, (push, now) in enumerate(zip(pushes, _thousandths(strengths), strict=True)):
-        if now.max() < FAINT:
+    for value, life in _lives(trace, row, steps):
+        if max(life[1::2]) < FAINT:
             continue
         rank[value] = len(tiles)
-        changed = now.diff(prepend=now.new_zeros(1)).nonzero()[:, 0]
-        life = torch.stack([changed, now[changed]], dim=1).flatten().tolist()
-        born, head = (life[0], 0) if trace.origin is None else divmod(push, trace.heads)
-        tiles.append([store_of[head], shown(text_in[born]) if trace.origin is not None else "", born, *life])
-    reads: list[list[list[int]]] = []
-    if trace.weights is not None:
-        reads = [[[] for _ in range(trace.heads)] for _ in range(steps)]
-        weights = _thousandths(trace.weights[row, :steps])
-        for t, head, slot in (weights >= FAINT).nonzero().tolist():
-            if (value := int(place[t, slot])) in rank:
-                reads[t][head] += [rank[value], int(weights[t, head, slot])]
+        mixed = pushes[value] < 0
+        born = life[0] if mixed else pushes[value] // trace.heads
+        tiles.append([store_of[value], "" if mixed else shown(text_in[born]), born, *life])
+    reads: list[list[list[int] | None]] = [
+        [[] if head in trace.known else None for head in range(trace.heads)] for _ in range(steps)
+    ]
+    at, weights = trace.taken.of_row(row)
+    for (step, head, value), weight in zip(at.tolist(), _thousandths(weights).tolist(), strict=True):
+        if weight >= FAINT and value in rank and step < steps and (told := reads[step][head]) is not None:
+            told += [rank[value], weight]
     numbers = _thousandths(trace.signals[row, :steps])
     return {
         "input": [shown(symbol) for symbol in text_in],
@@ -75,6 +73,20 @@ def _row(trace: Trace, row: int, stores: list[list[int]], columns: list[list[int
         "tiles": tiles,
         "reads": reads,
     }
+
+
+def _lives(trace: Trace, row: int, steps: int) -> Iterator[tuple[int, list[int]]]:
+    """Each value, with the steps at which its strength in thousandths changes, and what it is from then on."""
+    at, amount = trace.life.of_row(row)
+    events = zip(*at.T.tolist(), _thousandths(amount).tolist(), strict=True)
+    for value, own in groupby(events, key=lambda event: event[0]):
+        life, before = [], 0
+        for _, step, strength in own:
+            if step < steps and strength != before:
+                life += [step, strength]
+                before = strength
+        if life:
+            yield value, life
 
 
 def _thousandths(numbers: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from heapq import heapify, heappop, heappush
 
 from torch import Tensor
 
@@ -11,6 +11,8 @@ __all__ = ["line_order"]
 
 def line_order(origin: Tensor) -> list[int] | None:
     """All pushes that a memory ever held, in an order that is its contents' order after every step.
+
+    Where no step tells which of two lies before the other, the earlier push does.
 
     Args:
         origin: Which push each slot comes from, -1 where there is none, shape `(time, slots)`.
@@ -23,18 +25,27 @@ def line_order(origin: Tensor) -> list[int] | None:
         >>> line_order(torch.tensor([[0, -1], [0, 1], [2, 0]]))
         [2, 0, 1]
     """
+    live = origin >= 0
+    pushes = origin[live].unique()
+    count = int(pushes[-1]) + 1 if len(pushes) else 0
+    step = live.nonzero()[:, 0]
+    slots = origin[live]
+    beside = step[1:] == step[:-1]
+    pairs = (slots[:-1][beside] * count + slots[1:][beside]).unique()  # each neighbour once, in however many steps
+    above: dict[int, list[int]] = {push: [] for push in pushes.tolist()}
+    waiting = dict.fromkeys(above, 0)
+    for pair in pairs.tolist():
+        lower, upper = divmod(pair, count)
+        above[lower].append(upper)
+        waiting[upper] += 1
+    ready = [push for push, below in waiting.items() if not below]
+    heapify(ready)
     order: list[int] = []
-    for row in origin.tolist():
-        live = [push for push in row if push >= 0]
-        place = {push: i for i, push in enumerate(order)}
-        old = [push for push in live if push in place]
-        if len(set(live)) < len(live) or any(place[a] > place[b] for a, b in pairwise(old)):
-            return None
-        for i, push in enumerate(live):
-            if push in place:
-                continue
-            if not any(later in place for later in live[i + 1 :]):
-                order.append(push)  # above all that there ever was, as at the top of a stack
-            else:
-                order.insert(order.index(live[i - 1]) + 1 if i else 0, push)
-    return order
+    while ready:
+        lower = heappop(ready)
+        order.append(lower)
+        for upper in above[lower]:
+            waiting[upper] -= 1
+            if not waiting[upper]:
+                heappush(ready, upper)
+    return order if len(order) == len(above) else None

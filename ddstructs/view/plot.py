@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ddstructs.errors import InputError
-from ddstructs.view.grid import WEAK, picture
+from ddstructs.view.picture import WEAK, picture
 from ddstructs.view.symbols import shown
 from ddstructs.view.trace import Trace
 
@@ -105,7 +105,7 @@ def plot_signals(trace: Trace, ax: Axes | None = None, row: int = 0) -> tuple[Fi
         numbers, style = trace.signals[row, :steps, column].numpy(), ("-", "--", ":", "-.")[head % 4]
         ax.plot(times, numbers, style, color=_color(signal, column), label=f"{signal}{name}")
     depth = ax.twinx()
-    depth.fill_between(times, trace.strengths[row, :steps].sum(dim=1).numpy(), color="#999999", alpha=0.25, linewidth=0)
+    depth.fill_between(times, trace.depth[row, :steps].numpy(), color="#999999", alpha=0.25, linewidth=0)
     depth.set_ylabel("depth")
     depth.set_ylim(bottom=0)
     ax.set_zorder(depth.get_zorder() + 1)

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from ddstructs.tasks.task import Task
     from ddstructs.training.controller import Controller
 
-__all__ = ["Run", "Text", "rounded", "trace"]
+__all__ = ["Recording", "Text", "rounded", "trace"]
 
 Text = Sequence[Sequence[str]]
 
 
-class Run(NamedTuple):
+class Recording(NamedTuple):
     """What a model did: the parts of a trace that it tells itself, batch first."""
 
     actions: Any
@@ -107,7 +107,7 @@ def trace(
     )
 
 
-def _run_memory(memory: Memory, actions: Any) -> Run:
+def _run_memory(memory: Memory, actions: Any) -> Recording:
     memory.check(actions, time=True)
     batch, time = actions.value.shape[:2]
     if not batch * time:
@@ -115,17 +115,17 @@ def _run_memory(memory: Memory, actions: Any) -> Run:
     reads, _ = memory(actions)
     rounded, _ = memory(harden(actions))
     none = [[""] * time] * batch
-    return Run(actions, torch.full((batch,), time), actions.value, reads, rounded, none, none)
+    return Recording(actions, torch.full((batch,), time), actions.value, reads, rounded, none, none)
 
 
-def _run_rnn(rnn: MemoryRNN, x: object) -> Run:
+def _run_rnn(rnn: MemoryRNN, x: object) -> Recording:
     if not isinstance(x, Tensor):
         raise TypeError(f"x is a {type(x).__name__}, but a MemoryRNN is traced on a tensor")
     x = x[None] if x.dim() == 2 else x if rnn.batch_first else x.transpose(0, 1)
     run = rnn.unroll(x)
     batch, time = x.shape[:2]
     none = [[""] * time] * batch
-    return Run(run.actions, torch.full((batch,), time), x, run.output, rounded(rnn, x).output, none, none)
+    return Recording(run.actions, torch.full((batch,), time), x, run.output, rounded(rnn, x).output, none, none)
 
 
 def rounded(rnn: MemoryRNN, x: Tensor, lengths: Tensor | None = None) -> Unrolled:

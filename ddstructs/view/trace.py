@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from ddstructs.errors import InputError
 from ddstructs.files import write_atomically
 from ddstructs.memory import Contents
+from ddstructs.view.events import Events, Lives, depth, expand
 from ddstructs.view.trace_file import FORMAT, check, plain, read, refuse
 
 __all__ = ["Trace"]
@@ -30,13 +32,13 @@ class Trace:
         labels: For each of these its name, such as `push`, and its head.
         value: v_t, shape `(batch, time, heads, width)`.
         reads: r_t, shape `(batch, time, heads, read_width)`.
-        strengths: s_t of the slots that are held after each step, in the order of the memory's contents and padded with
-            zeros, shape `(batch, time, slots)`.
-        origin: Which push each slot comes from, `step * heads + head`, -1 where there is no slot, shape
-            `(batch, time, slots)`. None of a memory that does not keep its values as they were pushed.
-        weights: How much of each slot each head reads, shape `(batch, time, heads, slots)`. None if `origin` is, and of
-            a memory whose reads are no weighted sums.
-        values: V_t, shape `(batch, time, slots, width)`, only if `origin` is None; else it tells them.
+        pushes: The values that each row ever held, in the order in which they lie: which push each is,
+            `step * heads + head`, -1 of one that is a mixture, shape `(batch, values)`.
+        store_of: The store that holds each, -1 where a row has fewer values, in the same shape.
+        life: Where the strength of a value changes: row, value, step, and its strength from that step on.
+        taken: What is read: row, step, head, value, and how much of the value the head reads.
+        known: The heads of which `taken` tells; of the others the reads are no weighted sums of what was pushed.
+        mixed: What the values that are mixtures come to, shape `(batch, time, mixtures, width)`; None without any.
         stores: How many heads work on each store, in order; see `Memory.stores`.
         ends: Where each head pushes, and where it pops and reads; see `Memory.ends`.
         lengths: How many steps of each row count, shape `(batch,)`.
@@ -53,10 +55,12 @@ class Trace:
     labels: tuple[tuple[str, int], ...]
     value: Tensor
     reads: Tensor
-    strengths: Tensor
-    origin: Tensor | None
-    weights: Tensor | None
-    values: Tensor | None
+    pushes: Tensor
+    store_of: Tensor
+    life: Events
+    taken: Events
+    known: tuple[int, ...]
+    mixed: Tensor | None
     stores: tuple[int, ...]
     ends: tuple[tuple[str, str], ...]
     lengths: Tensor
@@ -89,6 +93,40 @@ class Trace:
                 found[..., head] = self.signals[..., column]
         return found
 
+    @property
+    def strengths(self) -> Tensor:
+        """s_t of the slots that are held after each step, in the order of the memory's contents.
+
+        Shape `(batch, time, slots)`, padded with zeros. This and what follows is a table, in which a long run takes its
+        length squared; `life` and `taken` say the same in a space that grows with the run.
+        """
+        return self._slots.strengths
+
+    @property
+    def origin(self) -> Tensor | None:
+        """Which push each slot comes from, `step * heads + head`, -1 where there is no slot, in the same shape.
+
+        None of a memory that does not keep its values as they were pushed.
+        """
+        return None if self.mixed is not None else self._slots.of(self.pushes, -1)
+
+    @property
+    def weights(self) -> Tensor | None:
+        """How much of each slot each head reads, shape `(batch, time, heads, slots)`; None if one is not known."""
+        if len(self.known) < self.heads:
+            return None
+        (batch, time), values = self.value.shape[:2], self.pushes.shape[1]
+        table = torch.zeros(batch, time, self.heads, values + 1, dtype=torch.float64)
+        table[tuple(self.taken.at.T)] = self.taken.amount
+        return table.gather(3, self._slots.holds[:, :, None].expand(-1, -1, self.heads, -1) % (values + 1))
+
+    @property
+    def values(self) -> Tensor | None:
+        """V_t, shape `(batch, time, slots, width)`, only if `origin` is None; else it tells them."""
+        if self.mixed is None:
+            return None
+        return torch.stack([self.contents(time).values for time in range(self.value.shape[1])], dim=1)
+
     def contents(self, time: int) -> Contents:
         """What the memory held after a step.
 
@@ -98,13 +136,24 @@ class Trace:
         Returns:
             Values `(batch, slots, width)` and strengths `(batch, slots)`, padded with zeros to the deepest step.
         """
-        strengths = self.strengths[:, time]
-        if self.values is not None:
-            return Contents(self.values[:, time], strengths)
-        assert self.origin is not None
-        pushed, slots = self.value.flatten(1, 2), self.origin[:, time]
-        values = pushed.gather(1, slots.clamp(min=0)[..., None].expand(-1, -1, pushed.shape[-1]))
-        return Contents(torch.where((slots >= 0)[..., None], values, 0), strengths)
+        pushed, width = self.value.flatten(1, 2), self.value.shape[-1]
+        values = pushed.gather(1, self.pushes.clamp(min=0)[..., None].expand(-1, -1, width))
+        if self.mixed is not None:
+            mixture = (self.pushes < 0) & (self.store_of >= 0)
+            values[mixture] = self.mixed[:, time].flatten(0, 1)
+        nothing = values.new_zeros(len(values), 1, width)
+        slots = self._slots.holds[:, time] % (values.shape[1] + 1)
+        values = torch.cat([values, nothing], dim=1).gather(1, slots[..., None].expand(-1, -1, width))
+        return Contents(values, self._slots.strengths[:, time])
+
+    @cached_property
+    def depth(self) -> Tensor:
+        """Total strength held after each step, shape `(batch, time)`."""
+        return depth(self.life, *self.value.shape[:2])
+
+    @cached_property
+    def _slots(self) -> Lives:
+        return expand(self.life, *self.value.shape[:2])
 
     def save(self, path: str | Path) -> None:
         """Write the trace to a file, as JSON. What `load` reads from it is the same in every bit."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 import torch
 from torch import Tensor
 
-from ddstructs.view.order import line_order
+from ddstructs.view.events import Events
 
 if TYPE_CHECKING:
     from ddstructs.view.trace import Trace
@@ -20,8 +20,11 @@ FORMAT = "ddstructs trace 2"
 KINDS = {"float64": torch.float64, "int64": torch.int64}
 """The dtypes in a file."""
 
-OPTIONAL = ("origin", "weights", "values")
+OPTIONAL = ("mixed",)
 """The tensors that not every memory has."""
+
+EVENTS = {"life": 3, "taken": 4}
+"""The events, and how many axes their places have."""
 
 FREE = ("input", "output", "rounded")
 """The tensors of symbols `(batch, time)`, int64, or of vectors, float64 and with more axes."""
@@ -30,10 +33,9 @@ AXES = {
     "signals": "BTC",
     "value": "BTHW",
     "reads": "BTHR",
-    "strengths": "BTS",
-    "origin": "BTS",
-    "weights": "BTHS",
-    "values": "BTSW",
+    "pushes": "BV",
+    "store_of": "BV",
+    "mixed": "BTMW",
     "lengths": "B",
     "input": "BT",
     "output": "BT",
@@ -41,12 +43,17 @@ AXES = {
 }
 """The axes of each tensor; one letter is one size."""
 
-RANGES = {"signals": (0, 1), "strengths": (-1e-6, 1e6), "weights": (-1e6, 1e6)}
+WHOLE = ("lengths", "pushes", "store_of")
+"""The tensors of int64."""
+
+RANGES = {"signals": (0, 1), "life": (-1e-6, 1e6), "taken": (-1e6, 1e6)}
 """Between which numbers those of a tensor lie: strengths may be rounded below 0."""
 
 
 def plain(part: object) -> object:
     """A part of a trace as JSON has it."""
+    if isinstance(part, Events):
+        return {name: plain(each) for name, each in part._asdict().items()}
     if not isinstance(part, Tensor):
         return part
     kind = str(part.dtype).removeprefix("torch.")
@@ -60,16 +67,22 @@ def read(name: str, part: Any) -> Any:
             if name in OPTIONAL:
                 return None
             raise ValueError(f"{name} is missing")
-        return torch.tensor(part["data"], dtype=KINDS[part["dtype"]]).view(tuple(part["shape"]))
+        return _tensor(part)
+    if name in EVENTS:
+        return Events(_tensor(part["at"]), _tensor(part["amount"]))
     if name == "title":
         return str(part)
-    if name == "stores":
+    if name in ("stores", "known"):
         return tuple(int(heads) for heads in part)
     if name == "ends":
         return tuple((str(push), str(take)) for push, take in part)
     if name == "labels":
         return tuple((str(signal), int(head)) for signal, head in part)
     return tuple(tuple(str(symbol) for symbol in row) for row in part)
+
+
+def _tensor(part: Any) -> Tensor:
+    return torch.tensor(part["data"], dtype=KINDS[part["dtype"]]).view(tuple(part["shape"]))
 
 
 def check(trace: Trace) -> Trace:
@@ -98,31 +111,79 @@ def check(trace: Trace) -> Trace:
         raise ValueError(f"ends are not two of top and bottom for each of {heads} heads")
     if trace.rounded.shape != trace.output.shape or trace.rounded.dtype != trace.output.dtype:
         raise ValueError(f"rounded has shape {tuple(trace.rounded.shape)}, but output has {tuple(trace.output.shape)}")
-    if (trace.origin is None) == (trace.values is None):
-        raise ValueError("it has both origin and values, or neither")
-    if trace.origin is not None and not ((trace.origin >= -1) & (trace.origin < time * heads)).all():
-        raise ValueError("origin is of a push that there is not")
-    if trace.origin is not None and any(line_order(row) is None for row in trace.origin):
-        raise ValueError("origin has slots that change places")
+    if list(trace.known) != sorted({*trace.known} & {*range(heads)}):
+        raise ValueError(f"known is {trace.known}, but there are {heads} heads")
+    _check_values(trace)
+    _check_events(trace)
     return trace
+
+
+def _check_values(trace: Trace) -> None:
+    """Refuse values that no push made, or that no store holds."""
+    (time, heads), pushes, store_of = trace.value.shape[1:3], trace.pushes, trace.store_of
+    if not ((pushes >= -1) & (pushes < time * heads)).all():
+        raise ValueError("pushes are of steps that there are not")
+    if not ((store_of >= -1) & (store_of < len(trace.stores))).all():
+        raise ValueError("a value is in a store that there is not")
+    pushed = pushes.sort(dim=1).values
+    if ((pushed[:, 1:] == pushed[:, :-1]) & (pushed[:, 1:] >= 0)).any():
+        raise ValueError("a push is there twice")
+    mixtures = ((pushes < 0) & (store_of >= 0)).sum(dim=1)
+    if not (mixtures == (0 if trace.mixed is None else trace.mixed.shape[2])).all():
+        raise ValueError("there is not one value for each mixture")
+    if ((pushes >= 0) & (store_of < 0)).any():
+        raise ValueError("a push is in no store")
+
+
+def _check_events(trace: Trace) -> None:
+    """Refuse events of values or steps that there are not, out of order, or of values that are not held."""
+    (batch, time, heads), values = trace.value.shape[:3], trace.pushes.shape[1]
+    sizes = {"life": (batch, values, time), "taken": (batch, time, heads, values)}
+    for name, axes in EVENTS.items():
+        at, amount = events = cast("Events", getattr(trace, name))
+        if at.shape != (len(amount), axes) or amount.dim() != 1:
+            raise ValueError(f"{name} has shapes {tuple(at.shape)} and {tuple(amount.shape)}")
+        if at.is_floating_point() or not amount.is_floating_point():
+            raise ValueError(f"{name} is {at.dtype} and {amount.dtype}")
+        _check_range(name, amount)
+        if not ((at >= 0) & (at < torch.tensor(sizes[name]))).all():
+            raise ValueError(f"{name} tells of what there is not")
+        if not (events.code(sizes[name]).diff() > 0).all():
+            raise ValueError(f"{name} is not in order")
+    row, value, step = trace.life.at.T
+    if (trace.store_of[row, value] < 0).any() or (trace.pushes[row, value] > (step + 1) * heads - 1).any():
+        raise ValueError("a value is held before it is pushed")
+    row, step, head, value = trace.taken.at.T
+    if not torch.isin(head, torch.tensor(trace.known, dtype=torch.int64)).all():
+        raise ValueError(f"reads are of other heads than {trace.known}")
+    read = Events(torch.stack([row, value, step], dim=1), trace.taken.amount)
+    last = torch.searchsorted(trace.life.code(sizes["life"]), read.code(sizes["life"]), right=True) - 1
+    if not ((last >= 0) & (trace.life.at[last, :2] == read.at[:, :2]).all(1) & (trace.life.amount[last] > 0)).all():
+        raise ValueError("a value is read that is not held")
 
 
 def _check_tensors(tensors: dict[str, Tensor]) -> None:
     """Refuse tensors whose shapes do not fit each other, or whose numbers are none that a memory has."""
     sizes = dict(zip("BTHW", tensors["value"].shape, strict=True))
-    sizes |= {"S": tensors["strengths"].size(-1), "C": tensors["signals"].size(-1), "R": tensors["reads"].size(-1)}
+    sizes |= {"V": tensors["pushes"].size(-1), "C": tensors["signals"].size(-1), "R": tensors["reads"].size(-1)}
+    sizes["M"] = tensors["mixed"].size(2) if "mixed" in tensors and tensors["mixed"].dim() > 2 else 0
     for name, tensor in tensors.items():
         expected = tuple(sizes[axis] for axis in AXES[name])
         if tensor.shape[: len(expected) if name in FREE else None] != expected:
             raise ValueError(f"{name} has shape {tuple(tensor.shape)}, but {expected} was expected")
-        real = tensor.dim() > 2 if name in FREE else name not in ("origin", "lengths")
+        real = tensor.dim() > 2 if name in FREE else name not in WHOLE
         if tensor.is_floating_point() != real:
             raise ValueError(f"{name} is {tensor.dtype}, with shape {tuple(tensor.shape)}")
-        if not tensor.isfinite().all():
-            raise ValueError(f"{name} has a number that is not finite")
-        low, high = RANGES.get(name, (-torch.inf, torch.inf))
-        if not ((tensor >= low) & (tensor <= high)).all():
-            raise ValueError(f"{name} has a number outside {low}..{high}")
+        _check_range(name, tensor)
+
+
+def _check_range(name: str, tensor: Tensor) -> None:
+    """Refuse numbers that a memory has none of."""
+    if not tensor.isfinite().all():
+        raise ValueError(f"{name} has a number that is not finite")
+    low, high = RANGES.get(name, (-torch.inf, torch.inf))
+    if not ((tensor >= low) & (tensor <= high)).all():
+        raise ValueError(f"{name} has a number outside {low}..{high}")
 
 
 def refuse(number: str) -> NoReturn:

@@ -10,12 +10,12 @@ from ddstructs.tasks.batch import IGNORE, SEPARATOR, START, Batch
 from ddstructs.tasks.generated import Generated
 from ddstructs.tasks.task import Task
 from ddstructs.training.controller import Controller
-from ddstructs.view.record import Run, rounded
+from ddstructs.view.record import Recording, rounded
 
 __all__ = ["run_controller"]
 
 
-def run_controller(model: object, x: object, task: Task | None) -> tuple[Memory, Run]:
+def run_controller(model: object, x: object, task: Task | None) -> tuple[Memory, Recording]:
     """Run a controller on what `trace` takes for one; its memory, and what it did."""
     if not isinstance(model, Controller):
         raise TypeError(f"model is a {type(model).__name__}, but a Controller, MemoryRNN or Memory was expected")
@@ -47,7 +47,7 @@ def run_controller(model: object, x: object, task: Task | None) -> tuple[Memory,
         [[name(symbol) if symbol != IGNORE else "" for symbol in row] for row in rows.tolist()]
         for name, rows in ((name_in, shown), (name_out, output))
     )
-    done = Run(run.actions, lengths, inputs, output, hard_output, texts_in, texts_out)
+    done = Recording(run.actions, lengths, inputs, output, hard_output, texts_in, texts_out)
     return model.rnn.memory, done
 
 

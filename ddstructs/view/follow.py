@@ -1,0 +1,98 @@
+"""What a line does with given actions, in one pass: a step costs what it pushes, pops and reads."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ddstructs.ops import Layout
+from ddstructs.ops.layout import End
+from ddstructs.view.events import Events
+
+__all__ = ["Followed", "follow"]
+
+
+class Followed(NamedTuple):
+    """The lives of the values of a memory.
+
+    Attributes:
+        pushes: For each row its values in the order in which they lie, each by its push, `step * heads + head`.
+        life: Row, value, step, and the strength of the value from that step on.
+        taken: Row, step, head, value, and how much of the value the head reads.
+    """
+
+    pushes: list[list[int]]
+    life: Events
+    taken: Events | None
+
+
+def follow(layout: Layout, push: Tensor, pop: Tensor) -> Followed:
+    """Follow the values of a line; it equals `ops.reference` in every bit.
+
+    Args:
+        layout: The heads.
+        push: d_t, shape `(batch, time, heads)`, float64.
+        pop: u_t, in the same shape.
+    """
+    rows = [_Row(layout, *each) for each in zip(push.tolist(), pop.tolist(), strict=True)]
+    life, taken = [], []
+    for b, row in enumerate(rows):
+        place = {tile: value for value, tile in enumerate(row.order)}
+        life += [(b, place[tile], *change) for tile in row.order for change in row.lives[tile].items()]
+        taken += [(b, step, head, place[tile], weight) for step, head, tile, weight in row.reads]
+    sizes = len(rows), push.shape[1], len(layout), max((len(row.order) for row in rows), default=0)
+    return Followed([row.order for row in rows], _events(life, 3), _events(taken, 4).sort(sizes))
+
+
+class _Row:
+    """One row: its live tiles, from bottom to top, and what became of all."""
+
+    def __init__(self, layout: Layout, push: list[list[float]], pop: list[list[float]]) -> None:
+        self.line: deque[int] = deque()
+        self.lives: dict[int, dict[int, float]] = {}
+        self.strengths: dict[int, float] = {}
+        self.reads: list[tuple[int, int, int, float]] = []
+        below: list[int] = []
+        above: list[int] = []
+        for t, (pushed, popped) in enumerate(zip(push, pop, strict=True)):
+            for head, amount in zip(layout, popped, strict=True):
+                self.pop(t, amount, head.take)
+            for h, (head, strength) in enumerate(zip(layout, pushed, strict=True)):
+                if strength > 0:
+                    tile = t * len(layout) + h
+                    (self.line.append if head.push is End.TOP else self.line.appendleft)(tile)
+                    (above if head.push is End.TOP else below).append(tile)
+                    self.strengths[tile], self.lives[tile] = strength, {t: strength}
+            self.reads += [(t, h, *part) for h, head in enumerate(layout) for part in self.take(1.0, head.take)]
+        self.order = below[::-1] + above
+
+    def take(self, amount: float, end: End) -> list[tuple[int, float]]:
+        """What each tile gives of an amount that is drawn from an end; see `reference.take`."""
+        given, total = [], 0.0
+        for tile in reversed(self.line) if end is End.TOP else self.line:
+            strength, missing = self.strengths[tile], amount - total
+            if missing <= 0:
+                break
+            given.append((tile, min(strength, missing)))
+            if strength > missing:
+                break
+            total += strength
+        return given
+
+    def pop(self, step: int, amount: float, end: End) -> None:
+        """Draw an amount, and drop the tiles that are gone."""
+        for tile, given in self.take(amount, end):
+            left = self.strengths[tile] - given
+            self.strengths[tile] = self.lives[tile][step] = left
+            if not left:
+                (self.line.pop if end is End.TOP else self.line.popleft)()
+
+
+def _events(found: Sequence[tuple[float, ...]], axes: int) -> Events:
+    """Events of tuples, each a place and a number."""
+    at = torch.tensor([each[:-1] for each in found], dtype=torch.int64).view(-1, axes)
+    return Events(at, torch.tensor([each[-1] for each in found], dtype=torch.float64))
