@@ -23,7 +23,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from ddstructs import Controller, settings_for
 from ddstructs.experiments.commit import commit
-from ddstructs.experiments.names import class_of
+from ddstructs.registry.plugins import named
 from ddstructs.training.saving import with_safe_saving
 from ddstructs.training.stopping import Finished, is_learned, summary
 
@@ -75,8 +75,8 @@ def train(case: Case, seed: int) -> dict[str, Any]:
     lengths = {"train_lengths": (1, 20), "test_lengths": (21, 40)} if case.longest == 20 else {}
     torch.set_num_threads(1)
     seed_everything(seed, verbose=False)
-    task = class_of("task", case.task)(**{"symbols": case.symbols} | lengths | known["data"])
-    memory = class_of("memory", case.memory)(**{"width": case.width} | known["memory"])
+    task = named("task", case.task)(**{"symbols": case.symbols} | lengths | known["data"])
+    memory = named("memory", case.memory)(**{"width": case.width} | known["memory"])
     model = Controller(memory, task.input_symbols, task.output_symbols, case.cell, **known["model"])
     with TemporaryDirectory() as folder:
         best = ModelCheckpoint(folder, "best", monitor="val_score", mode="max", save_weights_only=True)

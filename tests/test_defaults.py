@@ -72,7 +72,7 @@ def test_only_settings_that_depart_from_the_defaults_are_known() -> None:
     [
         (("Copyin", "Stack", "rnn"), "'Copyin' is no task: choose from .*Copying"),
         (("Copying", "Stak", "rnn"), "'Stak' is no memory: choose from .*Stack"),
-        (("Copying", "Stack", "tanh"), "'tanh' is no cell: choose from gru, lstm, rnn"),
+        (("Copying", "Stack", "tanh"), "'tanh' is no cell: choose from rnn, lstm, gru"),
     ],
 )
 def test_an_unknown_name_is_refused(names: tuple[str, str, str], message: str) -> None:

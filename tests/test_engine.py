@@ -121,7 +121,7 @@ def test_an_exception_is_a_result_in_one_line(engine: Engine) -> None:
     engine.submit("bad", fail, RuntimeError)
     engine.submit("good", double, 1)
     results = dict(engine.completed())
-    assert results == {"bad": Failure("RuntimeError: the disk burns"), "good": 2}
+    assert results == {"bad": Failure("RuntimeError: the disk \\x1b[31mburns"), "good": 2}
 
 
 @pytest.mark.parametrize("error", [InputError, OSError])

@@ -51,7 +51,7 @@ def trace(
         if not Path(each).is_file():
             raise InputError(f"there is no checkpoint at {each}")
     if not path.parent.is_dir() or path.is_dir():
-        raise InputError(f"--out is {out}, but that is a folder, or in a folder that there is not")
+        raise InputError(f"cannot write {out}: it is a folder, or in a folder that there is not")
     from ddstructs.registry.plugins import load_plugins
     from ddstructs.tasks.lines import read_lines  # imports torch, which takes seconds
     from ddstructs.view.diagnose import diagnose

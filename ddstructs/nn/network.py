@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ddstructs.actions import harden
+from ddstructs.errors import InputError
 from ddstructs.memory import Memory
 from ddstructs.registry.plugins import named
 from ddstructs.state import State
@@ -103,7 +104,11 @@ def build_cell(
     dtype: torch.dtype | None,
 ) -> nn.Module:
     if isinstance(cell, str):
-        built: nn.Module = named("cell", cell)(input_size, hidden_size, device=device, dtype=dtype)
+        try:
+            kind = named("cell", cell)
+        except InputError as error:
+            raise InputError(f"{error}, or pass a module") from error
+        built: nn.Module = kind(input_size, hidden_size, device=device, dtype=dtype)
         return built
     if isinstance(cell, nn.RNNBase):
         raise ValueError(f"the cell is an nn.{type(cell).__name__}, which takes whole sequences: use its cell")
