@@ -65,8 +65,10 @@ def cases() -> Iterator[tuple[Case, int]]:
                 yield Case(task, memory, cell, symbols), 3
             yield Case(task, memory, cell, width=8), 3
             yield Case(task, memory, cell, longest=20), 3
-    for (task, _), cell, symbols in ((pair, cell, n) for pair in PAIRS for cell in CELLS for n in (2, 10, 26, 128)):
-        yield Case(task, "Deque", cell, symbols), 3
+    for task, _ in PAIRS:
+        for cell in CELLS:
+            for symbols in (2, 10, 26, 128):
+                yield Case(task, "Deque", cell, symbols), 3
 
 
 def train(case: Case, seed: int) -> dict[str, Any]:

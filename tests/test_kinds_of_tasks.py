@@ -250,7 +250,8 @@ def test_training_stops_when_the_curriculum_is_finished_and_the_goal_is_reached(
 def test_noise_is_advised_for_a_cell_that_can_count(settings: dict[str, Any], advised: bool, tmp_path: Path) -> None:
     task = ReverseString(**SMALL | {"curriculum": False, "batches_per_epoch": 1})
     sizes = {"input_symbols": task.input_symbols, "output_symbols": task.output_symbols, "hidden_size": 8}
-    model = Controller(**{"memory": Stack(4)} | sizes | settings)
+    given: dict[str, Any] = {"memory": Stack(4)} | sizes | settings
+    model = Controller(**given)
     fitted = trainer(tmp_path, max_epochs=1)
     fitted.fit(model, task)
     assert "coarse of at least 0.9999 was expected" in summary(fitted, task)
