@@ -356,7 +356,7 @@ def test_trace_writes_a_page_and_says_what_the_memory_is_used_for(checkpoint: Pa
     [
         (["--text=abc"], "--ckpt_path"),
         (["--ckpt_path={}"], "give --text TEXT, or --file FILE"),
-        (["--ckpt_path={}", "--text=a", "--file=b"], "leave one of them out"),
+        (["--ckpt_path={}", "--text=a", "--file=b"], "leave one out"),
         (["--ckpt_path={}", "--text=a", "--out=trace.txt"], ".html, .json, .png"),
         (["--ckpt_path={}", "--text=a", "--out=trace.png", "--other={}"], "in a page"),
         (["--ckpt_path={}", "--text=naïve"], "outside ASCII"),
