@@ -230,7 +230,7 @@ def test_training_stops_when_the_curriculum_is_finished_and_the_goal_is_reached(
     assert summary(fitted, task).endswith("on validation sequences of lengths 1..18. The task is learned.")
     fitted, task = run(curriculum=True, threshold=0.9999, patience=None)
     assert fitted.current_epoch == 5
-    assert "It is not learned: the curriculum came to length 4 of 9." in summary(fitted, task)
+    assert "It is not learned: the curriculum reached length 4 of 9." in summary(fitted, task)
     fitted, task = run(curriculum=True, threshold=0.9999, patience=2, start_length=3)
     assert f"length 3 of 9, and stalled {task.stages.restarts} times before. Try longer sources" in summary(
         fitted, task
@@ -262,7 +262,7 @@ def test_a_fit_without_a_validation_says_that_nothing_is_known(tmp_path: Path) -
     task = ReverseString(**SMALL)
     fitted = trainer(tmp_path, max_steps=1, limit_val_batches=0)
     fitted.fit(controller(task), task)
-    assert summary(fitted, task) == "After 1 updates: nothing was validated, so nothing is known of the model."
+    assert summary(fitted, task) == "After 1 updates: there was no validation, so the quality of the model is unknown."
 
 
 def test_soft_signals_are_warned_of_beyond_the_lengths_that_were_validated(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_a_batch_that_may_be_aligned_or_not_is_refused(kind: type[CoarseAccuracy
     assert kind(aligned=True)(output, target) == 1
     assert kind(aligned=False)(output, target) == 0
     assert kind()(torch.where(target == PADDING, PADDING, output), target) == 1
-    with pytest.raises(ValueError, match="with aligned=True one shape was expected"):
+    with pytest.raises(ValueError, match="equal shapes were expected with aligned=True"):
         kind(aligned=True).update(output[:, 1:], target)
 
 

@@ -410,13 +410,13 @@ def test_what_is_no_trace_is_refused(tmp_path: Path) -> None:
         "steps without numbers": json.dumps(endless(content)),
     }
     for name, text in wrong.items():
-        with pytest.raises(InputError, match="is no trace") as caught:
+        with pytest.raises(InputError, match="is not a trace") as caught:
             Trace.from_json(text)
         assert "\n" not in str(caught.value), name
     with pytest.raises(InputError, match="cannot read"):
         Trace.load(tmp_path / "nothing.json")
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe")
-    with pytest.raises(InputError, match="not text"):
+    with pytest.raises(InputError, match="not UTF-8 text"):
         Trace.load(tmp_path / "bytes.json")
 
 
