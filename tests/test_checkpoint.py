@@ -411,8 +411,8 @@ OVERRIDES = [
     ("fit", "--model.memory=Queue", "with memory Stack(width=4), not Queue"),
     ("fit", "--model.hidden_size=32", "with hidden_size 8, not 32"),
     ("test", "--model.cell=lstm", "with cell rnn, not lstm"),
-    ("test", "--data.symbols=10", "with input_symbols 18, not 22: leave the symbols of the task as they are"),
-    ("fit", "--data.symbols=10", "with input_symbols 18, not 22: leave the symbols of the task as they are"),
+    ("test", "--data.symbols=10", "with input_symbols 18, not 22: keep the symbols of the task as they are"),
+    ("fit", "--data.symbols=10", "with input_symbols 18, not 22: keep the symbols of the task as they are"),
     ("fit", "--trainer.max_steps=5", "is complete after 1 epochs and 5 updates, and --trainer.max_steps is 5"),
     ("fit", "--trainer.max_epochs=1", "is complete after 1 epochs and 5 updates"),
 ]

@@ -234,7 +234,7 @@ def test_a_trainer_does_not_load_the_weights_of_another_model(
     fitted.save_checkpoint(tmp_path / "a.ckpt")
     other = controller(task, memory, **settings)
     for use in (trainer(tmp_path).test, trainer(tmp_path, max_steps=2).fit):
-        with pytest.raises(InputError, match=r"are of a controller with \w+ \S+, not \S+: leave .* as it is, or train"):
+        with pytest.raises(InputError, match=r"are of a controller with \w+ \S+, not \S+: keep .* as it is, or train"):
             use(other, task, ckpt_path=tmp_path / "a.ckpt", weights_only=True)
 
 
@@ -361,7 +361,7 @@ def test_a_checkpoint_of_another_task_is_refused(tmp_path: Path) -> None:
     fitted.fit(controller(task, Stack(4)), task)
     fitted.save_checkpoint(tmp_path / "a.ckpt")
     other = Copying(symbols=8, **SMALL)
-    with pytest.raises(InputError, match="of the task Reversal, but the data is Copying"):
+    with pytest.raises(InputError, match="for the task Reversal, but the data is Copying"):
         trainer(tmp_path).test(controller(other, Stack(4)), other, ckpt_path=tmp_path / "a.ckpt", verbose=False)
 
 
