@@ -240,7 +240,7 @@ def test_a_checkpoint_cannot_name_a_class_of_its_own(checkpoint: Path, tmp_path:
 
 def test_a_checkpoint_of_another_task_is_refused(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = refusal(capsys, "test", f"--ckpt_path={checkpoint}", "--data=Copying")
-    assert "is of the task Reversal, but the data is Copying" in said
+    assert "is for the task Reversal, but the data is Copying" in said
 
 
 def test_a_damaged_checkpoint_is_refused(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -356,7 +356,7 @@ def test_trace_writes_a_page_and_says_what_the_memory_is_used_for(checkpoint: Pa
     [
         (["--text=abc"], "--ckpt_path"),
         (["--ckpt_path={}"], "give --text TEXT, or --file FILE"),
-        (["--ckpt_path={}", "--text=a", "--file=b"], "leave one out"),
+        (["--ckpt_path={}", "--text=a", "--file=b"], "leave one of them out"),
         (["--ckpt_path={}", "--text=a", "--out=trace.txt"], ".html, .json, .png"),
         (["--ckpt_path={}", "--text=a", "--out=trace.png", "--other={}"], "in a page"),
         (["--ckpt_path={}", "--text=naïve"], "outside ASCII"),

@@ -178,7 +178,7 @@ def test_a_controller_is_scored_in_the_way_of_the_task(kind: type[Generated], tm
         assert result["test_excess"] == pytest.approx(loss - floor, rel=1e-4)
     if kind is MarkedReversalRecognition:
         assert result["test_accuracy"] == pytest.approx(float(torch.cat(right).float().mean()))
-    longer = pytest.warns(UserWarning, match="longer than any that was validated")  # as by a language model
+    longer = pytest.warns(UserWarning, match="longer than any in validation")  # as by a language model
     with longer if kind is MarkedReversalModel else nullcontext():
         outputs = trainer(tmp_path).predict(model, task)
     assert outputs is not None
@@ -272,7 +272,7 @@ def test_soft_signals_are_warned_of_beyond_the_lengths_that_were_validated(tmp_p
         model = Controller(input_symbols=task.input_symbols, output_symbols=task.output_symbols, **given)
         trainer(tmp_path).predict(model, task)
 
-    with pytest.warns(UserWarning, match=r"length 19 is longer than any that was validated \(18\).*--model.hard true"):
+    with pytest.warns(UserWarning, match=r"length 19 is longer than any in validation \(18\).*--model.hard true"):
         predict("01" * 9 + "1")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ddstructs.training.controller.rank_zero_warn", lambda *_: pytest.fail("warned"))

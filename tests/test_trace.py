@@ -427,7 +427,7 @@ def test_what_cannot_be_traced_is_refused() -> None:
         (Stack(WIDTH), torch.zeros(3), "takes an Action"),
         (torch.nn.Linear(2, 2), torch.zeros(3), "a Controller, MemoryRNN or Memory was expected"),
         (rnn, action, "traced on a tensor"),
-        (controller(Reversal()), "abc", "no task"),
+        (controller(Reversal()), "abc", "needs a task that encodes it"),
         (controller(Reversal()), torch.zeros(3), "int64 symbols"),
         (controller(Reversal()), [], "int64 symbols"),
     ):
