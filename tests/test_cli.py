@@ -292,7 +292,8 @@ def test_a_damaged_checkpoint_is_refused(checkpoint: Path, tmp_path: Path, capsy
         (["fit", "--model.input_symbols=3"], "--model.input_symbols follows from the task"),
         (["fit", "--trainer.callbacks=foo"], "--trainer.callbacks foo: there is no such name; choose from"),
         (["fit", "--trainer.plugins=x"], "--trainer.plugins can only be set in Python"),
-        (["fit", "--data=Reversal", "--model.memory=LineMemory"], "LineMemory: there is no such name"),
+        (["fit", "--data=Reversal", "--model.memory=LineMemory"], "LineMemory: there is no such name; choose from"),
+        (["fit", "--data="], "--data needs a name; choose from Copying"),
         (["fit", "--data=Reversal", "--model.memory=Bank"], "--model.memory Bank needs memories"),
         (["fit", "--data=Reversal", "--model.memory=Stack", f"--model.memory.width={9**30}"], "which is too large"),
         (["fit", "--ckpt_path"], "--ckpt_path needs a value"),
@@ -443,3 +444,22 @@ def test_whatever_is_typed_ends_in_a_line(
         for name, value in zip(source.parameters(target), (value for _, value in given_), strict=False):
             with contextlib.suppress(InputError):
                 options(target, command, [f"--{name}", value])
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ("--trainer.devices=99999", "--trainer.devices is 99999, a process each, but this machine has"),
+        ("--trainer.val_check_interval=500", "`val_check_interval` (500) must be less than or equal"),
+        (
+            "--trainer.callbacks={class_path: EarlyStopping, init_args: {monitor: nonsense}}",
+            "metric `nonsense` which is not available",
+        ),
+    ],
+)
+def test_what_the_trainer_cannot_do_gets_one_line(
+    option: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    quick = [*QUICK, "--data.train_lengths=[1,3]", "--trainer.enable_progress_bar=false"]
+    assert expected in refusal(capsys, "fit", "--data=Reversal", "--model.memory=Stack", *quick, option)
