@@ -1,6 +1,6 @@
 """Train with other settings than those of the results, as `ddstructs fit` does by default, and report every seed.
 
-python -m benchmarks.off_recipe                      do the runs missing in results/off_recipe.jsonl; write OFF_RECIPE.md
+python -m benchmarks.off_recipe                      do all missing runs, and write results/OFF_RECIPE.md
 python -m benchmarks.off_recipe 300                  start no run after 300 seconds
 python -m benchmarks.off_recipe 300 Stack nothing    only runs with a stack in which nothing differs from the recipe
 """
@@ -117,10 +117,10 @@ def render(records: list[dict[str, Any]]) -> str:
         "",
         "How training fares with other numbers of symbols, widths and lengths than those of [RESULTS.md](RESULTS.md).",
         "",
-        "`python -m benchmarks.off_recipe` trains with the defaults of `ddstructs fit` and `ddstructs.settings_for`, until",
-        "the curriculum is finished and all lengths up to twice the longest in training are right in validation, or for",
-        f"at most {MOST_UPDATES:,} updates. Test sequences have 65 to 128 symbols, or 21 to 40 after training on 1 to 20.",
-        "[off_recipe.jsonl](off_recipe.jsonl) has a line per run, with its commit.",
+        "`python -m benchmarks.off_recipe` trains with the defaults of `ddstructs fit` and `ddstructs.settings_for`,",
+        "until the curriculum is finished and all lengths up to twice the longest in training are right in validation,",
+        f"or for at most {MOST_UPDATES:,} updates. Test sequences have 65 to 128 symbols, or 21 to 40 after training on",
+        "1 to 20. [off_recipe.jsonl](off_recipe.jsonl) has a line per run, with its commit.",
         "",
         f"{len(records) - len(failed)} of {len(records)} runs learned their task. Failures first.",
         "",

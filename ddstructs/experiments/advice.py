@@ -17,8 +17,8 @@ __all__ = ["settings_for"]
 def settings_for(task: str, memory: str, cell: str = "rnn") -> dict[str, dict[str, Any]]:
     """The settings of `ddstructs reproduce` for a task, a memory and a cell, where they differ from the defaults.
 
-    These are the exceptions listed, with their reasons, in `ddstructs/experiments/recipe.yaml`. Leave all other settings
-    at their defaults.
+    These are the exceptions listed, with their reasons, in `ddstructs/experiments/recipe.yaml`. Leave all other
+    settings at their defaults.
 
     Args:
         task: Name of the task, such as `Reversal`.
