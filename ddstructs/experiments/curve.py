@@ -1,4 +1,4 @@
-"""What is watched while a run is trained."""
+"""Callbacks for the training of a run."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["Curve", "Rounded"]
 
 
 class Curve(Callback):
-    """Writes a line after each validation.
+    """Writes a line to a file after each validation.
 
     Args:
         path: The file.
-        metrics: What to write of the validation, beside the loss.
-        report: Receives the line in a few words: the first of the metrics.
+        metrics: Validation metrics to write besides the loss.
+        report: Receives a summary of the line, with the first of the metrics.
     """
 
     def __init__(self, path: Path, metrics: tuple[str, ...], report: Report) -> None:

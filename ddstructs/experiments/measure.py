@@ -1,4 +1,4 @@
-"""The accuracy of a controller on a test set, for each sequence."""
+"""The accuracy of a controller on each sequence of a test set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ddstructs.training.controller import Controller
 from ddstructs.training.metrics import CoarseAccuracy, FineAccuracy
 from ddstructs.training.scoring import Scoring
 
-__all__ = ["Scores", "by_length", "measure", "metric_of"]
+__all__ = ["Scores", "by_length", "check_metric", "measure", "metric_of"]
 
 
 class Scores(NamedTuple):
@@ -23,7 +23,7 @@ class Scores(NamedTuple):
 
     Attributes:
         lengths: Length of each source, shape `(sequences,)`.
-        right: 1 for each sequence without an error, else 0, shape `(sequences,)`.
+        right: 1 for each sequence without an error, 0 for the others, shape `(sequences,)`.
         prefix: Share of each sequence before its first error, in [0, 1], shape `(sequences,)`.
     """
 
@@ -64,17 +64,23 @@ def metric_of(model: Controller, task: Task, name: str) -> float:
         task: The task.
         name: One of the metrics of the task, `loss`, or `excess`.
 
-    Raises:
-        InputError: If the task has no such metric.
     """
     model.eval()
     scoring = Scoring(task, model.rnn.memory)
-    metrics = scoring.metrics("test")
-    if name not in metrics:
-        raise InputError(f"{type(task).__name__} has no metric {name}: choose from {', '.join(metrics)}")
     for batch in task.test_dataloader():
         scoring.update("test", model(batch.inputs), batch)
-    return float(metrics[name].compute())
+    return float(scoring.metrics("test")[name].compute())
+
+
+def check_metric(model: Controller, task: Task, name: str) -> None:
+    """Check that a task has a metric.
+
+    Raises:
+        InputError: If it does not.
+    """
+    metrics = Scoring(task, model.rnn.memory).metrics("test")
+    if name not in metrics:
+        raise InputError(f"{type(task).__name__} has no metric {name}: choose from {', '.join(metrics)}")
 
 
 def by_length(scores: Sequence[Scores]) -> list[dict[str, float]]:

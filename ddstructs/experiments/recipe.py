@@ -1,4 +1,4 @@
-"""The recipe: a file that gives the settings of each run."""
+"""The recipe: a file with the settings of every run."""
 
 from __future__ import annotations
 
@@ -30,15 +30,12 @@ DEFAULT = "default"
 """The budget that changes nothing."""
 
 Settings = dict[str, dict[str, Any]]
-"""The arguments of the memory, the controller and the task, and those of `Training` and `Testing`, by section."""
+"""The settings of a run by section: arguments of the memory, the controller, the task, `Training` and `Testing`."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings for all runs, and exceptions for some. Of several exceptions for a run the last one counts.
-
-    What a budget says counts before either.
-    """
+    """Default settings, exceptions for some runs, and budgets. Later ones of these override earlier ones."""
 
     defaults: Defaults
     exceptions: list[Rule] = field(default_factory=list)
@@ -65,7 +62,7 @@ class Recipe:
         return self._merge([self.defaults, *self._rules_for(run), *spent])
 
     def exceptions_for(self, **run: str) -> Settings:
-        """The settings of a run that are not among the defaults.
+        """The settings of a run that differ from the defaults.
 
         Args:
             run: Its `task`, `memory` and `cell`, by name.
@@ -85,10 +82,10 @@ class Recipe:
         return settings
 
     def check(self) -> None:
-        """Check the sections that are not the arguments of a task, a memory or the controller.
+        """Check the sections `training` and `test`, with and without the exceptions.
 
         Raises:
-            InputError: If one is wrong, by itself or as an exception changes it.
+            InputError: If a section is invalid.
         """
         parts: list[tuple[str, list[Rule | Budget]]] = [("the defaults", [])]
         parts += [(f"the exception for {rule.where}", [rule]) for rule in self.exceptions]
@@ -107,7 +104,7 @@ def read_recipe(path: Path) -> Recipe:
     """Read a recipe, in the form of `recipe.yaml`.
 
     Raises:
-        InputError: If it cannot be read, or if it has another form.
+        InputError: If it cannot be read, or if its form is invalid.
     """
     data = load_yaml(path, one_line(path))
     try:
@@ -122,7 +119,7 @@ def read_recipe(path: Path) -> Recipe:
 
 def _defaults(data: object) -> Defaults:
     if not isinstance(data, dict):
-        raise InputError(f"it has no defaults, with the sections {', '.join(SECTIONS)}")
+        raise InputError(f"defaults is missing, or is not a mapping of the sections {', '.join(SECTIONS)}")
     try:
         defaults = Defaults(**fit_arguments(Defaults, data))
         _check_values(defaults)
@@ -133,7 +130,7 @@ def _defaults(data: object) -> Defaults:
 
 def _rules(data: object) -> list[Rule]:
     if not isinstance(data, list):
-        raise InputError("exceptions is not a list, each with `where`, `because`, and sections")
+        raise InputError("exceptions is not a list of mappings with `where`, `because` and sections")
     rules = []
     for number, entry in enumerate(data, 1):
         try:
@@ -166,7 +163,7 @@ def _check_values(part: Defaults | Rule | Budget) -> None:
         if not isinstance(values, dict):
             raise InputError(f"{section} is {values!r}, but names and values were expected")
         if section == "model" and "cell" in values:
-            raise InputError("the model says cell, which is an option of its own: use --cells")
+            raise InputError("model sets cell, which is a separate option: use --cells")
         for name, value in values.items():
             if isinstance(value, dict) and section in CLASSES:
                 raise InputError(f"{name} in {section} is a mapping, but a number, a string or a list was expected")

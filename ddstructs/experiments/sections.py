@@ -18,11 +18,11 @@ class Training:
     """The section `training`.
 
     Attributes:
-        max_updates: Updates after which training ends at the latest.
-        validate_every: Updates between two validations.
-        validation_size: Number of sequences in a validation.
-        validation_lengths: Lengths of their sources, from and to.
-        rounded: Whether the signals are rounded in validation, as they are in a test that asks for it.
+        max_updates: Maximum number of updates.
+        validate_every: Number of updates between two validations.
+        validation_size: Number of sequences in the validation set.
+        validation_lengths: Shortest and longest source in the validation set.
+        rounded: Whether to round the signals in validation.
     """
 
     max_updates: int
@@ -49,14 +49,14 @@ class Testing:
     suites test each length by itself, if `metric` is given: the score is the mean of the metric over the lengths.
 
     Attributes:
-        size: Number of sequences in a test.
-        lengths: Lengths of their sources, from and to.
-        hard: Tests with push and pop rounded: number of sequences by length.
-        long: More of these, for `--long`.
-        metric: The metric of a test length by length, one of those of the task, or `excess`.
-        per_length: Number of sequences of each length in it.
-        step: From one length to the next in it.
-        rounded: Whether all signals are rounded in it. The score without that is told as well.
+        size: Number of sequences in the test set.
+        lengths: Shortest and longest source in the test set.
+        hard: Number of sequences by length, for tests with push and pop rounded.
+        long: The same for the additional tests of `--long`.
+        metric: Metric to measure at each test length separately: one of the task's, or `excess`.
+        per_length: Number of sequences of each length.
+        step: Difference between successive test lengths.
+        rounded: Whether to round all signals. The score without rounding is recorded as well.
     """
 
     size: int
@@ -82,9 +82,9 @@ class Testing:
 
 @dataclass(frozen=True)
 class Where:
-    """The runs that an exception is for: those of a task, memory or cell, or of a combination.
+    """The runs that an exception applies to: those of a task, memory or cell, or of a combination.
 
-    Each may be several names, separated by commas.
+    Several names of a kind are separated by commas.
     """
 
     task: str | None = None
@@ -97,7 +97,7 @@ class Where:
         for kind, names in self.chosen.items():
             for name in names:
                 if name not in known(kind):
-                    raise InputError(f"where is {kind}: {name}, but there is no such {kind}")
+                    raise InputError(f"where has the unknown {kind} {name}")
 
     @property
     def chosen(self) -> dict[str, list[str]]:
@@ -106,7 +106,7 @@ class Where:
         return {kind: [name.strip() for name in names.split(",")] for kind, names in given.items()}
 
     def fits(self, run: Mapping[str, str]) -> bool:
-        """Whether a run is one of them."""
+        """Whether the exception applies to a run."""
         return all(run[kind] in names for kind, names in self.chosen.items())
 
     def __str__(self) -> str:
@@ -115,7 +115,7 @@ class Where:
 
 @dataclass(frozen=True)
 class Defaults:
-    """The sections of every run. A value of null stands for the default of the class."""
+    """The default sections of all runs. A null value stands for the default of the class."""
 
     memory: dict[str, Any]
     model: dict[str, Any]
@@ -126,7 +126,7 @@ class Defaults:
 
 @dataclass(frozen=True)
 class Rule:
-    """An entry of `exceptions`: settings of some runs that differ from the defaults, and the reason."""
+    """An entry of `exceptions`: settings of some runs that differ from the defaults, with the reason."""
 
     where: Where
     because: str
@@ -161,7 +161,7 @@ def read_section(kind: type[S], settings: dict[str, Any]) -> S:
     """The section `training` or `test` of a run.
 
     Raises:
-        InputError: If it has another form.
+        InputError: If its form is invalid.
     """
     return kind(**fit_arguments(kind, settings))
 

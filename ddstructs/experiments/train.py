@@ -17,7 +17,7 @@ from ddstructs.errors import InputError
 from ddstructs.experiments.commit import commit
 from ddstructs.experiments.curve import Curve, Rounded
 from ddstructs.experiments.engine import Report
-from ddstructs.experiments.measure import by_length, measure, metric_of
+from ddstructs.experiments.measure import by_length, check_metric, measure, metric_of
 from ddstructs.experiments.runs import Run
 from ddstructs.experiments.sections import Testing, Training, read_section
 from ddstructs.experiments.store import CHECKPOINT
@@ -33,19 +33,19 @@ __all__ = ["Done", "Trained", "check", "execute", "fit", "memory_of", "score_of"
 
 
 PAPER = ("coarse", "fine")
-"""What the curve of a run of the paper tells of a validation; that of a suite tells the score."""
+"""The validation metrics in the curve of a run of the paper; other suites record the score."""
 
 
 class Trained(NamedTuple):
-    """The end of a training.
+    """The outcome of a training.
 
     Attributes:
-        checkpoint: Path of the weights that were best on the validation set.
-        score: The score of the task that they have on the validation set; in the tasks of the paper, fine accuracy.
-        perfect: Whether the last validation reached the goal of the task, such as every sequence right.
-        updates: Updates until then.
-        seconds: Seconds until then, validation included.
-        restarts: How often the weights were drawn afresh.
+        checkpoint: Path of the weights with the best validation score.
+        score: Their validation score; fine accuracy on the tasks of the paper.
+        perfect: Whether the last validation reached the goal of the task.
+        updates: Number of updates up to the last validation.
+        seconds: Seconds up to the last validation, validations included.
+        restarts: Number of fresh starts.
     """
 
     checkpoint: str
@@ -61,7 +61,7 @@ class Done(NamedTuple):
 
     Attributes:
         record: Its key, scores and costs.
-        files: What its folder holds beside the record: contents by path.
+        files: Contents of the other files of its folder, by path.
     """
 
     record: dict[str, Any]
@@ -69,12 +69,12 @@ class Done(NamedTuple):
 
 
 def fit(run: Run, folder: Path, report: Report) -> Trained:
-    """Train until the validation reaches the goal of the task, or for the most updates that the recipe allows.
+    """Train until the validation reaches the goal of the task, or until the recipe's maximum of updates.
 
     Args:
-        run: What to train.
-        folder: A folder for the curve and the checkpoint.
-        report: Receives the progress.
+        run: The run to train.
+        folder: Folder for the curve and the checkpoint.
+        report: Receives progress messages.
     """
     training = read_section(Training, run.settings["training"])
     torch.set_num_threads(1)  # the matrices are small, and other runs use the other cores
@@ -120,11 +120,11 @@ def fit(run: Run, folder: Path, report: Report) -> Trained:
 
 
 def execute(run: Run, report: Report) -> Done:
-    """Train and test a run. The test set is not touched before training has ended.
+    """Train and test a run. The test set is used only after training has ended.
 
     Args:
-        run: What to train. One seed and config gives one result, except for the seconds.
-        report: Receives the progress.
+        run: The run. Its seed and config determine the result, except for the seconds.
+        report: Receives progress messages.
     """
     testing = read_section(Testing, run.settings["test"])
     with TemporaryDirectory(prefix="ddstructs-") as name:
@@ -180,15 +180,15 @@ def _each_length(run: Run, model: Controller, testing: Testing) -> tuple[dict[st
 
 
 def test_long(run: Run, checkpoint: bytes, report: Report) -> dict[str, float]:
-    """Test a trained run at the lengths that the recipe keeps for `--long`.
+    """Test a trained run at the lengths for `--long`.
 
     Args:
         run: The run.
-        checkpoint: Its weights, the content of the file.
-        report: Receives the progress.
+        checkpoint: Its weights, as the bytes of the file.
+        report: Receives progress messages.
 
     Returns:
-        Scores for its record.
+        Scores to add to its record.
     """
     report(f"{run}: testing long sequences")
     torch.set_num_threads(1)
@@ -199,13 +199,13 @@ def test_long(run: Run, checkpoint: bytes, report: Report) -> dict[str, float]:
 
 
 def score_of(run: Run, report: Report) -> Trained:
-    """Train a run and keep nothing but how it ended."""
+    """Train a run and return only the outcome."""
     with TemporaryDirectory(prefix="ddstructs-") as folder:
         return fit(run, Path(folder), report)
 
 
 def _hard(run: Run, checkpoint: Path, sizes: dict[int, int]) -> dict[str, float]:
-    """Coarse accuracy with push and pop rounded, at given lengths, each with a number of sequences."""
+    """Coarse accuracy with push and pop rounded, for a number of sequences by length."""
     if not sizes:
         return {}
     model = Controller.load_from_checkpoint(checkpoint, hard=True)
@@ -216,18 +216,20 @@ def _hard(run: Run, checkpoint: Path, sizes: dict[int, int]) -> dict[str, float]
 
 
 def check(runs: Sequence[Run]) -> None:
-    """Build everything that the runs will need, weights and sequences excepted, before any is trained.
+    """Build the memories, controllers and tasks of all runs, without weights and sequences, before any is trained.
 
     Raises:
-        InputError: If the recipe does not fit.
+        InputError: If the recipe does not fit them.
     """
     for run in {(run.task, run.memory, run.cell, run.config): run for run in runs}.values():
         training = read_section(Training, run.settings["training"])
         testing = read_section(Testing, run.settings["test"])
-        _controller(run, _task(run, val_lengths=training.validation_lengths))
+        task = _task(run, val_lengths=training.validation_lengths)
+        model = _controller(run, task)
+        if testing.metric is not None:
+            check_metric(model, task, testing.metric)
         for lengths in (
             testing.lengths,
-            *((n, n) for n in testing.each_length[:1]),
             *((length, length) for length in (*testing.hard, *testing.long)),
         ):
             _task(run, test_lengths=lengths)
@@ -262,7 +264,7 @@ def _controller(run: Run, task: Generated) -> Controller:
 
 
 def _build(kind: type[Any], name: str, settings: dict[str, Any], **given: Any) -> Any:
-    """An object with the settings of a recipe, and what else its constructor is given."""
+    """Build an object with the settings of a recipe, and other arguments."""
     try:
         return kind(**fit_arguments(kind, settings, skip=given), **given)
     except (InputError, TypeError, ValueError) as error:

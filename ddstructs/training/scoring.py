@@ -1,4 +1,4 @@
-"""How a controller is scored: the metrics that the task names, and those of the memory's signals."""
+"""The scores of a controller: the metrics of its task, and those of the memory's signals."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Scoring(nn.Module):
     """The metrics of each split, and the loss.
 
     Args:
-        task: The task, which names metrics and knows the floor of the loss; those of `Task` itself if None.
-        memory: The memory, whose signals are measured.
+        task: The task, which names the metrics and knows the floor of the loss; if None, the metrics of `Task`.
+        memory: The memory whose signals are measured.
     """
 
     def __init__(self, task: Task | None, memory: Memory) -> None:
@@ -49,15 +49,15 @@ class Scoring(nn.Module):
         return cast("dict[str, Metric]", dict(cast("nn.ModuleDict", self.sets[f"{split}_"])))
 
     def update(self, split: Split, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Take note of a batch.
+        """Add a batch.
 
         Args:
-            split: The set that it is of.
+            split: The set the batch is from.
             logits: Shape `(batch, time, output_symbols)`.
             batch: The batch.
 
         Returns:
-            The loss, and the symbols put out where some were asked for, `IGNORE` elsewhere.
+            The loss, and the output symbols, with `IGNORE` in steps without a target.
         """
         asked = batch.targets != IGNORE
         loss = cross_entropy(logits[asked], batch.targets[asked])
@@ -71,9 +71,9 @@ class Scoring(nn.Module):
         return loss, output
 
     def penalty(self, split: Split, run: Unrolled, memory: Memory, batch: Batch) -> Tensor | None:
-        """Take note of the signals in real steps, and return how far they are from decided, in [0, 1].
+        """Add the signals of all steps before the padding, and return how undecided they are, in [0, 1].
 
-        What concerns the signals of a memory stands here alone: the memory names them, and the action measures them.
+        This is the only place that measures signals: the memory names them, and the action measures them.
         """
         if not memory.heads:
             return None
@@ -87,7 +87,7 @@ class Scoring(nn.Module):
 
 
 def _load(target: str) -> Metric:
-    """A metric of the class that `package.module:Class` names; output and targets stand under each other here."""
+    """A metric of the class at `package.module:Class`, for output aligned with its targets."""
     module, _, name = target.partition(":")
     kind = cast("type[Metric]", getattr(import_module(module), name))
     return kind(aligned=True) if issubclass(kind, SequenceAccuracy) else kind()
