@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ddstructs.errors import InputError
     from ddstructs.experiments.advice import settings_for
     from ddstructs.memory import Memory
+    from ddstructs.nn.layer import LayerState, MemoryLayer
     from ddstructs.nn.rnn import MemoryRNN, RNNState
     from ddstructs.queue import Queue
     from ddstructs.signals import Start
@@ -42,7 +43,9 @@ __all__ = [
     "Diagnosis",
     "FineAccuracy",
     "InputError",
+    "LayerState",
     "Memory",
+    "MemoryLayer",
     "MemoryRNN",
     "NoMemory",
     "Queue",
@@ -75,7 +78,9 @@ _HOME = {
     "Diagnosis": "view.diagnose",
     "FineAccuracy": "training.metrics",
     "InputError": "errors",
+    "LayerState": "nn.layer",
     "Memory": "memory",
+    "MemoryLayer": "nn.layer",
     "MemoryRNN": "nn.rnn",
     "NoMemory": "bank",
     "Queue": "queue",

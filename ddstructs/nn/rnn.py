@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from ddstructs.memory import Action, Memory, check_reset
 from ddstructs.nn import fused, loop
 from ddstructs.nn.network import Network, Noise, RNNState, Unrolled, build_cell
+from ddstructs.nn.padding import from_lengths
 
 __all__ = ["MemoryRNN", "RNNState", "Unrolled", "renamed"]
 
@@ -247,7 +248,7 @@ class MemoryRNN(nn.Module):
         else:
             self._check_state(state, x)
             state = self._tied(state)
-        real = None if lengths is None else _mask(lengths, batch, time, x.device)
+        real = None if lengths is None else from_lengths(lengths, batch, time, x.device)
         if real is not None:
             x = torch.where(real[..., None], x, 0)
         reset = check_reset(reset, x)
@@ -362,20 +363,6 @@ class MemoryRNN(nn.Module):
 
         output, *others = state.hidden
         return Noise(draw(self.read_noise, state.read, time), draw(self.state_noise, output, len(others), time))
-
-
-def _mask(lengths: Tensor | Sequence[int], batch: int, time: int, device: torch.device) -> Tensor:
-    """Which steps count, shape `(batch, time)`."""
-    lengths = torch.as_tensor(lengths)
-    if lengths.shape != (batch,):
-        raise ValueError(f"lengths has shape {tuple(lengths.shape)}, but one for each of {batch} rows was expected")
-    if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
-        raise TypeError(f"lengths are {lengths.dtype}, but they count steps: int64 was expected")
-    if lengths.device.type == "cpu" and not torch.compiler.is_compiling():
-        wrong = lengths[(lengths < 0) | (lengths > time)]
-        if len(wrong):
-            raise ValueError(f"lengths has {wrong[0].item()}, but x has {time} steps: 0..{time} was expected")
-    return torch.arange(time, device=device) < lengths.to(device)[:, None]
 
 
 def renamed(name: str, prefix: str = "") -> str:
