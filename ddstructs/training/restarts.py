@@ -1,4 +1,4 @@
-"""Fresh starts: other weights for a controller whose learning has stalled."""
+"""Fresh starts: other weights for a model whose learning has stalled."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from ddstructs.training.controller import Controller
+    from ddstructs.training.learner import Learner
 
 __all__ = ["start_afresh"]
 
 
-def start_afresh(model: Controller, restarts: int, seed: int) -> None:
+def start_afresh(model: Learner, restarts: int, seed: int) -> None:
     """Draw new weights, and forget what the optimizer gathered about the old ones.
 
     Args:
-        model: The controller, in training.
+        model: The model, in training.
         restarts: How many fresh starts this makes; the memory names a start for each.
         seed: Seed of the weights. The random numbers of the run go on as if nothing had been drawn.
     """
@@ -25,7 +25,8 @@ def start_afresh(model: Controller, restarts: int, seed: int) -> None:
         for module in reversed(list(model.modules())):  # a module after its parts, to have the last word
             if callable(reset := getattr(module, "reset_parameters", None)):
                 reset()
-        model.rnn.reset_parameters(restarts)
+        for worker in model.workers:
+            worker.reset_parameters(restarts)
     for optimizer in model.trainer.optimizers:
         optimizer.state.clear()
         for group in optimizer.param_groups:
