@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ddstructs.tape import Tape
     from ddstructs.training.controller import Controller
     from ddstructs.training.metrics import CoarseAccuracy, FineAccuracy
+    from ddstructs.training.sequence_model import SequenceModel
     from ddstructs.view.callback import TraceCallback
     from ddstructs.view.diagnose import Diagnosis, diagnose
     from ddstructs.view.plot import plot_lengths, plot_signals, plot_trace
@@ -50,6 +51,7 @@ __all__ = [
     "NoMemory",
     "Queue",
     "RNNState",
+    "SequenceModel",
     "Stack",
     "Start",
     "State",
@@ -85,6 +87,7 @@ _HOME = {
     "NoMemory": "bank",
     "Queue": "queue",
     "RNNState": "nn.rnn",
+    "SequenceModel": "training.sequence_model",
     "Stack": "stack",
     "Start": "signals",
     "State": "state",

@@ -63,7 +63,11 @@ class State:
         Args:
             rows: Indices into the batch, shape `(new_batch,)`, int64.
         """
-        return self.map(lambda tensor: tensor.index_select(0, rows))
+
+        def pick(part: Any) -> Any:
+            return part.select(rows) if isinstance(part, State) else part.index_select(0, rows)
+
+        return replace(self, **{field.name: _map(pick, getattr(self, field.name), pick) for field in fields(self)})
 
 
 class _Form(NamedTuple):
