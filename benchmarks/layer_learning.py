@@ -25,7 +25,7 @@ from ddstructs.tasks import Batch, Copying, Reversal
 from ddstructs.tasks.batch import IGNORE
 from ddstructs.tasks.generated import Generated
 
-CASES = {
+CASES: dict[str, dict[str, Any]] = {
     "recipe": {},
     "one head": {"num_heads": 1},
     "no noise on signals": {"signal_noise": 0.0},
@@ -44,7 +44,8 @@ PAIRS: dict[str, tuple[type[Generated], type[Stack] | type[Queue]]] = {
 def correct(model: SequenceModel, batch: Batch) -> Tensor:
     """Which rows have every symbol right, given the right symbols before; so has greedy decoding."""
     asked = batch.targets != IGNORE
-    return ((model(batch.inputs).argmax(-1) == batch.targets) | ~asked).all(dim=1)
+    right: Tensor = ((model(batch.inputs).argmax(-1) == batch.targets) | ~asked).all(dim=1)
+    return right
 
 
 @torch.no_grad()

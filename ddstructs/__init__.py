@@ -1,6 +1,6 @@
 """Differentiable data structures for PyTorch: stacks, queues, deques, tapes and others that a network learns to use.
 
-A name is imported when it is first used, so `import ddstructs` costs nothing, and `ddstructs.Stack` no Lightning.
+Names are imported on first use: `import ddstructs` loads nothing else, and `ddstructs.Stack` does not load Lightning.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""What a memory is told in one step or in many: the actions of a controller, and their hard forms."""
+"""Actions: the inputs of a memory in one step or in a sequence, and their hard forms."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["Action", "Choice", "Joint", "Scores", "harden", "mapped", "parts", "
 
 
 class Action(NamedTuple):
-    """What a controller does to a memory, in one step or, with a time axis after the batch, in many.
+    """Push, pop and value of one step; of a sequence, with a time axis after the batch axis.
 
     Attributes:
         push: Strength of the new value, shape `(batch, heads)`, in [0, 1]; d_t in the paper.
-        pop: Strength to remove first, shape `(batch, heads)`, in [0, 1]; u_t in the paper.
-        value: What to store, shape `(batch, heads, width)`; v_t in the paper.
+        pop: Strength to remove before the push, shape `(batch, heads)`, in [0, 1]; u_t in the paper.
+        value: Value to store, shape `(batch, heads, width)`; v_t in the paper.
     """
 
     push: Tensor
@@ -30,7 +30,7 @@ class Action(NamedTuple):
         return Action(push, pop, self.value)
 
     def only(self, where: Tensor) -> Action:
-        """The same action where it is said, elsewhere one that does nothing; where `(batch,)` or `(batch, time)`."""
+        """Keep the action where a mask is true and do nothing elsewhere; mask `(batch,)` or `(batch, time)`."""
         push, pop = (torch.where(where[..., None], part, 0) for part in self[:2])
         return Action(push, pop, self.value)
 
@@ -41,18 +41,18 @@ class Action(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """Which operation a controller chooses, as weights of a mixture. Where all weights are zero nothing is done.
+    """A choice among operations, as mixture weights. All-zero weights leave the state unchanged.
 
     Attributes:
-        weights: Weight of each operation, shape `(batch, heads, operations)`, in [0, 1] with a sum of 1, or all zero.
-        value: The item for the operations that take one, shape `(batch, heads, width)`.
+        weights: Weight of each operation, shape `(batch, heads, operations)`, in [0, 1] with sum 1, or all zero.
+        value: Item for the operations that take one, shape `(batch, heads, width)`.
     """
 
     weights: Tensor
     value: Tensor
 
     def harden(self) -> Choice:
-        """All the weight on the likeliest operation, the first of several; see `ddstructs.harden`."""
+        """All weight on the likeliest operation, on the first one of a tie; see `ddstructs.harden`."""
         weights = self.weights
         if not weights.shape[-1]:
             return self
@@ -60,48 +60,48 @@ class Choice(NamedTuple):
         return Choice(_straight_through(torch.where(weights.any(-1, keepdim=True), likeliest, 0), weights), self.value)
 
     def only(self, where: Tensor) -> Choice:
-        """The same action where it is said, elsewhere one that does nothing; where `(batch,)` or `(batch, time)`."""
+        """Keep the action where a mask is true and do nothing elsewhere; mask `(batch,)` or `(batch, time)`."""
         return Choice(torch.where(where[..., None, None], self.weights, 0), self.value)
 
     def fractions(self) -> Tensor:
-        """How undecided each choice is: n / (n - 1) times 1 - sum of squares, in [0, 1], shape `(batch, heads)`.
+        """How undecided each choice is, n / (n - 1) (1 - sum of squared weights), in [0, 1], shape `(batch, heads)`.
 
-        For two operations it is the 4 s (1 - s) of a push or a pop.
+        For two operations this equals the 4 s (1 - s) of a push or a pop.
         """
         count = self.weights.shape[-1]
         return count / max(1, count - 1) * (self.weights.sum(-1) - self.weights.square().sum(-1))
 
 
 class Scores(NamedTuple):
-    """Unnormalised log weights, for a memory that normalises them itself. Where all are -inf nothing is done.
+    """Unnormalized log weights, for a memory that normalizes them itself. All -inf leaves the state unchanged.
 
     Attributes:
-        scores: Shape `(batch, heads, names)`.
-        value: Shape `(batch, heads, width)`.
+        scores: Log weights, shape `(batch, heads, names)`.
+        value: Value to store, shape `(batch, heads, width)`.
     """
 
     scores: Tensor
     value: Tensor
 
     def harden(self) -> Scores:
-        """Zero for the highest score, the first of several, and -inf for the others; no gradient passes."""
+        """Zero for the highest score, for the first one of a tie, and -inf for the others; no gradient passes."""
         best = self.scores.argmax(-1, keepdim=True)
         return Scores(torch.full_like(self.scores, -torch.inf).scatter(-1, best, 0.0), self.value)
 
     def only(self, where: Tensor) -> Scores:
-        """The same action where it is said, elsewhere one that does nothing; where `(batch,)` or `(batch, time)`."""
+        """Keep the action where a mask is true and do nothing elsewhere; mask `(batch,)` or `(batch, time)`."""
         return Scores(torch.where(where[..., None, None], self.scores, -torch.inf), self.value)
 
     def fractions(self) -> Tensor:
-        """How undecided each choice is, as of a `Choice` with their softmax; shape `(batch, heads)`."""
+        """How undecided each choice is: `Choice.fractions` of the softmax, shape `(batch, heads)`."""
         return Choice(self.scores.softmax(-1).nan_to_num(0), self.value).fractions()
 
 
 class Joint(NamedTuple):
-    """The actions of several memories whose signals differ, side by side.
+    """The actions of several memories whose signals differ.
 
     Attributes:
-        actions: One action a memory.
+        actions: One action per memory.
     """
 
     actions: tuple[Any, ...]
@@ -112,27 +112,27 @@ class Joint(NamedTuple):
         return torch.cat([action.value for action in self.actions], dim=-2)
 
     def harden(self) -> Joint:
-        """Every action in its hard form."""
+        """The hard form of every action."""
         return Joint(tuple(action.harden() for action in self.actions))
 
     def only(self, where: Tensor) -> Joint:
-        """The same actions where it is said, elsewhere ones that do nothing; where `(batch,)` or `(batch, time)`."""
+        """Keep the actions where a mask is true and do nothing elsewhere; mask `(batch,)` or `(batch, time)`."""
         return Joint(tuple(action.only(where) for action in self.actions))
 
     def fractions(self) -> Tensor:
-        """Those of every action, one after another, in one axis."""
+        """The fractions of all actions, flattened and concatenated."""
         return torch.cat([action.fractions().flatten() for action in self.actions])
 
 
 def harden(action: Any) -> Any:
-    """The hard form of an action, with which every memory is the discrete structure it is named after.
+    """The hard form of an action, under which a memory behaves exactly as its discrete counterpart.
 
-    Push and pop are rounded to 0 or 1, exactly a half to 1; of several operations the likeliest is taken. The gradient
-    passes straight through, as if nothing had been rounded (Bengio, Léonard & Courville 2013, *Estimating or
-    Propagating Gradients Through Stochastic Neurons*).
+    Push and pop are rounded to 0 or 1, with .5 rounded to 1; a choice takes its likeliest operation. Gradients pass
+    straight through, as if nothing had been rounded (Bengio, Léonard & Courville 2013, *Estimating or Propagating
+    Gradients Through Stochastic Neurons*).
 
     Args:
-        action: An action of one step or of many: an `Action`, a `Choice`, or what else a memory takes.
+        action: An action of one step or of a sequence, of any type: `Action`, `Choice`, `Scores` or `Joint`.
 
     Returns:
         The hard action, with the same value.
@@ -158,7 +158,7 @@ def parts(action: Any) -> list[Tensor]:
 
 
 def mapped(function: Callable[..., Tensor], *actions: Any) -> Any:
-    """Apply a function to the tensors of one or more actions of one form, and return an action of the results."""
+    """Apply a function to the corresponding tensors of one or more actions, and return an action of the results."""
     first = actions[0]
     if isinstance(first, Tensor):
         return function(*actions)
@@ -167,13 +167,13 @@ def mapped(function: Callable[..., Tensor], *actions: Any) -> Any:
 
 
 def unbind(actions: Any) -> list[Any]:
-    """The actions of a sequence, one a step; to slice each from the whole would cost backward the time squared."""
+    """Split the actions of a sequence into steps. Slicing instead would make backward quadratic in time."""
     steps = zip(*(part.unbind(1) for part in parts(actions)), strict=True)
     return [_fill(actions, list(reversed(step))) for step in steps]
 
 
 def _fill(form: Any, tensors: list[Tensor]) -> Any:
-    """An action of the same form, with its tensors taken from the end of a list."""
+    """An action of the same type, with tensors popped from the end of a list."""
     if isinstance(form, Tensor):
         return tensors.pop()
     results = [_fill(part, tensors) for part in form]
@@ -181,7 +181,7 @@ def _fill(form: Any, tensors: list[Tensor]) -> Any:
 
 
 def with_value(action: Any, value: Tensor) -> Any:
-    """The same signals with other values, shape `(batch, heads, width)`, or with a time axis after the batch."""
+    """Replace the values of an action; shape `(batch, heads, width)`, or with a time axis after the batch axis."""
     if not isinstance(action, Joint):
         return action._replace(value=value)
     values = value.split([part.value.shape[-2] for part in action.actions], dim=-2)

@@ -1,4 +1,4 @@
-"""Several memories side by side, and none at all."""
+"""`Bank`, several memories in parallel, and `NoMemory`, the baseline without one."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ class BankState(State):
 
 @final
 class Bank(Memory[BankState]):
-    """Several memories side by side as one: its heads are theirs, one after another.
+    """Several memories in parallel as one memory, whose heads are those of its members in order.
 
-    Memories that are told the same, such as a stack and a queue, take one action with the heads of all. Where they are
-    told different things the action is a `Joint`, with an action for each of them.
+    If all members have the same signals, as a stack and a queue do, an action holds the heads of all members.
+    Otherwise it is a `Joint` of one action per member.
 
-    Contents are those of the first memory, then those of the second, and so on; for one of them alone ask it, with its
-    own part of the state: `bank.memories[0].contents(state.states[0])`.
+    Contents are those of the first member, then those of the second, and so on. For a single member, use its own part
+    of the state: `bank.memories[0].contents(state.states[0])`.
 
     Args:
-        memories: One or more memories whose values have one width, and whose reads have one.
+        memories: One or more memories of the same width and the same read width.
 
     Raises:
-        ValueError: If there is none, or if their widths differ.
-        TypeError: If one is no memory.
+        ValueError: If there is no memory, or if widths differ.
+        TypeError: If an element is not a `Memory`.
 
     Example:
         >>> from ddstructs import Bank, Queue, Stack
@@ -54,17 +54,17 @@ class Bank(Memory[BankState]):
         super().__init__()
         if not memories:
             raise ValueError(
-                "a bank has one memory or more, but none was given: NoMemory() is the memory without heads"
+                "a Bank needs one memory or more, but none was given: use NoMemory() for a network without memory"
             )
         for memory in memories:
             if not isinstance(memory, Memory):
-                raise TypeError(f"a bank is of memories, but {memory!r} is none")
+                raise TypeError(f"a Bank takes memories, but {memory!r} is a {type(memory).__name__}")
         widths = [memory.width for memory in memories]
         if len(set(widths)) > 1:
-            raise ValueError(f"the memories of a bank have one width, but these have {widths}")
+            raise ValueError(f"the memories of a Bank must have the same width, but these have {widths}")
         reads = [memory.read_width for memory in memories]
         if len(set(reads)) > 1:
-            raise ValueError(f"the reads of a bank have one width, but those of its memories have {reads}")
+            raise ValueError(f"the memories of a Bank must have the same read width, but these have {reads}")
         self.memories = nn.ModuleList(memories)
         self.width = widths[0]
         self.heads = sum(memory.heads for memory in memories)
@@ -81,7 +81,7 @@ class Bank(Memory[BankState]):
 
     @property
     def starts(self) -> tuple[Any, ...]:
-        """Those of its memories side by side."""
+        """The starts of the members, combined by position; a member with fewer starts repeats its own."""
         each = [member.starts for member in self._members]
         sides = [[starts[i % len(starts)] for starts in each] for i in range(max(map(len, each)))]
         if isinstance(self.signals, Mixed):
@@ -125,7 +125,7 @@ class Bank(Memory[BankState]):
             return super().check(action, time=time)
         if not isinstance(action, Joint) or len(action.actions) != len(self.memories):
             came = f"{len(action.actions)} actions" if isinstance(action, Joint) else f"a {type(action).__name__}"
-            raise TypeError(f"action is {came}, but this Bank takes a Joint of {len(self.memories)}, one a memory")
+            raise TypeError(f"action is {came}, but this Bank takes a Joint of {len(self.memories)}, one per memory")
         for member, part in zip(self._members, action.actions, strict=True):
             member.check(part, time=time)
         lead = [part.value.shape[: 1 + time] for part in action.actions]
@@ -147,7 +147,7 @@ class Bank(Memory[BankState]):
         return cast("list[Memory]", list(self.memories))
 
     def _side_by_side(self, starts: Sequence[Any]) -> Any:
-        """Starts for the same signals as one: for each name the biases of all heads."""
+        """Combine starts of the same signals: for each signal, the biases of all heads."""
         by_name: dict[str, tuple[float, ...]] = dict.fromkeys(self.signals.names, ())
         for member, start in zip(self._members, starts, strict=True):
             for (name, _), bias in zip(member.signals.labels, member.signals.biases(start, {}), strict=True):
@@ -158,7 +158,7 @@ class Bank(Memory[BankState]):
         """Each member's part of the action, whose heads lie along `axis`, and of the state."""
         if not isinstance(state, BankState) or len(state.states) != len(self.memories):
             came = f"{len(state.states)} states" if isinstance(state, BankState) else f"a {type(state).__name__}"
-            raise TypeError(f"state has {came}, but a Bank of {len(self.memories)} steps from its own initial_state")
+            raise TypeError(f"state is {came}, but a Bank of {len(self.memories)} needs one from its own initial_state")
         return list(zip(self._parts(action, axis), state.states, strict=True))
 
     def _parts(self, action: Any, axis: int) -> list[Any]:
@@ -172,16 +172,16 @@ class Bank(Memory[BankState]):
 
 @dataclass(frozen=True)
 class NoState(State):
-    """Nothing but the size of the batch, dtype and device."""
+    """An empty state that keeps the batch size, the dtype and the device."""
 
     template: Tensor
 
 
 @final
 class NoMemory(Memory[NoState]):
-    """No memory: zero heads, nothing stored, nothing read. The baseline of the paper.
+    """The absence of a memory: zero heads, and reads without elements. The baseline of the paper.
 
-    A controller around it is the bare recurrent network.
+    A `MemoryRNN` with it is a plain recurrent network.
 
     Example:
         >>> from ddstructs import MemoryRNN, NoMemory

@@ -1,4 +1,4 @@
-"""The neural deque: a line with two working ends."""
+"""The neural deque: a line that is used at both ends."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ class Deque(LineMemory):
 
     @property
     def starts(self) -> tuple[Start, ...]:
-        """As a stack with something at the bottom, or as a queue from the top to the bottom.
+        """Use as a stack at the top, or as a queue from the top to the bottom.
 
-        Heads that begin alike learn alike, and are in each other's way.
+        The two heads start with different biases because heads that start alike learn alike, and interfere.
         """
         return Start(push=(1.0, -1.0), pop=(-1.0, -3.0)), Start(push=(1.0, -4.0), pop=(-4.0, -1.0))

@@ -8,12 +8,12 @@ class InputError(ValueError):
 
 
 def printable(text: str) -> str:
-    """The text on one line that no terminal takes for a command: what does not print is escaped, but for tabs."""
+    """Escape every unprintable character except tabs, so that a terminal does not interpret the text."""
     return "".join(
         char if char.isprintable() or char == "\t" else char.encode("unicode_escape").decode() for char in text
     )
 
 
 def one_line(message: object) -> str:
-    """A message on one line, for the terminal: line breaks become spaces, what does not print is escaped."""
+    """A message on one line, for the terminal: line breaks become spaces, unprintable characters are escaped."""
     return printable(" ".join(str(message).split()))

@@ -1,4 +1,4 @@
-"""Files that are replaced whole or not at all, whatever happens while they are written."""
+"""Atomic file writes: a file is replaced completely or not at all."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ __all__ = ["replacing", "write_atomically"]
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes the place of `path` when the block ends, and only if it ends well.
+    """Open a temporary file that replaces `path` when the block exits without an exception.
 
-    It is written in the same folder, under a name of its own, so that two processes never write to one file. On its way
-    in it is flushed to the disk: a reader, or a machine after a power failure, finds the old file or the new one,
-    whole. A link is followed, permissions are kept, and a device or a pipe is written to directly.
+    The temporary file is in the same folder under a unique name, so two processes never write to one file. It is
+    flushed to the disk before the rename: a reader, or the machine after a power failure, finds the complete old file
+    or the complete new one. Symbolic links are followed, permissions are kept, and devices and pipes are written to
+    directly.
 
     Args:
         path: The file to write.
 
     Raises:
-        OSError: If it cannot be written, with its name in it. What was there before is still there.
+        OSError: If the file cannot be written; the message names it. The previous file is left unchanged.
 
     Example:
         >>> import tempfile
@@ -38,7 +39,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         b'one'
     """
     path = Path(os.path.realpath(path))
-    name = path.name[:200]  # with what is added, within the 255 bytes that file systems allow
+    name = path.name[:200]  # leaves room for the suffix within the 255 bytes that file systems allow
     partial = path.with_name(f"{name}.{secrets.token_hex(4)}.partial")
     try:
         mode = path.stat().st_mode if path.exists() else None
@@ -63,18 +64,18 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     except OSError as error:
         if error.errno is None or error.filename not in (None, str(partial)):
             raise
-        raise OSError(error.errno, error.strerror, str(path)) from error  # the file that the caller knows
+        raise OSError(error.errno, error.strerror, str(path)) from error  # name the caller's file
 
 
 def write_atomically(path: str | Path, content: str | bytes | memoryview) -> None:
-    """Write a file so that a reader finds the old one or the new one, whole; see `replacing`.
+    """Write a file atomically; see `replacing`.
 
     Args:
         path: The file.
-        content: What to write; text is encoded as UTF-8.
+        content: The new content; text is encoded as UTF-8.
 
     Raises:
-        OSError: If it cannot be written. What was there before is still there.
+        OSError: If the file cannot be written. The previous file is left unchanged.
     """
     content = content.encode() if isinstance(content, str) else content
     with replacing(path) as file:
@@ -82,14 +83,14 @@ def write_atomically(path: str | Path, content: str | bytes | memoryview) -> Non
 
 
 def _flush_folder(folder: Path) -> None:
-    """Make a new name in a folder last through a power failure, where the system can."""
+    """Flush a folder to the disk, so that a new name in it survives a power failure, where the system supports it."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:  # Windows opens no folders
+    except OSError:  # Windows cannot open folders
         return
     try:
         os.fsync(descriptor)
-    except OSError:  # some network file systems do not flush folders
+    except OSError:  # some network file systems cannot flush folders
         pass
     finally:
         os.close(descriptor)

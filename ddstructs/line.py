@@ -1,4 +1,4 @@
-"""A memory on a line: values lie side by side, and pushes, pops and reads happen at its two ends."""
+"""Memories on a line: values lie side by side, and pushes, pops and reads act at the two ends."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["LineMemory", "compact"]
 
 
 class LineMemory(Memory[LineState], ABC):
-    """What stack, queue and deque share: everything but the ends at which they push, pop and read.
+    """Base of stack, queue and deque, which differ only in the ends at which they push, pop and read.
 
     Args:
         width: Size of one value, 1 or more.
 
     Attributes:
-        layout: The heads, each with the end where it pushes and the end where it takes.
+        layout: The heads; each has the end at which it pushes, and the end at which it pops and reads.
     """
 
     layout: ClassVar[Layout]
@@ -78,7 +78,7 @@ class LineMemory(Memory[LineState], ABC):
         return ops.step(self.layout, Action(none, self._without_limit(none, rows), value), state)[1]
 
     def _without_limit(self, pop: Tensor, where: Tensor) -> Tensor:
-        """The same pops, but without limit where it is said: such a pop, of the first head, empties a line."""
+        """Set the pop of the first head to infinity where a mask is true; such a pop empties a line."""
         first = torch.arange(self.heads, device=pop.device) == 0
         return torch.where(where[..., None] & first, torch.inf, pop)
 
@@ -90,10 +90,10 @@ class LineMemory(Memory[LineState], ABC):
         return str(self.width)
 
     def _fit(self, action: Action, state: LineState) -> Action:
-        """Refuse an action that does not fit the state; under autocast, cast it to the dtypes of the state."""
+        """Raise an error if an action does not fit the state; under autocast, cast it to the state's dtypes."""
         if not isinstance(state, LineState):
             kind = type(self).__name__
-            raise TypeError(f"state is a {type(state).__name__}, but a {kind} steps from its own initial_state")
+            raise TypeError(f"state is a {type(state).__name__}, but a {kind} needs one from its own initial_state")
         template = state.template
         value = check_fit(self, action.value, template)
         strength = strength_dtype(template.dtype)

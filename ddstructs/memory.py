@@ -1,4 +1,4 @@
-"""What every memory is: an action goes in, a read comes out, and the state in between is a value."""
+"""The abstract memory: a step maps an action and a state to a read and a new state."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ S = TypeVar("S", bound=State, default=Any)
 
 
 class Memory(nn.Module, ABC, Generic[S]):
-    r"""A differentiable data structure without parameters of its own: it is told an action, and answers with a read.
+    r"""A differentiable data structure without parameters: each step takes an action and returns a read.
 
-    A subclass gives `heads`, `width` and the three abstract methods, and `signals` if it is told anything else than a
-    push and a pop; it stores each argument of its constructor under the argument's own name, so that a checkpoint can
-    say how to build it again. Two laws hold for every memory: `forward` equals `step` in a loop, and cutting a sequence
-    in two and carrying the state changes nothing.
+    A subclass defines `heads`, `width` and the three abstract methods, and `signals` if its actions are anything other
+    than push and pop. It stores each constructor argument in an attribute of the same name, so that a checkpoint can
+    describe how to rebuild it. Two laws hold for every memory: `forward` equals `step` in a loop, and splitting a
+    sequence in two and carrying the state over does not change the result.
 
     Attributes:
-        heads: How many (signals, value, read) there are in a step.
+        heads: Number of heads; in each step every head has its own signals, value and read.
         width: Size of one value.
-        validate: Whether to look at the numbers too, and refuse signals that are NaN or out of range. Off by default,
-            for on a GPU the look waits for the device.
+        validate: Whether to check signal values as well as shapes, and to raise if one is NaN or out of range. Off by
+            default, because on a GPU the check synchronizes with the device.
     """
 
     heads: int
@@ -54,21 +54,21 @@ class Memory(nn.Module, ABC, Generic[S]):
 
     @property
     def signals(self) -> Signals:
-        """What this memory is told beside the values; a push and a pop for each head, unless a subclass says more."""
+        """The signals of an action besides its value; a push and a pop for each head, unless overridden."""
         return PushPop(self.heads)
 
     @property
     def read_width(self) -> int:
-        """Size of the read of one head; that of a value, unless a subclass reads several at once."""
+        """Size of the read of one head; equal to `width` unless a subclass reads several values at once."""
         return self.width
 
     @property
     def starts(self) -> tuple[Any, ...]:
-        """How a network should begin to learn this memory, the first choice first: biases of the logits.
+        """Initial biases of the logits for a network that learns to use this memory, in order of preference.
 
-        Each is a `Start(push, pop)`, or for other signals one number a logit, nested in any way. One choice: it pushes
-        half and pops a quarter, so that what it pushes stays; other signals begin alike. A memory that can be used in
-        ways which begin apart names one for each, and a controller whose learning stalls goes on to the next.
+        Each is a `Start(push, pop)`; for other signals, one number per logit, nested in any way. The default is a
+        single start: push .5 and pop .27, so that pushed values stay, or equal biases for other signals. A memory that
+        can be used in several ways gives one start for each; a controller whose learning stalls moves on to the next.
         """
         if isinstance(self.signals, PushPop):
             return (Start((0.0,) * self.heads, (-1.0,) * self.heads),)
@@ -76,20 +76,20 @@ class Memory(nn.Module, ABC, Generic[S]):
 
     @property
     def line(self) -> Layout | None:
-        """The layout of a memory whose steps are `ops.step` on a line, so that a network can fuse them; None if not."""
+        """The layout if `step` is `ops.step` on a line, which lets a network fuse its steps; None otherwise."""
         return None
 
     @property
     def ends(self) -> tuple[tuple[str, str], ...]:
-        """For each head the end of its store at which it pushes, and the one at which it pops and reads.
+        """For each head, the end of its store at which it pushes and the end at which it pops and reads.
 
-        Each is "top" or "bottom", the last and the first of the contents; both are "top" unless a subclass says more.
+        An end is "top" (the last slot of the contents) or "bottom" (the first); both are "top" unless overridden.
         """
         return (("top", "top"),) * self.heads
 
     @property
     def stores(self) -> tuple[int, ...]:
-        """How many heads work on each store, in order: all on one, unless several memories lie side by side in this."""
+        """Number of heads on each store, in order; one store with all heads, unless this memory holds several."""
         return (self.heads,) if self.heads else ()
 
     @abstractmethod
@@ -99,23 +99,23 @@ class Memory(nn.Module, ABC, Generic[S]):
         """The state of an empty memory.
 
         Args:
-            batch_size: Number of rows, each a memory of its own.
-            device: Where the state lives; torch's default device if not given.
+            batch_size: Number of rows; each is an independent memory.
+            device: Device of the state; torch's default device if not given.
             dtype: Floating-point type of the values; torch's default dtype if not given.
         """
 
     @abstractmethod
     def step(self, action: Any, state: S) -> tuple[Tensor, S]:
-        """One time step: do what the action says, then read.
+        """Take one time step: apply the action, then read.
 
         Args:
-            action: An action of the type that `signals` names, without a time axis: for memories that push and pop an
-                `Action` with push and pop of shape `(batch, heads)` in [0, 1], and a value of shape
+            action: An action of type `signals.action_type`, without a time axis. For memories that push and pop, an
+                `Action` with push and pop of shape `(batch, heads)` in [0, 1] and a value of shape
                 `(batch, heads, width)`.
-            state: The state before; it is left as it was.
+            state: The state before the step; it is not modified.
 
         Returns:
-            The read, shape `(batch, heads, read_width)`, and the state after.
+            The read, shape `(batch, heads, read_width)`, and the state after the step.
 
         Raises:
             ValueError: If a shape or a device does not fit this memory and this state.
@@ -127,33 +127,34 @@ class Memory(nn.Module, ABC, Generic[S]):
         """The live slots of a state, in the order of the structure."""
 
     def apart(self, actions: Any) -> list[tuple[Memory, Any]]:
-        """The memories that lie side by side in this, each with its part of the actions of a sequence."""
+        """The memories this one consists of, each with its part of the actions of a sequence."""
         return [(self, actions)]
 
     def emptied(self, state: S, rows: Tensor) -> S:
-        """A state in which some rows are those of an empty memory.
+        """Empty some rows of a state.
 
         Args:
-            state: The state; it is left as it was.
-            rows: Which rows to empty, shape `(batch,)`, bool.
+            state: The state; it is not modified.
+            rows: The rows to empty, shape `(batch,)`, bool.
         """
         like = next(part for part in tensors(state) if part.is_floating_point())
         fresh = self.initial_state(len(rows), device=like.device, dtype=like.dtype)
         return cast("S", merged(rows, fresh, state))
 
     def forward(self, actions: Any, state: S | None = None, reset: Tensor | None = None) -> tuple[Tensor, S]:
-        """A whole sequence of steps.
+        """Run a whole sequence of steps.
 
         Args:
-            actions: An action with a time axis after the batch: for memories that push and pop an `Action` with push
-                and pop of shape `(batch, time, heads)` in [0, 1], and a value of shape `(batch, time, heads, width)`.
+            actions: An action with a time axis after the batch axis. For memories that push and pop, an `Action` with
+                push and pop of shape `(batch, time, heads)` in [0, 1] and a value of shape
+                `(batch, time, heads, width)`.
             state: The state before the first step; an empty memory if not given.
-            reset: Before which steps a row is emptied, shape `(batch, time)`, bool; never, if not given. A row with
-                resets equals its pieces run alone.
+            reset: Mask of the steps before which a row is emptied, shape `(batch, time)`, bool; none if not given.
+                Resets split a row into pieces that give the same results as if each were run on its own.
 
         Returns:
-            The reads, shape `(batch, time, heads, read_width)`, and the state after the last step. It may keep the very
-            tensor of the values, not a copy: clone what you will change in place.
+            The reads, shape `(batch, time, heads, read_width)`, and the state after the last step. The state may share
+            memory with `actions.value`: clone that tensor before you modify it in place.
 
         Raises:
             ValueError: If a shape or a device does not fit this memory and this state.
@@ -175,16 +176,15 @@ class Memory(nn.Module, ABC, Generic[S]):
         return torch.stack(reads, dim=1), state
 
     def check(self, action: Any, *, time: bool = False) -> None:
-        """Refuse an action that does not fit this memory, in one line that says what came and what was expected.
+        """Raise an error if an action does not fit this memory.
 
         Args:
-            action: The action of one step, or of a whole sequence.
-            time: Whether there is a time axis after the batch.
+            action: The action of one step or of a whole sequence.
+            time: Whether there is a time axis after the batch axis.
 
         Raises:
-            ValueError: If a shape or a device does not fit; if `validate` is on, also for signals that are NaN or out
-                of range.
-            TypeError: If this is not an action of the type that `signals` names, or a part of it not a floating-point
+            ValueError: If a shape or a device does not fit or, with `validate`, if a signal is NaN or out of range.
+            TypeError: If `action` is not of type `signals.action_type`, or if one of its parts is not a floating-point
                 tensor.
         """
         signals = self.signals
@@ -194,7 +194,7 @@ class Memory(nn.Module, ABC, Generic[S]):
             signals.inspect(action)
 
     def _fits(self, action: Any, signals: Signals, lead: int) -> bool:
-        """Whether an action has the form that is expected, with `lead` axes before those of the heads."""
+        """Whether an action has the expected types and shapes, with `lead` axes before the head axis."""
         value = action.value
         if not (isinstance(value, Tensor) and value.is_floating_point()):
             return False
@@ -210,7 +210,7 @@ class Memory(nn.Module, ABC, Generic[S]):
         )
 
     def _refuse(self, action: Any, signals: Signals, lead: int) -> None:
-        """Say what is wrong with an action that does not fit."""
+        """Raise the error for an action that does not fit."""
         kind, batch = type(self).__name__, "(batch, time)" if lead > 1 else "(batch)"
         if not isinstance(action, signals.action_type):
             form = f"{signals.action_type.__name__}({', '.join(signals.action_type._fields)})"
@@ -242,7 +242,7 @@ class Memory(nn.Module, ABC, Generic[S]):
 
 
 def check_size(name: str, size: object) -> int:
-    """A size from 1 on.
+    """Return a size if it is an int of at least 1.
 
     Raises:
         TypeError: If it is not an int.
@@ -256,16 +256,16 @@ def check_size(name: str, size: object) -> int:
 
 
 def check_fit(memory: Memory, value: Tensor, like: Tensor) -> Tensor:
-    """A value in the dtype of a state; under autocast it may have another.
+    """Check that a value fits a state, and return it in the state's dtype, which may differ only under autocast.
 
     Args:
-        memory: Whose state it is.
+        memory: The memory the state belongs to.
         value: Shape `(batch, ...)`.
         like: A tensor of the state, shape `(batch, ..., width)`, in the dtype of its values.
 
     Raises:
-        ValueError: If the batch, the width or the device is another than that of the state.
-        TypeError: If the dtype is.
+        ValueError: If the batch size, the width or the device differs from that of the state.
+        TypeError: If the dtype differs and autocast is off.
     """
     kind = type(memory).__name__
     if value.shape[0] != like.shape[0]:
@@ -284,25 +284,25 @@ _MISFITS = {
     "width": "{name} has width {came}, but this {kind} stores width {size}",
     "operations": "{name} is for {came} operations, but this {kind} has {size}",
 }
-"""The errors for an axis of another size than expected."""
+"""The message for an axis of unexpected size, by the name of the axis."""
 
 
 def check_reset(reset: Tensor | None, value: Tensor) -> Tensor | None:
-    """Resets that fit the values of a sequence.
+    """Check that a reset mask fits the values of a sequence, and return it on their device.
 
     Args:
-        reset: Shape `(batch, time)`, bool, or nothing.
+        reset: Shape `(batch, time)`, bool; or None.
         value: Shape `(batch, time, ...)`.
 
     Raises:
-        ValueError: If the shape is another.
-        TypeError: If it is not a tensor of bool.
+        ValueError: If the shape does not fit.
+        TypeError: If the mask is not a bool tensor.
     """
     if reset is None:
         return None
     if not isinstance(reset, Tensor) or reset.dtype != torch.bool:
         came = reset.dtype if isinstance(reset, Tensor) else type(reset).__name__
-        raise TypeError(f"reset is {came}, but a tensor of bool was expected")
+        raise TypeError(f"reset is {came}, but a bool tensor was expected")
     if reset.shape != value.shape[:2]:
         raise ValueError(f"reset has shape {tuple(reset.shape)}, but (batch, time) is {tuple(value.shape[:2])}")
     return reset.to(value.device)

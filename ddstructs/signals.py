@@ -1,4 +1,4 @@
-"""The signals of a memory: what it is told beside the values, and what a network's numbers, its logits, mean to it."""
+"""The signals of a memory: the controls in its actions, and the map from a network's logits to an action."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["Choices", "Mixed", "PushPop", "Raw", "Signals", "Start"]
 
 
 class Start(NamedTuple):
-    """How a network begins to learn a memory that pushes and pops: their biases, before the sigmoid.
+    """Initial biases, before the sigmoid, for a network that learns to push and pop.
 
     Attributes:
-        push: One number a head.
-        pop: One number a head.
+        push: Bias of push, one number per head.
+        pop: Bias of pop, one number per head.
     """
 
     push: tuple[float, ...]
@@ -27,17 +27,18 @@ class Start(NamedTuple):
 
 
 class Signals(ABC):
-    """What a memory is told beside the values, and what a network's numbers, its logits, mean to it.
+    """The controls in an action besides its value, and the map from a network's logits to an action.
 
-    A network gives one logit for each name and head: all heads of the first name, then all of the second, and so on.
+    A network outputs one logit per signal and head: all heads of the first signal, then all heads of the second, and
+    so on.
 
     Args:
-        heads: How many heads there are.
+        heads: Number of heads.
 
     Attributes:
-        names: What a head is told, in the order of its logits.
-        axes: For each part of an action but the value, its axes after batch and time: their names and sizes.
-        action_type: The type of the actions made of them.
+        names: Names of the signals, in the order of the logits.
+        axes: For each part of an action except the value, the names and sizes of its axes after batch and time.
+        action_type: Type of the actions.
     """
 
     names: tuple[str, ...]
@@ -54,28 +55,28 @@ class Signals(ABC):
 
     @property
     def size(self) -> int:
-        """How many logits there are."""
+        """Number of logits."""
         return len(self.labels)
 
     @abstractmethod
     def action(self, logits: Tensor, value: Tensor) -> Any:
-        """The action that logits stand for.
+        """The action for some logits.
 
         Args:
-            logits: Shape `(..., size)`, any real numbers.
+            logits: Shape `(..., size)`, unbounded.
             value: Shape `(..., heads, width)`.
         """
 
     @abstractmethod
     def numbers(self, action: Any) -> Tensor:
-        """The signals of an action as numbers to look at, in the order of the logits, shape `(..., size)`."""
+        """The signals of an action as numbers for display, in the order of the logits, shape `(..., size)`."""
 
     @abstractmethod
     def inspect(self, action: Any) -> None:
-        """Look at the numbers of an action.
+        """Check the signals of an action.
 
         Raises:
-            ValueError: If one is NaN or out of range.
+            ValueError: If a signal is NaN or out of range.
         """
 
     def named(self, action: Any) -> dict[str, Tensor]:
@@ -85,7 +86,7 @@ class Signals(ABC):
         return {name: numbers[..., columns] for name, columns in index.items()}
 
     def joined(self, others: Sequence[Signals]) -> Signals:
-        """The signals of this memory and others side by side."""
+        """The signals of several memories in one action: these, then the others."""
         everything = (self, *others)
         if all(type(each) is type(self) and each.names == self.names for each in others):
             return self.resized(sum(each.heads for each in everything))
@@ -98,28 +99,25 @@ class Signals(ABC):
     def biases(
         self, start: Any, given: Mapping[str, float | Sequence[float] | None], kind: str = "memory"
     ) -> tuple[float, ...]:
-        """The biases of the logits.
+        """Initial biases of the logits: those of a start, with some signals overridden.
 
         Args:
-            start: One of the memory's `starts`: a number for each logit, nested in any way.
-            given: By name, what takes the place of it: one number, or one a head.
-
-            kind: What the errors call the memory.
+            start: One of the memory's `starts`: one number per logit, nested in any way.
+            given: Overrides by signal name: one number, or one per head. None keeps the start.
+            kind: Name of the memory in error messages.
 
         Raises:
-            ValueError: If there is no such signal, or if the numbers are not one a head.
+            ValueError: If the memory has no such signal, or if the count of numbers is not that of the heads.
         """
         numbers = _flat(start)
         if len(numbers) != self.size:
-            raise ValueError(
-                f"{kind}.starts has {start}, but it has {self.heads} heads: one bias each for {self.told()}"
-            )
+            raise ValueError(f"{kind}.starts has {start}, but {self.heads} heads need one bias each for {self.told()}")
         for name, bias in given.items():
             if bias is None:
                 continue
             columns = [i for i, label in enumerate(self.labels) if label[0] == name]
             if not columns:
-                raise ValueError(f"{name}_bias is {bias}, but this {kind} has no {name}: it is told {self.told()}")
+                raise ValueError(f"{name}_bias is {bias}, but this {kind} has no {name}: it has {self.told()}")
             each = list(bias) if isinstance(bias, Sequence) else [bias] * len(columns)
             if len(each) != len(columns):
                 raise ValueError(f"{name}_bias has {len(each)} numbers, but this {kind} has {len(columns)} heads")
@@ -128,8 +126,8 @@ class Signals(ABC):
         return tuple(numbers)
 
     def told(self) -> str:
-        """The names, for a message."""
-        return ", ".join(dict.fromkeys(name for name, _ in self.labels)) or "nothing"
+        """The names of the signals as text, for messages."""
+        return ", ".join(dict.fromkeys(name for name, _ in self.labels)) or "no signals"
 
 
 @final
@@ -173,7 +171,7 @@ class PushPop(Signals):
 
 
 class _Named(Signals):
-    """One number for each of some names, in an axis of its own after the heads."""
+    """One number per head and name, with the names along an axis after the heads."""
 
     def __init__(self, names: Sequence[str], heads: int = 1) -> None:
         super().__init__(heads)
@@ -194,11 +192,11 @@ class _Named(Signals):
 
 @final
 class Choices(_Named):
-    """One choice among named operations for each head, through a softmax.
+    """A choice among named operations for each head, by a softmax.
 
     Args:
-        names: The operations.
-        heads: How many heads there are.
+        names: Names of the operations.
+        heads: Number of heads.
 
     Example:
         >>> import torch
@@ -223,16 +221,18 @@ class Choices(_Named):
             )
         odd = total[((total - 1).abs() > 1e-2) & (total != 0)]
         if odd.numel():
-            raise ValueError(f"weights has {odd.numel()} sums that are not 1, the first is {odd[0].item()}")
+            raise ValueError(
+                f"weights has {odd.numel()} rows whose sum is not 1, the first is {odd[0].item()}: a softmax sums to 1"
+            )
 
 
 @final
 class Raw(_Named):
-    """One number for each of some names and heads, handed on as it is.
+    """Raw logits, one per name and head, for a memory that normalizes them itself.
 
     Args:
-        names: What the numbers are of.
-        heads: How many heads there are.
+        names: Names of the logits.
+        heads: Number of heads.
     """
 
     action_type = Scores
@@ -250,10 +250,10 @@ class Raw(_Named):
 
 @final
 class Mixed(Signals):
-    """The signals of several memories that are told different things, one after another.
+    """The signals of several memories whose actions differ in type, one memory after another.
 
     Args:
-        members: Those of each memory.
+        members: The signals of each memory.
     """
 
     action_type = Joint

@@ -1,4 +1,4 @@
-"""What a memory carries from one step to the next, as a value, and what it shows of it."""
+"""The state a memory carries from step to step, and the contents it exposes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["Contents", "State", "merged", "tensors"]
 
 
 class Contents(NamedTuple):
-    """What a state holds: the live slots in order, padded with zeros to the longest row of the batch.
+    """The live slots of a state in order, padded with zeros to the longest row of the batch.
 
     Attributes:
         values: Stored values, shape `(batch, slots, width)`; V_t in the paper.
-        strengths: How much of each is left, shape `(batch, slots)`, zero or more; s_t in the paper.
+        strengths: Remaining strength of each value, shape `(batch, slots)`, 0 or more; s_t in the paper.
     """
 
     values: Tensor
@@ -28,29 +28,29 @@ class Contents(NamedTuple):
 
 @dataclass(frozen=True)
 class State:
-    """What a memory carries from one step to the next: a frozen dataclass of tensors, each batch first.
+    """The state a memory carries from step to step: a frozen dataclass of tensors, batch first.
 
-    A state is a value: no step changes it, so two steps from one state are two independent futures. A subclass
-    declares its fields (tensors, states, or tuples of them) and has all of this for nothing.
+    States are immutable: a step returns a new one, so two steps from the same state are independent of each other. A
+    subclass declares its fields (tensors, states, or tuples of these) and inherits all methods.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Let every state through `torch.export` and other functions of trees, and `torch.load` with weights alone."""
+        """Register the subclass as a pytree, as `torch.export` needs, and with `torch.load(weights_only=True)`."""
         super().__init_subclass__(**kwargs)
         name = f"{cls.__module__}.{cls.__qualname__}"
         register_pytree_node(cls, _parts, _whole, serialized_type_name=name, flatten_with_keys_fn=_named_parts)
         torch.serialization.add_safe_globals([cls])
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Self:
-        """Apply `function` to every tensor of the state, and return the state of the results."""
+        """Apply `function` to every tensor, and return a state of the results."""
         return replace(self, **{field.name: _map(function, getattr(self, field.name)) for field in fields(self)})
 
     def detach(self) -> Self:
-        """The same state, cut off from the computation before it, as truncated backpropagation through time needs."""
+        """Detach from the computation graph, for truncated backpropagation through time."""
         return self.map(Tensor.detach)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
-        """The same state on another device, or with its floating-point tensors in another dtype."""
+        """Move to a device, or convert the floating-point tensors to a dtype."""
 
         def move(part: Tensor | State) -> Tensor | State:
             return part.to(device, dtype if isinstance(part, State) or part.is_floating_point() else None)
@@ -58,7 +58,7 @@ class State:
         return replace(self, **{field.name: _map(move, getattr(self, field.name), move) for field in fields(self)})
 
     def select(self, rows: Tensor) -> Self:
-        """The state of some rows of the batch, in the order given; a row may come more than once, as in beam search.
+        """Select rows of the batch in the given order; rows may repeat, as in beam search.
 
         Args:
             rows: Indices into the batch, shape `(new_batch,)`, int64.
@@ -101,7 +101,7 @@ def _whole(parts: Iterable[Any], form: _Form) -> State:
 
 
 def _map(function: Callable[[Any], Any], field: Any, inner: Callable[[Any], Any] | None = None) -> Any:
-    """Apply `function` to every tensor of a field, and `inner` to every state in it: `map`, if not given."""
+    """Apply `function` to every tensor of a field, and `inner` to every nested state; `State.map` if not given."""
     if isinstance(field, Tensor):
         return function(field)
     if isinstance(field, State):
@@ -122,7 +122,7 @@ def tensors(part: Any) -> list[Tensor]:
 
 
 def merged(rows: Tensor, fresh: Any, old: Any) -> Any:
-    """The fresh state in some rows, and the old one in the others; what the fresh one has no room for is zero there."""
+    """Take some rows from a fresh state and the others from the old one, padding the fresh state with zeros."""
     if isinstance(old, Tensor):
         rest = [n for was, now in zip(reversed(fresh.shape), reversed(old.shape), strict=True) for n in (0, now - was)]
         return torch.where(rows.view(-1, *[1] * (old.dim() - 1)), pad(fresh, rest).to(old.dtype), old)

@@ -1,4 +1,4 @@
-"""A structure of one's own: a discrete one, declared by pure functions, and made differentiable by superposition."""
+"""User-defined structures: a discrete structure, declared by pure functions, made differentiable by superposition."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ __all__ = ["Structure", "StructureState"]
 @final
 @dataclass(frozen=True)
 class StructureState(State):
-    """The state of a structure: the tensors of its tree, each `(batch, heads, ...)`, after one that holds nothing.
+    """The state of a structure: the leaves of its tree.
 
     Attributes:
-        like: No elements, shape `(batch, 0, width)`, with the dtype of the values.
-        leaves: The tensors, in the order of the tree; in float32 where the values are narrower.
+        like: An empty tensor of shape `(batch, 0, width)` that has the dtype and device of the values.
+        leaves: The tensors in the order of the tree, each `(batch, heads, ...)`; at least float32.
     """
 
     like: Tensor
     leaves: tuple[Tensor, ...]
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> StructureState:
-        """The same state on another device, or for values in another dtype; its tensors stay at least float32."""
+        """Move to a device, or convert to a dtype of the values; the leaves stay at least float32."""
         wide = dtype and strength_dtype(dtype)
         return StructureState(self.like.to(device, dtype), tuple(leaf.to(device, wide) for leaf in self.leaves))
 
 
 class _Tried(ABCMeta):
-    """Tries a structure once it is made, whatever its constructor does after that of `Structure`."""
+    """Runs a structure's dry run after its whole constructor, that of a subclass included."""
 
     def __call__(cls, *arguments: Any, **settings: Any) -> Any:
         structure = super().__call__(*arguments, **settings)
@@ -49,24 +49,24 @@ class _Tried(ABCMeta):
 
 
 class Structure(Superposed[StructureState], metaclass=_Tried):
-    r"""A memory by superposition of any discrete structure, declared by pure functions on the tensors of one row.
+    r"""A memory by superposition, declared as a discrete structure by pure functions on the tensors of one row.
 
-    A subclass names its operations and has a method for each, beside `empty` and `read`. A state is a tensor, or
-    tuples, lists and dictionaries of tensors, of one fixed form. In each step the controller chooses among the
-    operations; the new state is the mixture of what each makes of the old one. With hard choices it is the structure
-    itself. All of this runs once when the structure is made, so that a mistake is told then, in one line.
+    A subclass lists its operations and defines a method for each, besides `empty` and `read`. A state is a tensor, or
+    a nest of tuples, lists and dictionaries of tensors, whose form never changes. In each step the controller chooses
+    among the operations, and the new state is the weighted mixture of their results. With hard choices the memory is
+    the discrete structure. The constructor runs every function once, and raises a one-line error for any mistake.
 
     Args:
         width: Size of one item, 1 or more.
         checkpoint: Steps between the states that are kept for backward; see `Superposed`.
 
     Attributes:
-        operations: The names of the operations: methods that take the state, or the state and an item `(width,)`, and
-            return the state after. They change nothing in place.
-        heads: How many such structures lie side by side; 1 unless a subclass says otherwise.
+        operations: Names of the operations: methods that take the state, or the state and an item of shape `(width,)`,
+            and return the new state. They must not modify their arguments in place.
+        heads: Number of independent copies of the structure; 1 unless overridden.
 
     Raises:
-        TypeError: If a method is missing, is not a function of tensors, or returns another form than it was given.
+        TypeError: If a method is missing or fails, or if it returns a state whose form differs from that of `empty`.
         ValueError: If a shape does not fit.
 
     Example:
@@ -99,16 +99,16 @@ class Structure(Superposed[StructureState], metaclass=_Tried):
 
     @abstractmethod
     def empty(self) -> Any:
-        """The state of an empty structure, of floating-point tensors; they get the dtype and device that are needed."""
+        """The state of an empty structure: floating-point tensors, converted to the dtype and device in use."""
 
     @abstractmethod
     def read(self, state: Any) -> Tensor:
-        """What is read of a state, shape `(width,)`."""
+        """The read of a state, shape `(width,)`."""
 
     def slots(self, state: Any) -> tuple[Tensor, Tensor]:
-        """What a state holds, for traces: values `(slots, width)` in order, and strengths `(slots,)` in [0, 1].
+        """The contents of a state, for traces: values `(slots, width)` in order, and strengths `(slots,)` in [0, 1].
 
-        Nothing, unless a subclass says more.
+        No slots, unless overridden.
         """
         like = tree_flatten(state)[0][0]
         return like.new_zeros(0, self.width), like.new_zeros(0)
@@ -129,7 +129,7 @@ class Structure(Superposed[StructureState], metaclass=_Tried):
         def one(weights: Tensor, item: Tensor, *leaves: Tensor) -> tuple[Tensor, ...]:
             before = tree_unflatten(list(leaves), self._tree)
             each = [function(before, item) for function in self._functions]
-            stay = (weights == 0).all()  # no operation at all
+            stay = (weights == 0).all()  # padding
 
             def mix(old: Tensor, *new: Tensor) -> Tensor:
                 mixture = sum((w * n for w, n in zip(weights, new, strict=True)), torch.zeros_like(old))
@@ -165,11 +165,11 @@ class Structure(Superposed[StructureState], metaclass=_Tried):
         return [_of_item(getattr(self, name)) for name in self.operations]
 
     def _try(self) -> None:
-        """Run every function once, on one row, and refuse what would go wrong later."""
+        """Run every function once on one row, and raise an error for anything that would fail later."""
         kind = type(self).__name__
         names = getattr(self, "operations", ())
         if not (isinstance(names, tuple) and names and all(isinstance(name, str) for name in names)):
-            raise TypeError(f"{kind}.operations is {names!r}, but a tuple of one name or more was expected")
+            raise TypeError(f"{kind}.operations is {names!r}, but a tuple of one or more names was expected")
         for name in names:
             if hasattr(Superposed, name) or hasattr(nn.Module, name):
                 raise TypeError(f"{kind} has an operation {name!r}, but every memory has that attribute: rename it")
@@ -182,7 +182,7 @@ class Structure(Superposed[StructureState], metaclass=_Tried):
         for leaf in leaves:
             if not isinstance(leaf, Tensor) or not leaf.is_floating_point():
                 sort = leaf.dtype if isinstance(leaf, Tensor) else type(leaf).__name__
-                raise TypeError(f"{kind}.empty holds {sort}, but a mixture takes floating-point tensors")
+                raise TypeError(f"{kind}.empty holds {sort}, but floating-point tensors were expected")
         item = torch.linspace(-1, 1, self.width)
         for name in names:
             self._compare(name, self._run(name, state, item, leaves=leaves), leaves, tree)
@@ -193,17 +193,19 @@ class Structure(Superposed[StructureState], metaclass=_Tried):
         shown = self._run("slots", state, leaves=leaves)
         shapes = [tuple(part.shape) for part in shown] if isinstance(shown, tuple) else type(shown).__name__
         if not (isinstance(shapes, list) and len(shapes) == 2 and shapes[0] == (*shapes[1], self.width)):
-            raise ValueError(f"{kind}.slots returns {shapes}, but values (slots, {self.width}) and strengths (slots,)")
+            raise ValueError(
+                f"{kind}.slots returns {shapes}, but values (slots, {self.width}) and strengths (slots,) were expected"
+            )
         try:
             ready = self.initial_state(2)
             zeros = torch.zeros(2, self.heads, len(names)), torch.zeros(2, self.heads, self.width)
             self.contents(self.advance(*zeros, ready)[1])
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
-            raise TypeError(f"{kind} does not run on a batch, by torch.vmap: {reason}") from error
+            raise TypeError(f"{kind} fails on a batch, under torch.vmap: {reason}") from error
 
     def _run(self, name: str, *given: Any, leaves: list[Tensor] | None = None) -> Any:
-        """Call a function of the structure, and refuse one that fails or changes its state in place."""
+        """Call a function of the structure; raise an error if it fails or modifies its state in place."""
         kind, function = type(self).__name__, getattr(self, name)
         before = [(leaf._version, leaf.clone()) for leaf in leaves or []]
         try:
@@ -212,23 +214,23 @@ class Structure(Superposed[StructureState], metaclass=_Tried):
             reason = " ".join(str(error).split())
             raise TypeError(f"{kind}.{name} fails with a {type(error).__name__}: {reason}") from error
         if result is None:
-            raise TypeError(f"{kind}.{name} returns nothing, but it must return what comes of the state")
+            raise TypeError(f"{kind}.{name} returns None, but it must return its result")
         for leaf, (version, _) in zip(leaves or [], before, strict=True):
             if leaf._version != version:
-                raise TypeError(f"{kind}.{name} changes its state in place, but it must return a new one")
+                raise TypeError(f"{kind}.{name} modifies its state in place, but it must return a new one")
         return result
 
     def _compare(self, name: str, after: Any, leaves: list[Tensor], tree: TreeSpec) -> None:
-        """Refuse a state after an operation that has another form than the one before."""
+        """Raise an error if the state after an operation differs in form from `empty`."""
         kind = type(self).__name__
         new, form = tree_flatten(after)
         if form != tree:
             came, wanted = (" ".join(str(each).split()) for each in (form, tree))
-            raise TypeError(f"{kind}.{name} returns a state of another form than empty: {came} in place of {wanted}")
+            raise TypeError(f"{kind}.{name} returns a state of the form {came}, but empty has {wanted}")
         for came, expected in zip(new, leaves, strict=True):
             if not isinstance(came, Tensor) or not came.is_floating_point():
                 sort = came.dtype if isinstance(came, Tensor) else type(came).__name__
-                raise TypeError(f"{kind}.{name} returns {sort}, but a mixture takes floating-point tensors")
+                raise TypeError(f"{kind}.{name} returns {sort}, but floating-point tensors were expected")
             if came.shape != expected.shape:
                 raise ValueError(
                     f"{kind}.{name} returns a tensor of shape {tuple(came.shape)} where empty has "
@@ -237,7 +239,7 @@ class Structure(Superposed[StructureState], metaclass=_Tried):
 
 
 def _of_item(function: Callable[..., Any]) -> Callable[[Any, Tensor], Any]:
-    """An operation as a function of a state and an item, whether or not it takes one."""
+    """An operation as a function of a state and an item, also if it takes only the state."""
     takes = [
         parameter
         for parameter in inspect.signature(function).parameters.values()

@@ -1,4 +1,4 @@
-"""Memories by superposition: what each operation would make of the state, mixed by the weights of a choice."""
+"""Memories by superposition: the new state is a weighted mixture of the results of all operations."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from ddstructs.state import Contents, State, tensors
 __all__ = ["Cells", "Superposed", "SuperpositionStack"]
 
 LONG = 128
-"""Up to so many steps every state is kept for backward, if nothing else is said."""
+"""The longest sequence for which every state is kept for backward, unless `checkpoint` is given."""
 
 
 class Superposed(Memory[S], ABC):
-    r"""What memories by superposition share: one choice among named operations, and sequences in pieces.
+    r"""Base of memories by superposition: a choice among named operations, and gradient checkpointing over time.
 
     With $a_{t,k}$ the weight of operation $f_k$ in step $t$:
 
     $$ S_t = \sum_k a_{t,k}\ f_k(S_{t-1}, v_t) $$
 
-    Where all weights are zero, as in padding, the state stays as it was.
+    Where all weights are zero, as in padding, the state stays unchanged.
 
     Args:
         width: Size of one value, 1 or more.
-        checkpoint: How many steps lie between two states that are kept for backward, which then takes the steps in
-            between once more (Chen et al. 2016, *Training Deep Nets with Sublinear Memory Cost*). If not given, all are
-            kept of up to 128 steps, and of longer sequences as many as the square root of their length.
+        checkpoint: Number of steps between two states that are kept for backward, which recomputes the steps in
+            between (Chen et al. 2016, *Training Deep Nets with Sublinear Memory Cost*). If not given, all states are
+            kept up to 128 steps; for longer sequences, one per square root of the length.
 
     Attributes:
-        operations: The names of the operations, in the order of their weights.
-        state_type: The type of the states; the first tensor of one has the batch first and the width last.
+        operations: Names of the operations, in the order of their weights.
+        state_type: Type of the states; its first tensor has the batch axis first and the width last.
     """
 
     heads = 1
@@ -61,7 +61,13 @@ class Superposed(Memory[S], ABC):
 
     @abstractmethod
     def advance(self, weights: Tensor, value: Tensor, state: S) -> tuple[Tensor, S]:
-        """One time step, once the action is known to fit: the read and the state after."""
+        """Take one time step with a checked action; return the read and the new state.
+
+        Args:
+            weights: Weight of each operation, shape `(batch, heads, operations)`.
+            value: Shape `(batch, heads, width)`.
+            state: The state before the step; it is not modified.
+        """
 
     def step(self, action: Choice, state: S) -> tuple[Tensor, S]:
         self.check(action)
@@ -87,23 +93,22 @@ class Superposed(Memory[S], ABC):
         return torch.cat(reads, dim=1), state
 
     def _fit(self, action: Choice, state: S) -> tuple[Tensor, Tensor]:
-        """Weights and value in the dtypes of the state; refused if they do not fit it."""
+        """Check that an action fits the state, and return its weights and value in the state's dtypes."""
         if not isinstance(state, self.state_type):
             kind = type(self).__name__
-            raise TypeError(f"state is a {type(state).__name__}, but a {kind} steps from its own initial_state")
+            raise TypeError(f"state is a {type(state).__name__}, but a {kind} needs one from its own initial_state")
         value = check_fit(self, action.value, tensors(state)[0])
         return action.weights.to(strength_dtype(value.dtype)), value
 
 
 @dataclass(frozen=True)
 class Cells(State):
-    """Cells in a row, each with a mixture of values.
+    """A row of cells, each holding a mixture of values.
 
     Attributes:
-        cells: What each cell holds, shape `(batch, heads, cells, width)`.
-        occupied: The weight with which each cell holds anything, shape `(batch, heads, cells)`, in [0, 1]. In float32
-            where the cells are narrower.
-        before: How many of the cells lie before the one that the head is at.
+        cells: The mixture in each cell, shape `(batch, heads, cells, width)`.
+        occupied: Total weight of the values in each cell, shape `(batch, heads, cells)`, in [0, 1]; at least float32.
+        before: Number of cells before the position of the head.
     """
 
     cells: Tensor
@@ -111,16 +116,16 @@ class Cells(State):
     before: int = 0
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Cells:
-        """The same state on another device, or with its values in another dtype."""
+        """Move to a device, or convert the values to a dtype."""
         occupied = self.occupied.to(device, dtype and strength_dtype(dtype))
         return Cells(self.cells.to(device, dtype), occupied, self.before)
 
     def trimmed(self, first: int, last: int) -> Cells:
-        """Leave out cells that hold nothing in any row, except those from `first` to before `last`.
+        """Drop cells at both ends that are empty in every row, but keep those in `first..last - 1`.
 
-        Only where no gradient is wanted: the weight of a cell that holds nothing has a derivative all the same.
+        Does nothing if a gradient is required, because the weight of an empty cell has a derivative, too.
         """
-        if torch.compiler.is_compiling() or self.occupied.device.type != "cpu":  # a GPU would have to be waited for
+        if torch.compiler.is_compiling() or self.occupied.device.type != "cpu":  # would synchronize with the GPU
             return self
         if torch.is_grad_enabled() and (self.cells.requires_grad or self.occupied.requires_grad):
             return self
@@ -133,7 +138,7 @@ class Cells(State):
 
 @final
 class SuperpositionStack(Superposed[Cells]):
-    r"""A stack by superposition: each step mixes what a push, a pop and a no-op would make of it.
+    r"""A stack by superposition: each step mixes the results of a push, a pop and a no-op.
 
     With $S_t[0]$ the top, and $a$ the weights of the choice:
 
@@ -141,20 +146,20 @@ class SuperpositionStack(Superposed[Cells]):
 
     $$ S_t[i] = a_{push}\ S_{t-1}[i-1] + a_{pop}\ S_{t-1}[i+1] + a_{noop}\ S_{t-1}[i] \qquad r_t = S_t[0] $$
 
-    With all the weight on one operation in each step it is a stack. Unlike `Stack` it never forgets how undecided it
-    was: a step costs as much as there are cells in use, which is as many as there were steps unless the choices were
-    hard, so a sequence costs its length squared. Without `depth` nothing is cut off.
+    With all weight on one operation in each step it is a discrete stack. The cost of a step grows with the number of
+    cells in use, which is the number of steps so far unless the choices are hard; a sequence therefore costs its length
+    squared.
 
-    Contents run from the bottom to the top; the strength of a cell is the weight with which it holds anything, and its
-    value is what all those that it may hold come to, each times its weight.
+    Contents run from the bottom to the top. The strength of a cell is the total weight of the values in it, and its
+    value is their weighted sum.
 
     Args:
         width: Size of one value, 1 or more.
-        depth: How many cells there are at most; what a push moves beyond them falls off the bottom. Any number if not
-            given, which is exact.
-        noop: Whether there is a third operation, which leaves the stack as it is.
-        reads: How many cells are read, from the top down, side by side: a read has `reads * width` elements.
-        empty: What every element of an empty cell reads as; -1 in the code of Joulin & Mikolov.
+        depth: Maximum number of cells; a push moves the lowest value of a full stack off the bottom. Unbounded, and so
+            exact, if not given.
+        noop: Whether there is a third operation, which leaves the stack unchanged.
+        reads: Number of cells to read from the top down; a read concatenates them into `reads * width` elements.
+        empty: Value of every element of an empty cell when it is read; -1 in the code of Joulin & Mikolov.
         checkpoint: Steps between the states that are kept for backward; see `Superposed`.
 
     Raises:
@@ -196,7 +201,7 @@ class SuperpositionStack(Superposed[Cells]):
 
     @property
     def starts(self) -> tuple[Any, ...]:
-        """It pushes most and does nothing least, so that what it pushes moves and stays."""
+        """Push is likeliest and noop least likely, so that values move through the stack and stay in it."""
         return ((1.0, 0.0, -1.0)[: len(self.operations)],)
 
     @property
@@ -210,12 +215,12 @@ class SuperpositionStack(Superposed[Cells]):
         return Cells(cells, cells.new_zeros(batch_size, 1, 0, dtype=strength_dtype(cells.dtype)))
 
     def advance(self, weights: Tensor, value: Tensor, state: Cells) -> tuple[Tensor, Cells]:
-        keep = (weights == 0).all(-1, keepdim=True)  # no operation at all
+        keep = (weights == 0).all(-1, keepdim=True)  # padding
         push, pop, *noop = weights.split(1, dim=-1)
         stay = noop[0] + keep if noop else keep.to(push.dtype)
         one = torch.ones_like(push)
         size = state.occupied.shape[2] + 1
-        # Each operation sees the same row of cells, new value first, from another place on.
+        # The three results are the same row of cells, new value first, at offsets 0, 1 and 2.
         occupied = _mixture(size, (push, stay, pop), torch.cat([one, pad(state.occupied, (0, 2))], dim=2))
         wide = [weight.to(value.dtype)[..., None] for weight in (push, stay, pop)]
         cells = _mixture(size, wide, torch.cat([value[:, :, None], pad(state.cells, (0, 0, 0, 2))], dim=2))
@@ -240,6 +245,6 @@ class SuperpositionStack(Superposed[Cells]):
 
 
 def _mixture(size: int, weights: Any, row: Tensor) -> Tensor:
-    """The weighted sum of stretches of a row that begin one place apart."""
+    """The weighted sum of windows of a row, each shifted by one cell."""
     mixture: Tensor = reduce(torch.add, (weight * row[:, :, i : i + size] for i, weight in enumerate(weights)))
     return mixture

@@ -1,4 +1,4 @@
-"""The tape: cells in a row, and a head that writes, moves and reads."""
+"""The tape: a row of cells, and a head that writes, moves and reads."""
 
 from __future__ import annotations
 
@@ -22,31 +22,30 @@ Write = Literal["replace", "add"]
 
 @final
 class Tape(Superposed[Cells]):
-    r"""A tape by superposition: in each step the head writes, moves, and reads where it has come to.
+    r"""A tape by superposition: in each step the head writes, moves, and reads the cell it has reached.
 
     With the head at $M[0]$ and $a_p$ the weight of a move by $p$ cells:
 
     $$ M'_t = M_{t-1} \text{ with } M'_t[0] = v_t \quad(\text{or } M_{t-1}[0] + v_t) \qquad
        M_t[i] = \textstyle\sum_p a_p\ M'_t[i + p] \qquad r_t = M_t[0] $$
 
-    The moves are left, right and stay, and with `jump` also that many cells at once. With all the weight on one move in
-    each step it is the tape of a Turing machine. It grows on both sides as the head may have gone, so a sequence costs
-    its length squared, unless it is given a `size`: then it is a ring.
+    The moves are left, right and stay and, with `jump`, that many cells to the left and to the right. With all weight
+    on one move in each step it is the tape of a Turing machine. An unbounded tape grows on both sides with every step,
+    so a sequence costs its length squared; with `size` the tape is a ring.
 
-    Contents run from left to right and leave out cells that were never written; the strength of a cell is the weight
-    with which it was, and its value is what all that it may hold comes to, each times its weight.
+    Contents run from left to right and leave out cells that were never written. The strength of a cell is the weight
+    with which it was written, and its value is the weighted sum of the values written to it.
 
     Args:
         width: Size of one value, 1 or more.
-        size: How many cells there are, in a ring, as in the published code; without end on both sides if not given.
-        write: Whether a value takes the place of what a cell holds, as of Delétang et al., or is added to it, as of
-            Suzgun et al.
-        jump: How far two more moves go, to the left and to the right; there are none if not given.
+        size: Number of cells of a ring, as in the published code; unbounded on both sides if not given.
+        write: Whether a value replaces the cell, as in Delétang et al., or is added to it, as in Suzgun et al.
+        jump: Distance of two additional moves, one to the left and one to the right; none if not given.
         checkpoint: Steps between the states that are kept for backward; see `Superposed`.
 
     Raises:
         TypeError: If a size is not an int.
-        ValueError: If a size is less than 1, or if there is no such way to write.
+        ValueError: If a size is less than 1, or if `write` is unknown.
 
     Reference:
         Suzgun, Gehrmann, Belinkov & Shieber 2019, *Memory-Augmented Recurrent Neural Networks Can Learn Generalized
@@ -90,7 +89,7 @@ class Tape(Superposed[Cells]):
         return Cells(cells, cells.new_zeros(cells.shape[:3], dtype=strength_dtype(cells.dtype)))
 
     def advance(self, weights: Tensor, value: Tensor, state: Cells) -> tuple[Tensor, Cells]:
-        stay = (weights == 0).all(-1, keepdim=True)  # no operation at all
+        stay = (weights == 0).all(-1, keepdim=True)  # padding
         head, far = state.before, 0 if self.size else max(map(abs, self._moves))
         one = torch.ones_like(state.occupied[:, :, :1])
         written = state.cells[:, :, head] + value if self.write == "add" else value
@@ -110,7 +109,7 @@ class Tape(Superposed[Cells]):
         return f"{self.width}, size={self.size}, write={self.write!r}, jump={self.jump}"
 
     def _move(self, weights: Tensor, cells: Tensor, far: int) -> Tensor:
-        """The mixture of where the moves lead; the weights lie in axis 2. What is new on both sides is `far` cells."""
+        """Mix the moved tapes, with the weights in axis 2; the tape grows by `far` cells on both sides."""
         if self.size:
             places = [cells.roll(-move, dims=2) for move in self._moves]
         else:
@@ -121,5 +120,5 @@ class Tape(Superposed[Cells]):
 
 
 def _put(cells: Tensor, index: int, new: Tensor) -> Tensor:
-    """The same cells, but with another one at an index; new `(batch, heads, 1, ...)`."""
+    """Replace the cell at an index; `new` has shape `(batch, heads, 1, ...)`."""
     return torch.cat([cells[:, :, :index], new, cells[:, :, index + 1 :]], dim=2)

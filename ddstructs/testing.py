@@ -1,6 +1,6 @@
-"""Means to test a memory with: actions drawn by hypothesis, and comparisons with one table of tolerances.
+"""Tools for testing a memory: actions drawn by hypothesis, and comparisons with one table of tolerances.
 
-What to test is in `ddstructs.laws`. Both modules need hypothesis, which ddstructs itself does not install.
+The laws to test are in `ddstructs.laws`. Both modules need hypothesis: `pip install ddstructs[testing]`.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ __all__ = [
 Runner = Callable[[Any], tuple[Tensor, Contents]]
 
 TOLERANCE = {torch.float64: 1e-11, torch.float32: 2e-5, torch.bfloat16: 5e-2}
-"""How far two numbers of order one may be apart, absolutely and relatively. Every comparison looks here."""
+"""Absolute and relative tolerance of every comparison, for numbers of order one, by dtype."""
 
 EXACT = ("hard", "quarters")
-"""Signals whose sums have no rounding error, and which lie on ties all the time."""
+"""Kinds of signals whose sums have no rounding error, and which often lie on ties."""
 
 
 @st.composite
 def actions(
     draw: st.DrawFn, memory: Memory, *, signals: tuple[str, ...] = (*EXACT, "generic"), max_time: int = 7
 ) -> Any:
-    """Draw the actions of a whole sequence, in float64.
+    """Draw the actions of a sequence, in float64.
 
     Args:
-        draw: Given by hypothesis.
-        memory: The memory they are for.
-        signals: Which signals to draw: "hard", "quarters" or "generic" (away from every tie).
-        max_time: The longest sequence; the shortest has no step at all.
+        draw: Supplied by hypothesis.
+        memory: The memory the actions are for.
+        signals: Kinds of signals to draw from: "hard", "quarters" or "generic" (away from every tie).
+        max_time: Maximum number of steps; the minimum is 0.
     """
     batch, time = draw(st.integers(1, 3)), draw(st.integers(0, max_time))
     kind, seed = draw(st.sampled_from(signals)), draw(st.integers(0, 2**32 - 1))
@@ -64,7 +64,7 @@ def actions(
 
 
 def _signals(draw: st.DrawFn, signals: Signals, kind: str, shape: tuple[int, int], generator: torch.Generator) -> Any:
-    """An action without its value, which has no width."""
+    """Draw an action whose value has width 0."""
     none = torch.zeros(*shape, signals.heads, 0, dtype=torch.float64)
     if isinstance(signals, Mixed):
         return Joint(tuple(_signals(draw, member, kind, shape, generator) for member in signals.members))
@@ -89,11 +89,11 @@ def _signals(draw: st.DrawFn, signals: Signals, kind: str, shape: tuple[int, int
 
 
 def edges(memory: Memory, *, hard: bool = False) -> list[Any]:
-    """The cases that are never left to chance: no step, one step, an empty memory that is popped, ties all along.
+    """Edge cases that every test includes: no step, one step, pops of an empty memory, ties in every step.
 
     Args:
-        memory: The memory they are for.
-        hard: Whether to have only hard signals.
+        memory: The memory the actions are for.
+        hard: Whether to use only hard signals.
     """
 
     def values(time: int) -> Tensor:
@@ -108,7 +108,7 @@ def edges(memory: Memory, *, hard: bool = False) -> list[Any]:
 
 
 def _constant(signals: Signals, shape: tuple[int, int], first: float, second: float) -> Any:
-    """The same in all steps, without a value: how much of the first name and of the second, and none of any other."""
+    """An action of width 0, constant over time: a level for the first signal and for the second, 0 for the others."""
     none = torch.zeros(*shape, signals.heads, 0, dtype=torch.float64)
     if isinstance(signals, Mixed):
         return Joint(tuple(_constant(member, shape, first, second) for member in signals.members))
@@ -127,9 +127,9 @@ def for_all_actions(
     max_time: int = 7,
     max_examples: int = 25,
 ) -> None:
-    """Call `check` with the edge cases, and then with actions as hypothesis draws them."""
+    """Call `check` with the edge cases, and then with actions drawn by hypothesis."""
 
-    # A function of its own, for hypothesis marks the one it is given.
+    # Wrap `check`, because hypothesis sets attributes on the function it is given.
     def holds(action: Any) -> None:
         check(action)
 
@@ -140,13 +140,13 @@ def for_all_actions(
 
 
 def assert_close(came: Tensor, expected: Tensor, what: str) -> None:
-    """Raise unless two tensors have one dtype and shape, and the same numbers within `TOLERANCE`."""
+    """Raise an error unless two tensors have the same dtype, shape and, within `TOLERANCE`, numbers."""
     tolerance = TOLERANCE[came.dtype]
     torch.testing.assert_close(came, expected, rtol=tolerance, atol=tolerance, msg=lambda text: f"{what}: {text}")
 
 
 def gradients(loss: Tensor, leaves: Any) -> Any:
-    """The gradients of a loss by the tensors of an action, zeros where it does not depend on one."""
+    """Gradients of a loss with respect to the tensors of an action; zeros for those it does not depend on."""
     flat = parts(leaves)
     if not loss.requires_grad:
         return mapped(torch.zeros_like, leaves)
@@ -155,17 +155,17 @@ def gradients(loss: Tensor, leaves: Any) -> Any:
 
 
 def leaves(action: Any) -> Any:
-    """The same numbers as new leaves, which want a gradient."""
+    """Copy an action into new leaf tensors that require a gradient."""
     return mapped(lambda part: part.detach().clone().requires_grad_(), action)
 
 
 def cotangent(reads: Tensor) -> Tensor:
-    """A weight for every number of the reads, no two alike."""
+    """A distinct weight for every element of the reads."""
     return torch.linspace(-1, 1.5, reads.numel(), dtype=reads.dtype).view(reads.shape)
 
 
 def agree(action: Any, first: Runner, second: Runner) -> None:
-    """Raise unless two ways to run the same actions have the same reads, gradients and contents."""
+    """Raise an error unless two runners give the same reads, gradients and contents for the same actions."""
     results = []
     for run in (first, second):
         inputs = leaves(action)
@@ -180,16 +180,16 @@ def agree(action: Any, first: Runner, second: Runner) -> None:
 
 
 def _name(action: Any, index: int) -> str:
-    """What to call a tensor of an action."""
+    """The name of a tensor of an action, for messages."""
     return action._fields[index] if len(action._fields) > index else f"part {index}"
 
 
 def refused(error: type[Exception], call: Callable[..., object], *arguments: object) -> None:
-    """Raise unless a call with these arguments raises the error, with something to read in it."""
+    """Raise an error unless a call raises the given type of error with a message."""
     try:
         call(*arguments)
     except error as caught:
         message = str(caught)
     else:
         raise AssertionError(f"no {error.__name__} was raised")
-    assert message, f"the {error.__name__} says nothing"
+    assert message, f"the {error.__name__} has no message"

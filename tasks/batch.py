@@ -1,4 +1,4 @@
-"""The form in which every task hands its sequences to a controller."""
+"""The batches that tasks pass to a controller."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ START = 0
 """Input symbol `<s>`, before every sequence. It also fills the padding."""
 
 SEPARATOR = 1
-"""Input symbol `|||`, after the source of a transduction. Its step is the first that may answer."""
+"""Input symbol `|||`, after the source of a transduction. The answer begins at its step."""
 
 IGNORE = -100
-"""The target of a step that asks for nothing; torch's cross entropy ignores it."""
+"""Target of a step without an answer; torch's cross entropy ignores it."""
 
 
 class Batch(NamedTuple):
-    """Sequences of input symbols, and the output symbol that each step should give.
+    """Sequences of input symbols, and the expected output symbol of each step.
 
-    What the symbols stand for, and which steps ask for an output, is up to the kind of task.
+    The kind of task defines the meaning of the symbols and the steps in which an output is expected.
 
     Attributes:
         inputs: Input symbols, shape `(batch, time)`, int64.
-        targets: Output symbol expected in each step, `IGNORE` where none is, shape `(batch, time)`, int64.
-        lengths: How many steps of each row are not padding, shape `(batch,)`, int64.
+        targets: Expected output symbol of each step, `IGNORE` where there is none, shape `(batch, time)`, int64.
+        lengths: Number of steps of each row before the padding, shape `(batch,)`, int64.
     """
 
     inputs: Tensor

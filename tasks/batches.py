@@ -1,4 +1,4 @@
-"""Batches that are made as they are asked for."""
+"""Batches that are generated lazily."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Batches:
     """A fixed number of batches, generated lazily.
 
     Args:
-        make: Begins an iteration over the batches.
-        length: How many there are.
+        make: Returns an iterator over the batches.
+        length: Number of batches.
     """
 
     def __init__(self, make: Callable[[], Iterator[Batch]], length: int) -> None:
@@ -29,8 +29,8 @@ class Batches:
         return self.length
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: the task saves the position of its stream. Lightning takes a loader without this for unresumable."""
+        """Empty, because the task saves its position in the stream. Lightning cannot resume a loader without this."""
         return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Nothing, see `state_dict`."""
+        """Do nothing; see `state_dict`."""

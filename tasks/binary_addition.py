@@ -19,12 +19,12 @@ class BinaryAddition(Transduction):
     """Add two binary numbers, digit by digit from the least significant: the classic first exercise for an RNN.
 
     A source symbol is a pair of digits, one of each number, `2 a + b`. Each is answered at once by a digit of the sum,
-    and the separator by the last carry. All there is to remember is the carry, so no memory is needed.
+    and the separator by the last carry. Only the carry must be remembered, so no memory is needed.
 
     Args:
-        train_lengths: Fewest and most digits in training.
-        test_lengths: The same in the test.
-        curriculum: Whether short numbers come first.
+        train_lengths: Minimum and maximum number of digits in training.
+        test_lengths: The same for the test set.
+        curriculum: Whether to start with short numbers.
         settings: The other settings of every generated task, see `Generated`.
 
     Example:
@@ -63,7 +63,7 @@ class BinaryAddition(Transduction):
     def encode(self, text: str) -> list[int]:
         match = re.fullmatch(r"\s*([01]+)\s*\+\s*([01]+)\s*", text)
         if not match:
-            raise InputError(f"{text!r} is no binary addition: one such as {self.example} was expected")
+            raise InputError(f"{text!r} is not a binary addition such as {self.example}")
         a, b = (int(number, 2) for number in match.groups())
         digits = max(map(len, match.groups()))
         return [2 * (a >> i & 1) + (b >> i & 1) for i in range(digits)]

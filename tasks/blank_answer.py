@@ -1,4 +1,4 @@
-"""Blank answers: a string is read, then blanks, and the answer is read off at the blanks."""
+"""Blank answers: the network reads a string, then blanks, and answers at the blanks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BLANK = START + 1
 
 
 class BlankAnswer(Generated):
-    """Sequences `<s> source`, then as many blanks as the answer is long; nothing is fed back.
+    """Sequences of `<s> source` and one blank per symbol of the answer; answers are not fed back.
 
     Input symbols are `<s>`, the blank, and those of the source; output symbols are those of the answer.
 
@@ -29,7 +29,7 @@ class BlankAnswer(Generated):
     """
 
     answer_symbols: int
-    """Number of symbols of an answer."""
+    """Number of distinct symbols of an answer."""
 
     metrics: ClassVar[dict[str, str]] = {
         **Generated.metrics,
@@ -42,7 +42,7 @@ class BlankAnswer(Generated):
         """The answer to each source.
 
         Args:
-            source: Source symbols, shape `(batch, time)`, int64; what follows in a shorter row is of no account.
+            source: Source symbols, shape `(batch, time)`, int64; symbols beyond a row's length are arbitrary.
             lengths: Length of each source, shape `(batch,)`, int64.
 
         Returns:

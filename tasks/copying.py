@@ -13,7 +13,7 @@ __all__ = ["Copying"]
 
 @final
 class Copying(Rearrangement):
-    """Repeat the source: `a b c d` becomes `a b c d`. What a queue is for.
+    """Repeat the source: `a b c d` becomes `a b c d`. A queue solves it.
 
     Reference:
         Grefenstette, Hermann, Suleyman & Blunsom 2015, *Learning to Transduce with Unbounded Memory*, section 4.1.

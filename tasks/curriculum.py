@@ -1,4 +1,4 @@
-"""Short sequences first."""
+"""The curriculum: training starts with short sequences."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from dataclasses import dataclass
 __all__ = ["PROGRESS", "Curriculum"]
 
 PROGRESS = ("stage", "accuracy", "batches", "restarts", "finished")
-"""What changes in a curriculum as it goes on."""
+"""The fields of a curriculum that change in training, and are saved in checkpoints."""
 
 
 @dataclass
 class Curriculum:
-    """Stages of growing length: each time the network has learned the present lengths, the longest grows by half.
+    """Stages of growing length: when the network has learned the current lengths, the maximum grows by half.
 
-    Learning fails in one of two ways, and both show as a stage that does not end. At a short one the cell remembers the
-    symbols by itself, and never comes to use the memory; at a long one nothing moves. Then it is best to start afresh,
-    with other weights. Every second one doubles the patience, so that what needs its time is given it.
+    Learning can fail in two ways, and both show as a stage that does not end. In a short stage the cell may remember
+    the symbols on its own and never learn to use the memory; in a long stage learning may stall. The remedy for both is
+    a fresh start with new weights. Every second fresh start doubles the patience, for networks that need more time.
 
     Attributes:
         longest: Length of the last stage.
         start: Length of the first stage.
-        patience: Most batches in the first stage, before a fresh start, and twice as many as in any other: what is left
-            to learn there is less. Any number of them if None.
-        growth: Factor from one stage to the next.
-        threshold: Running accuracy, the share of symbols that are right, that ends a stage.
-        momentum: Share of the past in the running accuracy.
-        stage: Longest length now.
-        accuracy: Running accuracy now. Half of it is carried over to the next stage.
+        patience: Maximum number of batches in the first stage before a fresh start. Later stages, in which there is
+            less left to learn, get half as many. Unlimited if None.
+        growth: Factor by which the length grows from one stage to the next.
+        threshold: Running accuracy, the share of correct symbols, that ends a stage.
+        momentum: Weight of the past in the running accuracy.
+        stage: Current maximum length.
+        accuracy: Current running accuracy. Half of it is carried over to the next stage.
         batches: Batches seen in this stage.
-        restarts: Fresh starts so far.
-        finished: Whether the last stage has ended too.
+        restarts: Number of fresh starts so far.
+        finished: Whether the last stage has ended.
 
     Example:
         >>> curriculum = Curriculum(longest=8, start=4)
@@ -57,14 +57,14 @@ class Curriculum:
 
     @property
     def stalled(self) -> bool:
-        """Whether this stage has lasted too long."""
+        """Whether this stage has exceeded its patience."""
         if self.patience is None or self.finished:
             return False
         patience = self.patience if self.stage <= self.start else self.patience / 2
         return self.batches >= patience * (1 << self.restarts // 2)
 
     def observe(self, accuracy: float) -> None:
-        """Take note of the accuracy of one batch, in [0, 1], and go on to the next stage if it is time."""
+        """Record the accuracy of one batch, in [0, 1], and move to the next stage if the threshold is reached."""
         self.accuracy = self.momentum * self.accuracy + (1 - self.momentum) * accuracy
         self.batches += 1
         if self.accuracy > self.threshold:
@@ -80,6 +80,6 @@ class Curriculum:
         self.restarts += 1
 
     def lengths(self, shortest: int) -> tuple[int, int]:
-        """The range to draw lengths from now: at the last stage from `shortest` to `longest`, before in proportion."""
+        """The current range of lengths: `shortest` to `longest` in the last stage, proportionally shorter before."""
         high = max(1, int(self.stage))
         return max(1, min(high, round(shortest * self.stage / self.longest))), high

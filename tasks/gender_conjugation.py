@@ -1,4 +1,4 @@
-"""From a language whose articles have no gender to one whose articles do."""
+"""Gender conjugation: translate into a language whose articles agree in gender with the noun."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ TERMINALS = 25
 class GenderConjugation(Translation):
     """Choose each article by the gender of the noun that follows: `the em1 and a ef2` becomes `der gm1 und eine gf2`.
 
-    Word for word, and all that must be known beforehand is the next noun. A sentence can be derived in several ways,
-    but has one translation.
+    The translation is word for word, and only articles depend on the word that follows. The grammar is ambiguous, but
+    every sentence has exactly one translation.
 
     Sentences have 5 words or more.
 
@@ -62,7 +62,7 @@ class GenderConjugation(Translation):
 
     def transduce(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         kinds = self.kinds(source)
-        gender = (kinds.roll(-1, dims=1) - MASCULINE).clamp(0, 2)  # of the next word, which after an article is a noun
+        gender = (kinds.roll(-1, dims=1) - MASCULINE).clamp(0, 2)  # of the next word; after an article, that is a noun
         others = self.target_words.index("wg1") - int(self._firsts[WORD])  # the nouns follow in the same order
         target = torch.where(kinds < THE, source, source + others)
         target = torch.where(kinds == THE, self._articles("der", "die", "das")[gender], target)

@@ -1,4 +1,4 @@
-"""Tasks whose sequences are drawn at random, by length, from a seed."""
+"""Tasks whose sequences are drawn at random, by length, from a seeded generator."""
 
 from __future__ import annotations
 
@@ -22,40 +22,40 @@ __all__ = ["Generated"]
 
 
 class Generated(Task):
-    """A task whose sources are drawn at random, and become batches in the way of its kind.
+    """A task whose sources are drawn at random; `assemble` turns them into batches.
 
-    Training sequences are fresh in every epoch, from a seeded generator. The validation and the test set are fixed:
-    they are the same whatever the seed. By default short sequences come first (see `Curriculum`), in batches that are
-    larger by as much, so that a batch always holds about the same number of symbols.
+    Training sequences are new in every epoch, from a seeded generator. The validation and test sets are fixed and do
+    not depend on the seed. By default short sequences come first (see `Curriculum`), in proportionally larger batches,
+    so that the number of symbols in a batch stays about the same.
 
     Args:
         train_lengths: Shortest and longest source in training.
-        val_lengths: The same in validation; from the shortest of training to twice the longest if not given, so that
-            a network which is right there has learned more than the lengths it was trained on.
-        test_lengths: The same in the test.
-        batch_size: Rows in a training batch when sources are longest.
-        batches_per_epoch: Training batches in an epoch.
-        eval_size: Rows in the validation set, and in the test set.
-        eval_batch_size: Rows in a batch of these.
-        curriculum: Whether short sequences come first.
+        val_lengths: Shortest and longest source in validation. If not given, from the shortest of training to twice
+            the longest, so that a network that is right there generalizes beyond the lengths of training.
+        test_lengths: Shortest and longest source in the test set.
+        batch_size: Rows of a training batch when sources are longest.
+        batches_per_epoch: Number of training batches in an epoch.
+        eval_size: Number of rows of the validation set and of the test set.
+        eval_batch_size: Rows of a batch of these sets.
+        curriculum: Whether to start with short sequences.
         start_length: Longest source in the first stage of the curriculum.
-        patience: Most batches in the first stage of the curriculum, before the controller starts afresh, with other
-            weights, and twice as many as in any other stage; it never does if None.
-        threshold: Share of symbols that must be right, on average, before a stage of the curriculum ends. What is only
-            a few symbols of a sequence, but hard to learn once sequences are long, needs a higher one.
+        patience: Maximum number of batches in the first stage of the curriculum before a fresh start with new weights;
+            half as many in the other stages. No fresh starts if None.
+        threshold: Share of correct symbols, on average, that ends a stage of the curriculum. A task whose difficulty
+            lies in few symbols of a sequence, and grows with length, needs a higher threshold.
         seed: Seed of the training sequences; that of `seed_everything` if not given.
-        text: Sources for `predict`, one a line.
+        text: Sources for `predict`, one per line.
         file: A file of such lines; `-` is standard input.
 
     Attributes:
-        drawn: Training batches drawn so far.
+        drawn: Number of training batches drawn so far.
     """
 
     source_symbols: int
-    """Number of symbols of a source."""
+    """Number of distinct symbols of a source."""
 
     multiple: ClassVar[int] = 1
-    """Every length of a source is a multiple of this."""
+    """Factor of all source lengths."""
 
     example: str = "A string"
     """The text of a source, for messages."""
@@ -120,10 +120,10 @@ class Generated(Task):
 
     @abstractmethod
     def assemble(self, source: Tensor, lengths: Tensor) -> Batch:
-        """Sources as a controller sees them, with what it is asked for.
+        """Build a batch of inputs and targets from sources.
 
         Args:
-            source: Source symbols, shape `(batch, time)`, int64; what follows in a shorter row is of no account.
+            source: Source symbols, shape `(batch, time)`, int64; symbols beyond a row's length are arbitrary.
             lengths: Length of each source, shape `(batch,)`, int64.
         """
 
@@ -136,37 +136,37 @@ class Generated(Task):
         """The source symbols of a line of text.
 
         Raises:
-            InputError: If the line cannot be a source of this task.
+            InputError: If the line is not a valid source of this task.
         """
 
     def source_name(self, symbol: int) -> str:
-        """The name of a source symbol where it is shown; its number, unless the task knows better."""
+        """The display name of a source symbol; its number, unless overridden."""
         return str(symbol)
 
     def draw(self, rows: int, lengths: tuple[int, int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Random sources: lengths uniform in a range, and symbols uniform among all of them.
+        """Draw random sources, with lengths uniform in a range and symbols uniform over all symbols.
 
         Args:
-            rows: How many.
-            lengths: Shortest and longest.
-            generator: Where the random numbers come from.
+            rows: Number of sources.
+            lengths: Shortest and longest length.
+            generator: Source of the random numbers.
 
         Returns:
-            The sources and their lengths, as `assemble` takes them.
+            The sources and their lengths, in the form `assemble` takes.
         """
         low, high = -(-lengths[0] // self.multiple), max(1, lengths[1] // self.multiple)
         n = self.multiple * torch.randint(min(low, high), high + 1, (rows,), generator=generator)
         return torch.randint(self.source_symbols, (rows, int(n.max())), generator=generator), n
 
     def sources(self, lines: Sequence[str], place: str | None = None) -> tuple[Tensor, Tensor]:
-        """The source symbols of some lines of text, as `assemble` takes them.
+        """Encode lines of text into the form `assemble` takes.
 
         Args:
             lines: The lines.
-            place: Where they stand, for errors, such as the name of a file.
+            place: Origin of the lines for error messages, such as a file name.
 
         Raises:
-            InputError: If a line cannot be a source of this task; it says which, if the place is given.
+            InputError: If a line is not a valid source; the message has its number if `place` is given.
         """
         symbols: list[list[int]] = []
         for number, line in enumerate(lines, 1):
@@ -205,20 +205,20 @@ class Generated(Task):
         return self._cut(*self.sources(lines, place))
 
     def fresh_seed(self) -> int:
-        """The seed of the weights of the next fresh start, the same in every run with the seed of this one."""
+        """The seed of the weights of the next fresh start, derived from the seed of this task."""
         return seed_of(RESTART, self._own_seed(), self.stages.restarts)
 
     def state_dict(self) -> dict[str, Any]:
         return {"seed": self.seed, "drawn": self.drawn, "stages": asdict(self.stages)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where another task was. What is a setting stays as it was given to this one."""
+        """Continue at the position of another task; settings stay those of this one."""
         try:
             progress = {name: state_dict["stages"][name] for name in PROGRESS}
             seed, drawn = state_dict["seed"], state_dict["drawn"]
         except (KeyError, TypeError) as error:
             raise InputError(
-                f"the checkpoint does not say how far the {type(self).__name__} was: no {error}"
+                f"the checkpoint does not have the position of the {type(self).__name__}: {error} is missing"
             ) from error
         self.seed = seed if self.seed is None else self.seed
         self.drawn = drawn
@@ -238,13 +238,13 @@ class Generated(Task):
         return self.seed
 
     def _fixed(self, split: int, lengths: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """The sources of a fixed set, rows of like length together, so that there is less padding."""
+        """The sources of a fixed set, sorted by length to reduce padding."""
         source, n = self.draw(self.eval_size, lengths, generator(split))
         order = n.argsort(stable=True)
         return source[order], n[order]
 
     def _cut(self, source: Tensor, lengths: Tensor) -> Batches:
-        """Batches of these rows; in training on several processes each of them has its own share."""
+        """Split rows into batches; with several processes, each gets its own share."""
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         if len(source) < world:
             raise InputError(f"there are {len(source)} sequences for {world} processes: use fewer, or more sequences")

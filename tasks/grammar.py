@@ -17,12 +17,13 @@ Productions = Mapping[str, Sequence[tuple[float, str]]]
 
 
 class Choices(NamedTuple):
-    """Every way to expand a symbol to a length: a cell is a symbol and a length, and has its choices in a row.
+    """Every way to expand a symbol to a given length. A cell is a pair of symbol and length; its choices are adjacent.
 
     Attributes:
-        edges: Where each choice ends, in [0, 1] within its cell, plus the number of the cell; so they only grow.
-        last: The last choice of each cell.
-        first_part, second_part: The symbols that a choice puts in place of its own; the second is -1 if it is one.
+        edges: Upper end of each choice on the cumulative scale of its cell, in [0, 1], plus the index of the cell, so
+            that all edges are sorted.
+        last: Index of the last choice of each cell.
+        first_part, second_part: The symbols that replace the symbol of the cell; the second is -1 if there is only one.
         split: Length of the first part.
     """
 
@@ -37,18 +38,18 @@ class Choices(NamedTuple):
 class Grammar:
     r"""A probabilistic context-free grammar.
 
-    A sentence is drawn given its length, from the distribution that the productions have among sentences of that
-    length. No draw is thrown away: where $p_X(n)$ is the probability that $X$ comes to $n$ words,
+    Sentences are drawn from the distribution of the grammar conditioned on their length, without rejection. With
+    $p_X(n)$ the probability that $X$ expands to $n$ words,
 
     $$ p_X(n) = \sum_{X \to Y Z} p(X \to Y Z) \sum_{k} p_Y(k) \, p_Z(n - k) $$
 
-    and its terms are the probabilities of each production and split. A grammar in which most derivations never end,
-    or few are long, is as good as any other.
+    and the terms of the sum are the probabilities of each production and split. This also works for grammars in which
+    most derivations never end, or in which long sentences are rare.
 
     Args:
         kinds: The terminals: kinds of words.
-        productions: For each nonterminal, its alternatives: a probability, and the symbols that take its place. Where
-            it is one symbol, that is a kind of word.
+        productions: The alternatives of each nonterminal: a probability, and the symbols that replace it, separated by
+            blanks. A single symbol must be a terminal.
         start: The nonterminal of a sentence.
 
     Example:
@@ -66,7 +67,7 @@ class Grammar:
 
         def add(symbol: str, probability: float, parts: list[str]) -> None:
             if len(parts) > 2:
-                rest = " ".join(parts[1:])  # a symbol of its own, so that no production is longer than two
+                rest = " ".join(parts[1:])  # a new symbol, so that no production has more than two
                 if rest not in rules:
                     add(rest, 1.0, parts[1:])
                 parts = [parts[0], rest]
@@ -90,14 +91,14 @@ class Grammar:
         """Draw a sentence of each of these lengths.
 
         Args:
-            lengths: Shape `(batch,)`, int64; each one that some sentence has.
-            generator: Where the random numbers come from.
+            lengths: Shape `(batch,)`, int64; the grammar must have sentences of each length.
+            generator: Source of the random numbers.
 
         Returns:
-            The kind of each word, shape `(batch, longest)`, int64, and 0 where a sentence is shorter.
+            The kind of each word, shape `(batch, longest)`, int64, padded with 0.
         """
         longest = int(lengths.max())
-        size = 1 << (longest - 1).bit_length()  # few tables, and which one serves depends on this call alone
+        size = 1 << (longest - 1).bit_length()  # a power of two: few tables, each determined by this call alone
         edges, last, first_part, second_part, split = self._table(size)
         words = np.zeros((len(lengths), longest), np.int64)
         length = lengths.numpy()
@@ -119,11 +120,11 @@ class Grammar:
         return torch.from_numpy(words)
 
     def accepts(self, kinds: Sequence[int]) -> bool:
-        """Whether words of these kinds, in this order, are a sentence (Cocke, Younger and Kasami)."""
-        starts: list[list[int]] = []  # of each end and symbol, the places where it may begin, as the bits of a number
+        """Whether a sequence of kinds is a sentence (the algorithm of Cocke, Younger and Kasami)."""
+        starts: list[list[int]] = []  # by end and symbol: the possible start positions, as a bit set
         pairs = [(symbol, *parts) for symbol, _, parts in self.rules if len(parts) == 2]
         single = [(symbol, parts[0]) for symbol, _, parts in self.rules if len(parts) == 1]
-        ends = [[0] * self.symbols for _ in range(len(kinds) + 1)]  # of each begin, the same for where it may end
+        ends = [[0] * self.symbols for _ in range(len(kinds) + 1)]  # by start and symbol: the possible end positions
         for end in range(1, len(kinds) + 1):
             starts.append([0] * self.symbols)
             for begin in reversed(range(end)):
@@ -136,7 +137,7 @@ class Grammar:
         return bool(starts and starts[-1][self.start] & 1)
 
     def _inside(self, longest: int) -> NDArray[np.float64]:
-        """The probability that a symbol comes to a length, shape `(symbols, longest + 1)`."""
+        """The probability that each symbol expands to each length, shape `(symbols, longest + 1)`."""
         inside = np.zeros((self.symbols, longest + 1))
         if longest:
             inside[: self.kinds, 1] = 1
@@ -158,7 +159,7 @@ class Grammar:
         for cell, rules in enumerate(cells):
             weights = []
             for terms, parts in rules:
-                possible = np.flatnonzero(terms)  # what has no chance is left out, so the last choice of a cell has one
+                possible = np.flatnonzero(terms)  # the last choice of a cell must be possible
                 weights.append(terms[possible])
                 for column, value in zip(columns, (parts[0], parts[1] if len(parts) > 1 else -1), strict=False):
                     column.append(np.full(len(possible), value))
@@ -171,7 +172,7 @@ class Grammar:
 
 
 def _terms(inside: NDArray[np.float64], probability: float, parts: list[int], n: int) -> NDArray[np.float64]:
-    """The probability of a production, split after 1, 2, ... words, within `n` words."""
+    """The probabilities of a production that expands to `n` words, split after 1, 2, ... words."""
     if len(parts) == 1:
         return np.full(1 if n == 1 else 0, probability)
     one, two = inside[parts]

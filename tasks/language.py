@@ -1,4 +1,4 @@
-"""Formal languages: what the tasks of language modelling and of recognition are about."""
+"""Formal languages, for language modeling and recognition."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ __all__ = ["Language"]
 
 
 class Language(ABC):
-    """A set of strings, with a distribution over those of each length.
+    """A set of strings, with a distribution over the strings of each length.
 
     Attributes:
-        alphabet: The symbols, a character each.
+        alphabet: The symbols, one character each.
     """
 
     alphabet: str
 
     @abstractmethod
     def sizes(self, lengths: tuple[int, int]) -> list[int]:
-        """The lengths in a range at which the language has strings, the nearest one if there is none in it."""
+        """The lengths in a range at which the language has strings; the nearest such length if there is none."""
 
     @abstractmethod
     def draw(self, lengths: Tensor, generator: torch.Generator) -> Tensor:
-        """A string of each length.
+        """Draw a string of each length.
 
         Args:
-            lengths: Shape `(batch,)`, each a length at which the language has strings.
-            generator: Where the random numbers come from.
+            lengths: Shape `(batch,)`; the language must have strings of each length.
+            generator: Source of the random numbers.
 
         Returns:
-            The symbols, shape `(batch, time)`; what follows in a shorter row is of no account.
+            The symbols, shape `(batch, time)`; symbols beyond a row's length are arbitrary.
         """
 
     @abstractmethod
     def accepts(self, strings: Tensor, lengths: Tensor) -> Tensor:
-        """Whether each string, of any symbols and length, is in the language, shape `(batch,)`, bool."""
+        """Whether each string is in the language, shape `(batch,)`, bool."""
 
     @abstractmethod
     def nats(self, lengths: Tensor) -> Tensor:
-        """The mean surprise, -ln p(string), over the strings that are drawn at each length, shape `(batch,)`."""
+        """The entropy of the strings of each length, E[-ln p(string)], in nats, shape `(batch,)`."""

@@ -1,4 +1,4 @@
-"""Language modelling: in each step, the next symbol of a string."""
+"""Language modeling: predict the next symbol of a string in each step."""
 
 from __future__ import annotations
 
@@ -17,19 +17,18 @@ __all__ = ["LanguageModel"]
 
 
 class LanguageModel(LanguageTask):
-    """Strings `<s> w`, with the next symbol, or the end `</s>`, as the target of each step.
+    """Strings `<s> w`; the target of each step is the next symbol or, at the end, `</s>`.
 
-    The loss is the cross entropy per
-    symbol, ends included; the `excess` is what it lies above that of the very distribution of the set, lengths
-    included, so that a perfect model has 0.
+    The loss is the cross entropy per symbol, ends included. The `excess` is the loss minus that of the distribution the
+    set was drawn from, lengths included, so that a perfect model has an excess of 0.
 
     Output symbols are those of the language and, last, `</s>`.
 
     Args:
-        val_lengths: Shortest and longest string in validation; as in training if not given, for a model of other
-            lengths has another distribution, and so an excess however well it has learned.
-        curriculum: Whether short strings come first. The next symbol is seldom certain, so that the share that is
-            right, which ends a stage, has a bound of its own in each language: set `threshold` below it.
+        val_lengths: Shortest and longest string in validation; as in training if not given. Other lengths mean another
+            distribution, and so an excess even for a perfect model of the training strings.
+        curriculum: Whether to start with short strings. The next symbol is seldom certain, so the share of correct
+            symbols has an upper bound that depends on the language: set `threshold` below it.
         settings: The other settings of every generated task, see `Generated`.
 
     Reference:
@@ -61,7 +60,7 @@ class LanguageModel(LanguageTask):
         return self.val_lengths or self.train_lengths
 
     def floor(self, split: Split) -> float | None:
-        if split == "train":  # the set is another in each epoch
+        if split == "train":  # drawn anew in each epoch
             return None
         key, lengths = (VAL, self.validated_lengths) if split == "val" else (TEST, self.test_lengths)
         _, n = self._fixed(key, lengths)

@@ -1,4 +1,4 @@
-"""What the tasks about a formal language share: its symbols, and `<s>` before each string."""
+"""Base of the tasks on a formal language."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["LanguageTask"]
 
 
 class LanguageTask(Generated):
-    """A task about a formal language. Input symbols are `<s>` and those of the language.
+    """A task on a formal language. Input symbols are `<s>` and those of the language.
 
-    Lengths are uniform among those in the range at which the language has strings.
+    Lengths are uniform among those lengths in the range at which the language has strings.
 
     Args:
         settings: The settings of every generated task, see `Generated`.
@@ -57,6 +57,6 @@ class LanguageTask(Generated):
         return [self.language.alphabet.index(char) for char in text]
 
     def inputs(self, source: Tensor, lengths: Tensor) -> Tensor:
-        """`<s>` and the strings, shape `(batch, 1 + time)`."""
+        """Prepend `<s>` to the strings, shape `(batch, 1 + time)`."""
         real = torch.arange(source.shape[1]) < lengths[:, None]
         return torch.cat([torch.full((len(source), 1), START), torch.where(real, source + 1, START)], dim=1)

@@ -1,4 +1,4 @@
-"""Marked reversal, `w # w^R`: the language, a model of it, and its recognition."""
+"""Marked reversal, `w # w^R`: the language, and the tasks to model and to recognize it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MARK = 2
 
 @final
 class MarkedReversal(Language):
-    """Strings `w # w^R` of bits: `01#10`. Their lengths are odd, and `w` is uniform.
+    """Strings of bits `w # w^R`, such as `01#10`. Lengths are odd, and `w` is uniform.
 
     Reference:
         DuSell & Chiang 2020, *Learning Context-Free Languages with Nondeterministic Stack RNNs*.
@@ -52,7 +52,7 @@ class MarkedReversal(Language):
 
 @final
 class MarkedReversalModel(LanguageModel):
-    """Model the language `w # w^R`: after `0 1 #`, the rest, `1 0`, is certain.
+    """Model the language `w # w^R`: after `0 1 #`, the rest `1 0` is certain.
 
     Args:
         settings: The settings of every language model, see `LanguageModel`.
@@ -71,10 +71,10 @@ class MarkedReversalModel(LanguageModel):
 
 @final
 class MarkedReversalRecognition(Recognition):
-    """Tell whether a string has the form `w # w^R`: `0 1 # 1 0` does, `0 1 # 0 1` does not.
+    """Recognize strings of the form `w # w^R`: `0 1 # 1 0` is one, `0 1 # 0 1` is not.
 
     Args:
-        settings: The settings of every recognition, see `Recognition`.
+        settings: The settings of every recognition task, see `Recognition`.
 
     Example:
         >>> import torch

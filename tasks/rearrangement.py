@@ -18,20 +18,20 @@ __all__ = ["Rearrangement"]
 ASCII = "".join(map(chr, range(128)))
 
 READABLE = "".join(dict.fromkeys(f"{ascii_lowercase}{ascii_uppercase}{digits} {punctuation}{ASCII}"))
-"""The same characters, those that can be read and typed first."""
+"""The same characters, with those that are easy to read and type first."""
 
 
 class Rearrangement(Transduction):
     """A task that puts the symbols of the source in another order.
 
-    A symbol is a character, so text can be transduced: all of ASCII by its codes, or, with fewer symbols than 128, the
-    letters first.
+    Each symbol is a character, so that text can be transduced: with 128 symbols all of ASCII in the order of the codes,
+    with fewer the letters first.
 
     Args:
         symbols: Number of symbols, 1..128.
-        start_length: Longest source in the first stage of the curriculum; 4 with 128 symbols, more with fewer, and at
-            most 16, if not given. The fewer the symbols, the longer a source that the cell can remember by itself, and
-            a cell that passes the first stages like that does not come to use the memory.
+        start_length: Longest source in the first stage of the curriculum. If not given, 4 with 128 symbols, and more
+            with fewer, at most 16: the fewer the symbols, the longer the sources a cell can remember on its own, and a
+            cell that passes the first stages that way does not learn to use the memory.
         settings: The settings of every generated task, see `Generated`.
 
     Raises:
@@ -52,10 +52,10 @@ class Rearrangement(Transduction):
 
     @abstractmethod
     def origin(self, position: Tensor, length: Tensor) -> Tensor:
-        """Which source symbol stands at a position of the target.
+        """The source position of the symbol at each target position.
 
         Args:
-            position: Positions in the target, shape `(time,)`, each in 0..length - 1; beyond, anything may come out.
+            position: Positions in the target, shape `(time,)`; the result beyond `length - 1` is arbitrary.
             length: Length of each source and target, shape `(batch, 1)`.
         """
 

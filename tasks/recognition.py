@@ -1,4 +1,4 @@
-"""Recognition: whether a string is in a language, told at its end."""
+"""Recognition: decide at the end of a string whether it is in a language."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["Recognition"]
 NAMES = ("no", "yes")
 
 MORE = 0.5
-"""Chance of one more edit."""
+"""Probability of one more edit."""
 
 
 class Recognition(LanguageTask):
-    """Strings `<s> w`, and in the last step whether `w` is in the language: 0 is no, 1 is yes.
+    """Strings `<s> w`; the target of the last step is 1 if `w` is in the language, and 0 otherwise.
 
-    Half of the strings are in the language. Of the others, half are random strings, and half are strings of the
-    language with a few edits, their number geometric; what comes out of that is labelled as what it is. An edit
-    replaces a symbol, so that the length tells nothing.
+    Half of the strings are drawn from the language, a quarter are random, and a quarter are strings of the language
+    with a few edits, whose number is geometric. Every string is labeled by membership. An edit replaces a symbol, so
+    the length of a string does not reveal its label.
 
     Args:
         settings: The settings of every generated task, see `Generated`.
@@ -51,7 +51,7 @@ class Recognition(LanguageTask):
         return torch.where(self._replaced(n, shape, generator), noise, inside), n
 
     def _replaced(self, n: Tensor, shape: tuple[int, int], generator: torch.Generator) -> Tensor:
-        """Which symbols are replaced: none in half of the rows, all in a quarter, a few in a quarter."""
+        """Mask of the symbols to replace: none in half of the rows, all in a quarter, a few in a quarter."""
         kind = torch.randint(4, (shape[0], 1), generator=generator)
         edits = torch.empty(shape[0], 1).geometric_(1 - MORE, generator=generator)
         places = torch.rand(shape, generator=generator).masked_fill(torch.arange(shape[1]) >= n[:, None], 2.0)

@@ -13,7 +13,7 @@ __all__ = ["Reversal"]
 
 @final
 class Reversal(Rearrangement):
-    """Say the source backwards: `a b c d` becomes `d c b a`. What a stack is for.
+    """Repeat the source backwards: `a b c d` becomes `d c b a`. A stack solves it.
 
     Reference:
         Grefenstette, Hermann, Suleyman & Blunsom 2015, *Learning to Transduce with Unbounded Memory*, section 4.1.

@@ -1,4 +1,4 @@
-"""Reverse string: the bits of a string, last to first, in the form of a blank answer."""
+"""Reverse string: reverse a string of bits at blanks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["ReverseString"]
 
 @final
 class ReverseString(BlankAnswer):
-    """Reverse a string of bits at blanks: after `0 0 1`, three blanks are answered by `1 0 0`.
+    """Reverse a string of bits: after `0 0 1`, answer three blanks with `1 0 0`.
 
     `Reversal` is the same transduction with the answer fed back, over more symbols.
 
@@ -43,7 +43,7 @@ class ReverseString(BlankAnswer):
 
     def encode(self, text: str) -> list[int]:
         if not text or set(text) - {"0", "1"}:
-            raise InputError(f"{printable(text)!r} is no string of bits, as {self.example} is")
+            raise InputError(f"{printable(text)!r} is not a string of bits such as {self.example}")
         return [int(char) for char in text]
 
     def answer(self, symbols: list[int]) -> str:

@@ -1,4 +1,4 @@
-"""Random streams: a generator of its own for each key, the same in every run."""
+"""Random streams: a reproducible generator for each key."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 __all__ = ["RESTART", "TEST", "TRAIN", "VAL", "generator", "seed_of"]
 
 TRAIN, VAL, TEST, RESTART = range(4)
-"""What a stream is for: the first number of its key."""
+"""The purposes of streams: the first number of a key."""
 
 
 def generator(*key: int) -> torch.Generator:

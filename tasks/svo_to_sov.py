@@ -1,4 +1,4 @@
-"""From subject, verb, object to subject, object, verb: the verb of the sentence goes to its end."""
+"""SVO to SOV: move the verb of a sentence to its end."""
 
 from __future__ import annotations
 
@@ -22,10 +22,9 @@ PAIRS = 33
 class SVOtoSOV(Translation):
     """Move the verb of a sentence to its end: `si1 vi2 oi3` becomes `so1 oo3 vo2`.
 
-    A subject or an object may hold relative clauses, `si1 rpi si2 vi3`, with verbs of their own, which stay where they
-    are. Each relative pronoun is followed by a subject and a verb that closes its clause, so the verb of the sentence
-    is the first one that has no pronoun left to close. A sentence can be derived in several ways, but has one
-    translation.
+    Subjects and objects may contain relative clauses, `si1 rpi si2 vi3`, whose verbs stay in place. Each relative
+    pronoun is followed by a subject and a verb that closes its clause, so the verb of the sentence is the first one
+    without an open pronoun. The grammar is ambiguous, but every sentence has exactly one translation.
 
     Sentences have 3 words or more.
 

@@ -1,4 +1,4 @@
-"""What every task is: a Lightning data module, and what a controller asks of it."""
+"""The abstract task: a Lightning data module, and what a controller needs to know of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Split = Literal["train", "val", "test"]
 
 
 class Goal(NamedTuple):
-    """The value that a metric must reach before a task counts as learned.
+    """The metric, and the value it must reach for a task to count as learned.
 
     Attributes:
         metric: Name of the metric, without the split.
@@ -35,7 +35,7 @@ class Goal(NamedTuple):
     smaller: bool = False
 
     def reached(self, metrics: Mapping[str, float]) -> bool:
-        """Whether the validation metrics reach it; a metric that was not measured does not."""
+        """Whether the validation metrics reach the goal; False if the metric was not measured."""
         came = metrics.get(f"val_{self.metric}")
         if came is None:
             return False
@@ -43,37 +43,37 @@ class Goal(NamedTuple):
 
 
 class Task(LightningDataModule, ABC):
-    """A source of batches, with a training, a validation and a test set, and the way in which they are scored.
+    """A source of training, validation and test batches, and the metrics they are scored by.
 
-    A controller asks a task for what stands here and for nothing else. Of each batch it takes the cross entropy of the
-    targets that are not `IGNORE`; the symbols that it gives in those steps go to the metrics.
+    A controller uses only the attributes and methods below. Its loss is the cross entropy over all targets that are not
+    `IGNORE`, and the metrics score its outputs in these steps.
 
-    `Generated` draws sequences by length from a seed, and has the kinds `Transduction`, `BlankAnswer`,
-    `LanguageModel` and `Recognition`. A task with data of its own derives from this class, and gives its loaders as
-    any Lightning data module does.
+    `Generated` draws sequences by length from a seed; its kinds are `Transduction`, `BlankAnswer`, `LanguageModel` and
+    `Recognition`. A task with its own data derives from this class and defines its loaders as any Lightning data module
+    does.
 
     Attributes:
-        stages: The curriculum; one that is finished if there is none.
+        stages: The curriculum; a finished one if the task has none.
     """
 
     metrics: ClassVar[Mapping[str, str]] = {
         "coarse": "ddstructs.training.metrics:CoarseAccuracy",
         "fine": "ddstructs.training.metrics:FineAccuracy",
     }
-    """What is measured beside the loss, by name: classes whose `update` takes output symbols and targets, both of shape
-    `(batch, time)`, with `IGNORE` where nothing was asked."""
+    """The metrics besides the loss, by name: class paths. Their `update` takes output symbols and targets, both of
+    shape `(batch, time)`, with `IGNORE` in steps without an answer."""
 
     goal: ClassVar[Goal] = Goal("coarse", 0.9999)
-    """When the task counts as learned. The default, every sequence right, leaves room for rounding alone."""
+    """The goal in validation. The default requires every sequence to be right, up to rounding."""
 
     score: ClassVar[str] = "fine"
-    """The metric by which the best weights are chosen; `-loss` is the loss, the smaller the better."""
+    """The metric that selects the best weights; `-loss` selects the smallest loss."""
 
     feeds_back: ClassVar[bool] = False
-    """Whether answers become the next inputs, so that `predict` decodes greedily, as `Controller.decode` does."""
+    """Whether answers are the next inputs, so that `predict` decodes greedily; see `Controller.decode`."""
 
     example: str | None = None
-    """A source as text, for messages; None if the task takes no text."""
+    """A source as text, for error messages; None if the task takes no text."""
 
     stages: Curriculum
 
@@ -88,11 +88,11 @@ class Task(LightningDataModule, ABC):
         """Number of output symbols."""
 
     def input_name(self, symbol: int) -> str:
-        """The name of an input symbol where it is shown."""
+        """The display name of an input symbol."""
         return str(symbol)
 
     def output_name(self, symbol: int) -> str:
-        """The name of an output symbol where it is shown."""
+        """The display name of an output symbol."""
         return str(symbol)
 
     def answer(self, symbols: list[int]) -> str:
@@ -104,17 +104,17 @@ class Task(LightningDataModule, ABC):
         return self.stages.restarts
 
     def floor(self, split: Split) -> float | None:
-        """The loss of the distribution that a set was drawn from, in nats a symbol, where it is known.
+        """The loss of a perfect model of a set, in nats per symbol; None if unknown.
 
-        With it the controller logs the `excess` of the loss over it.
+        If it is known, the controller also logs the `excess` of the loss over it.
         """
         return None
 
     def lengths(self, batch: Batch) -> Tensor:
-        """The length of each sequence as the task counts it, shape `(batch,)`."""
+        """The length of each sequence by the task's own measure, shape `(batch,)`."""
         return batch.lengths
 
     @property
     def validated_lengths(self) -> tuple[int, int] | None:
-        """The range of lengths in the validation set, where it is known."""
+        """The range of lengths in the validation set; None if unknown."""
         return None

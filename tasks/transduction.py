@@ -1,4 +1,4 @@
-"""Transduction: a source is read, and then its target is given, symbol by symbol."""
+"""Transduction: read a source, then output its target symbol by symbol."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ __all__ = ["Transduction"]
 
 
 class Transduction(Generated):
-    """Sequences `<s> source ||| target </s>`, and a rule that gives the target of each source.
+    """Sequences `<s> source ||| target </s>`, where the target is a function of the source.
 
-    Input symbols are `<s>`, `|||`, then the source's, then the target's: the two have symbols of their own, so that a
-    controller need not remember which half it is in. Output symbols are the target's and, last, the end `</s>`.
+    Input symbols are `<s>`, `|||`, those of the source, and those of the target; source and target have separate
+    symbols, so that a controller need not remember which half it is in. Output symbols are those of the target and,
+    last, the end symbol `</s>`.
 
     Args:
         settings: The settings of every generated task, see `Generated`.
     """
 
     target_symbols: int
-    """Number of symbols of a target."""
+    """Number of distinct symbols of a target."""
 
     online: ClassVar[bool] = False
-    """Whether the target begins with the source's first symbol, instead of after its last."""
+    """Whether the target begins at the first symbol of the source rather than after the last."""
 
     feeds_back = True
 
@@ -37,7 +38,7 @@ class Transduction(Generated):
         """The target of each source.
 
         Args:
-            source: Source symbols, shape `(batch, time)`, int64; what follows in a shorter row is of no account.
+            source: Source symbols, shape `(batch, time)`, int64; symbols beyond a row's length are arbitrary.
             lengths: Length of each source, shape `(batch,)`, int64.
 
         Returns:
@@ -76,7 +77,7 @@ class Transduction(Generated):
     def assemble(self, source: Tensor, lengths: Tensor) -> Batch:
         target, target_lengths = self.transduce(source, lengths)
         n, m = lengths[:, None], target_lengths[:, None]
-        early = n if self.online else torch.zeros_like(n)  # how many target symbols are due while the source is read
+        early = n if self.online else torch.zeros_like(n)  # target symbols due while the source is read
         total = 2 + n + m - early
         inputs = torch.full((len(source), int(total.max())), START)
         targets = torch.full_like(inputs, IGNORE)
@@ -90,6 +91,6 @@ class Transduction(Generated):
 
 
 def _put(into: Tensor, positions: Tensor, values: Tensor, where: Tensor) -> None:
-    """Write values to their positions in each row, but only where it is said."""
+    """Write values to their positions in each row, where a mask is true."""
     rows = torch.arange(len(into))[:, None].expand_as(where)
     into[rows[where], positions.expand_as(where)[where]] = values[where]

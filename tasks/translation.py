@@ -16,18 +16,18 @@ __all__ = ["Translation", "numbered"]
 
 
 def numbered(name: str, count: int) -> list[str]:
-    """Words of a kind: `si1`, `si2` and so on."""
+    """Numbered words of one kind: `si1`, `si2` and so on."""
     return [f"{name}{i}" for i in range(1, count + 1)]
 
 
 class Translation(Transduction):
     """A task that translates the sentences of a grammar.
 
-    The length of a source is drawn uniformly from those lengths in the range asked for that a sentence can have, then
-    the kinds of its words as the grammar has them among sentences of that length, then each word uniformly from its
-    kind. Where the range lies below the shortest sentence, as the first stages of a curriculum may, that is the length.
+    The length of a source is drawn uniformly from the given range, then the kinds of its words from the grammar's
+    distribution over sentences of that length, then each word uniformly from its kind. Lengths below that of the
+    shortest sentence, as in the first stages of a curriculum, are raised to it.
 
-    Text is words with blanks in between.
+    In text, words are separated by blanks.
 
     Args:
         settings: The settings of every generated task, see `Generated`.
@@ -37,16 +37,16 @@ class Translation(Transduction):
     """
 
     grammar: ClassVar[Grammar]
-    """What the kinds of words in a source are drawn from."""
+    """The grammar of the source; its terminals are kinds of words."""
 
     source_words: ClassVar[tuple[list[str], ...]]
-    """The words of each kind, in the order in which the grammar has the kinds."""
+    """The words of each kind, in the order of the grammar's kinds."""
 
     target_words: ClassVar[tuple[str, ...]]
     """The words of the target, in the order of its symbols."""
 
     shortest: ClassVar[int]
-    """Length of the shortest sentence; there are sentences of every length from it upward."""
+    """Length of the shortest sentence; there are sentences of every greater length."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -62,10 +62,10 @@ class Translation(Transduction):
         for word in text.split():
             if word not in self._symbols:
                 known = [kind[0] if len(kind) == 1 else f"{kind[0]}..{kind[-1]}" for kind in self.source_words]
-                raise InputError(f"{word!r} is no word of {name}, which has {', '.join(known)}")
+                raise InputError(f"{word!r} is not a word of {name}, whose words are {', '.join(known)}")
             symbols.append(self._symbols[word])
         if not self.grammar.accepts(self.kinds(torch.tensor(symbols, dtype=torch.int64)).tolist()):
-            raise InputError(f"{text!r} is no sentence of {name}, as {self.example!r} is")
+            raise InputError(f"{text!r} is not a sentence of {name} such as {self.example!r}")
         return symbols
 
     def source_name(self, symbol: int) -> str:

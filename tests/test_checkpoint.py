@@ -331,7 +331,10 @@ def test_the_pickle_of_a_checkpoint_has_no_code_to_run(tmp_path: Path) -> None:
 
 def test_a_limit_is_raised_by_giving_the_argument(tmp_path: Path) -> None:
     path = saved(with_task(eval_size=2_000_000), tmp_path / "model.ckpt")
-    with pytest.raises(InputError, match=r"eval_size is 2000000 in .*, more than 1000000: .* give --data\.eval_size"):
+    with pytest.raises(
+        InputError,
+        match=r"eval_size is 2000000 in .*, but at most 1000000 was expected: to allow it, set --data\.eval_size",
+    ):
         read(path)
     read(path, given=["eval_size"])
 
@@ -408,10 +411,10 @@ OVERRIDES = [
     ("fit", "--model.memory=Queue", "with memory Stack(width=4), not Queue"),
     ("fit", "--model.hidden_size=32", "with hidden_size 8, not 32"),
     ("test", "--model.cell=lstm", "with cell rnn, not lstm"),
-    ("test", "--data.symbols=10", "with input_symbols 18, not 22: leave the symbols of the task as they are"),
-    ("fit", "--data.symbols=10", "with input_symbols 18, not 22: leave the symbols of the task as they are"),
-    ("fit", "--trainer.max_steps=5", "has come to its end, after 1 epochs and 5 updates, and --trainer.max_steps is 5"),
-    ("fit", "--trainer.max_epochs=1", "has come to its end, after 1 epochs and 5 updates"),
+    ("test", "--data.symbols=10", "with input_symbols 18, not 22: keep the symbols of the task as they are"),
+    ("fit", "--data.symbols=10", "with input_symbols 18, not 22: keep the symbols of the task as they are"),
+    ("fit", "--trainer.max_steps=5", "is complete after 1 epochs and 5 updates, and --trainer.max_steps is 5"),
+    ("fit", "--trainer.max_epochs=1", "is complete after 1 epochs and 5 updates"),
 ]
 
 

@@ -240,7 +240,7 @@ def test_a_checkpoint_cannot_name_a_class_of_its_own(checkpoint: Path, tmp_path:
 
 def test_a_checkpoint_of_another_task_is_refused(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = refusal(capsys, "test", f"--ckpt_path={checkpoint}", "--data=Copying")
-    assert "is of the task Reversal, but the data is Copying" in said
+    assert "is for the task Reversal, but the data is Copying" in said
 
 
 def test_a_damaged_checkpoint_is_refused(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

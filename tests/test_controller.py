@@ -216,7 +216,7 @@ def test_a_checkpoint_that_no_run_can_go_on_from_is_refused(change: str, tmp_pat
         content["optimizer_states"][0]["state"][0]["exp_avg"] = torch.zeros(2)
     torch.save(content, tmp_path / "a.ckpt")
     before = torch.nn.utils.parameters_to_vector((model := controller(task, Stack(4))).parameters()).clone()
-    with pytest.raises(InputError, match=r"^\S.* (weights alone|not finite|is damaged).*$"):
+    with pytest.raises(InputError, match=r"^\S.* (only weights|not finite|is damaged).*$"):
         trainer(tmp_path, max_steps=4).fit(model, reversal(), ckpt_path=tmp_path / "a.ckpt", weights_only=True)
     assert torch.equal(torch.nn.utils.parameters_to_vector(model.parameters()), before)
 
@@ -234,7 +234,7 @@ def test_a_trainer_does_not_load_the_weights_of_another_model(
     fitted.save_checkpoint(tmp_path / "a.ckpt")
     other = controller(task, memory, **settings)
     for use in (trainer(tmp_path).test, trainer(tmp_path, max_steps=2).fit):
-        with pytest.raises(InputError, match=r"are of a controller with \w+ \S+, not \S+: leave .* as it is, or train"):
+        with pytest.raises(InputError, match=r"are of a controller with \w+ \S+, not \S+: keep .* as it is, or train"):
             use(other, task, ckpt_path=tmp_path / "a.ckpt", weights_only=True)
 
 
@@ -361,7 +361,7 @@ def test_a_checkpoint_of_another_task_is_refused(tmp_path: Path) -> None:
     fitted.fit(controller(task, Stack(4)), task)
     fitted.save_checkpoint(tmp_path / "a.ckpt")
     other = Copying(symbols=8, **SMALL)
-    with pytest.raises(InputError, match="of the task Reversal, but the data is Copying"):
+    with pytest.raises(InputError, match="for the task Reversal, but the data is Copying"):
         trainer(tmp_path).test(controller(other, Stack(4)), other, ckpt_path=tmp_path / "a.ckpt", verbose=False)
 
 

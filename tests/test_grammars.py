@@ -288,17 +288,21 @@ def test_text_of_a_sentence_becomes_its_symbols(kind: Any, seed: int) -> None:
 @pytest.mark.parametrize(
     ("kind", "text", "message"),
     [
-        (SVOtoSOV, "si1 vi2 oi34", "'oi34' is no word of SVOtoSOV, which has rpi, si1..si33, oi1..oi33, vi1..vi33"),
-        (SVOtoSOV, "si1 oi2 vi3", "'si1 oi2 vi3' is no sentence of SVOtoSOV, as 'si1 vi28 oi5' is"),
-        (SVOtoSOV, "si1 vi2 oi3 si4", "is no sentence of SVOtoSOV"),
-        (SVOtoSOV, "", "'' is no sentence of SVOtoSOV"),
-        (SVOtoSOV, "a\x1b[2J", "'a\\x1b[2J' is no word of SVOtoSOV"),
+        (
+            SVOtoSOV,
+            "si1 vi2 oi34",
+            "'oi34' is not a word of SVOtoSOV, whose words are rpi, si1..si33, oi1..oi33, vi1..vi33",
+        ),
+        (SVOtoSOV, "si1 oi2 vi3", "'si1 oi2 vi3' is not a sentence of SVOtoSOV such as 'si1 vi28 oi5'"),
+        (SVOtoSOV, "si1 vi2 oi3 si4", "is not a sentence of SVOtoSOV"),
+        (SVOtoSOV, "", "'' is not a sentence of SVOtoSOV"),
+        (SVOtoSOV, "a\x1b[2J", "'a\\x1b[2J' is not a word of SVOtoSOV"),
         (
             GenderConjugation,
             "the em0 and a ef1",
-            "'em0' is no word of GenderConjugation, which has or, and, the, a, we1",
+            "'em0' is not a word of GenderConjugation, whose words are or, and, the, a, we1",
         ),
-        (GenderConjugation, "the em1 or a ef2", "is no sentence of GenderConjugation, as 'the em1 and a ef2' is"),
+        (GenderConjugation, "the em1 or a ef2", "is not a sentence of GenderConjugation such as 'the em1 and a ef2'"),
     ],
 )
 def test_text_that_is_no_sentence_is_refused_in_one_line(kind: Any, text: str, message: str) -> None:

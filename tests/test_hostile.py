@@ -193,7 +193,7 @@ def test_the_checkpoint_is_sound_but_for_what_is_planted(
     torch.save(sound, "sound.ckpt")
     if route == "fit":  # which needs an optimizer, too
         assert ROUTES[route]("sound.ckpt") == 2
-        assert "holds weights alone" in capsys.readouterr().err
+        assert "has only weights" in capsys.readouterr().err
     else:
         assert ROUTES[route]("sound.ckpt") != 2
 

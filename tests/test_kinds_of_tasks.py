@@ -178,7 +178,7 @@ def test_a_controller_is_scored_in_the_way_of_the_task(kind: type[Generated], tm
         assert result["test_excess"] == pytest.approx(loss - floor, rel=1e-4)
     if kind is MarkedReversalRecognition:
         assert result["test_accuracy"] == pytest.approx(float(torch.cat(right).float().mean()))
-    longer = pytest.warns(UserWarning, match="longer than any that was validated")  # as by a language model
+    longer = pytest.warns(UserWarning, match="longer than any in validation")  # as by a language model
     with longer if kind is MarkedReversalModel else nullcontext():
         outputs = trainer(tmp_path).predict(model, task)
     assert outputs is not None
@@ -230,7 +230,7 @@ def test_training_stops_when_the_curriculum_is_finished_and_the_goal_is_reached(
     assert summary(fitted, task).endswith("on validation sequences of lengths 1..18. The task is learned.")
     fitted, task = run(curriculum=True, threshold=0.9999, patience=None)
     assert fitted.current_epoch == 5
-    assert "It is not learned: the curriculum came to length 4 of 9." in summary(fitted, task)
+    assert "It is not learned: the curriculum reached length 4 of 9." in summary(fitted, task)
     fitted, task = run(curriculum=True, threshold=0.9999, patience=2, start_length=3)
     assert f"length 3 of 9, and stalled {task.stages.restarts} times before. Try longer sources" in summary(
         fitted, task
@@ -262,7 +262,7 @@ def test_a_fit_without_a_validation_says_that_nothing_is_known(tmp_path: Path) -
     task = ReverseString(**SMALL)
     fitted = trainer(tmp_path, max_steps=1, limit_val_batches=0)
     fitted.fit(controller(task), task)
-    assert summary(fitted, task) == "After 1 updates: nothing was validated, so nothing is known of the model."
+    assert summary(fitted, task) == "After 1 updates: there was no validation, so the quality of the model is unknown."
 
 
 def test_soft_signals_are_warned_of_beyond_the_lengths_that_were_validated(tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_soft_signals_are_warned_of_beyond_the_lengths_that_were_validated(tmp_p
         model = Controller(input_symbols=task.input_symbols, output_symbols=task.output_symbols, **given)
         trainer(tmp_path).predict(model, task)
 
-    with pytest.warns(UserWarning, match=r"length 19 is longer than any that was validated \(18\).*--model.hard true"):
+    with pytest.warns(UserWarning, match=r"length 19 is longer than any in validation \(18\).*--model.hard true"):
         predict("01" * 9 + "1")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ddstructs.training.controller.rank_zero_warn", lambda *_: pytest.fail("warned"))

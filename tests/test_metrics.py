@@ -151,12 +151,12 @@ def test_aligned_outputs_count_where_the_target_has_a_symbol(
 @pytest.mark.parametrize("kind", [CoarseAccuracy, FineAccuracy])
 def test_a_batch_that_may_be_aligned_or_not_is_refused(kind: type[CoarseAccuracy | FineAccuracy]) -> None:
     output, target = torch.tensor([[7, 7, 1, 2]]), torch.tensor([[PADDING, PADDING, 1, 2]])
-    with pytest.raises(ValueError, match=r"say aligned=True .* or aligned=False"):
+    with pytest.raises(ValueError, match=r"pass aligned=True .* or aligned=False"):
         kind().update(output, target)
     assert kind(aligned=True)(output, target) == 1
     assert kind(aligned=False)(output, target) == 0
     assert kind()(torch.where(target == PADDING, PADDING, output), target) == 1
-    with pytest.raises(ValueError, match="with aligned=True one shape was expected"):
+    with pytest.raises(ValueError, match="equal shapes were expected with aligned=True"):
         kind(aligned=True).update(output[:, 1:], target)
 
 

@@ -77,11 +77,11 @@ DAMAGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a fraction of an update": (lambda record: record | {"updates": 1.5}, "updates is '1.5', but an integer"),
     "a number for text": (lambda record: record | {"commit": 3}, "'commit' is '3', but text was expected"),
     "a terminal escape": (lambda record: record | {"commit": "\x1b[31m"}, "but text was expected"),
-    "NaN": (lambda record: record | {"seconds": float("nan")}, "a finite number was expected, but there is NaN"),
+    "NaN": (lambda record: record | {"seconds": float("nan")}, "a finite number was expected, but NaN was found"),
     "infinity": (lambda record: json.dumps(record).replace("0.5", "1e999"), "seconds is 'inf', but a number"),
     "another run": (lambda record: record | {"seed": 9}, "is the record of another run, Copying-Stack-rnn-9-"),
     "no score": (lambda record: record | {"coarse_hard_x": 1.0}, "'coarse_hard_x' is not a score"),
-    "too deep": (lambda record: "[" * 100_000, "nests too deep"),
+    "too deep": (lambda record: "[" * 100_000, "nested too deeply"),
 }
 
 

@@ -76,12 +76,12 @@ def test_a_sequence_that_does_not_fit_is_refused(actions: Any, error: type[Excep
 
 STATES: list[tuple[Memory, Memory, type[Exception], str]] = [
     (Stack(3), Stack(4), ValueError, "state holds width 4, but this Stack stores width 3"),
-    (Stack(3), NoMemory(), TypeError, "state is a NoState, but a Stack steps from its own initial_state"),
-    (Queue(3), Bank([Queue(3)]), TypeError, "state is a BankState, but a Queue steps from its own initial_state"),
+    (Stack(3), NoMemory(), TypeError, "state is a NoState, but a Stack needs one from its own initial_state"),
+    (Queue(3), Bank([Queue(3)]), TypeError, "state is a BankState, but a Queue needs one from its own initial_state"),
     (Bank([Stack(3)]), NoMemory(), TypeError,
-     "state has a NoState, but a Bank of 1 steps from its own initial_state"),
+     "state is a NoState, but a Bank of 1 needs one from its own initial_state"),
     (Bank([Stack(3)]), Bank([Stack(3), Queue(3)]), TypeError,
-     "state has 2 states, but a Bank of 1 steps from its own initial_state"),
+     "state is 2 states, but a Bank of 1 needs one from its own initial_state"),
 ]  # fmt: skip
 
 
@@ -113,9 +113,9 @@ def test_a_width_is_a_positive_int(line: str, width: Any, error: type[Exception]
 
 
 def test_a_bank_is_of_one_width_and_not_empty() -> None:
-    with pytest.raises(ValueError, match=r"^a bank has one memory or more, but none was given"):
+    with pytest.raises(ValueError, match=r"^a Bank needs one memory or more, but none was given"):
         Bank([])
-    with pytest.raises(ValueError, match=r"^the memories of a bank have one width, but these have \[3, 4\]$"):
+    with pytest.raises(ValueError, match=r"^the memories of a Bank must have the same width, but these have \[3, 4\]$"):
         Bank([Stack(3), Queue(4)])
 
 

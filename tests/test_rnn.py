@@ -284,8 +284,8 @@ def test_a_reset_that_does_not_fit_is_refused() -> None:
     none = torch.zeros(2, 4, dtype=torch.bool)
     for came, reset, error, message in (
         (x, none[:, :3], ValueError, "reset has shape (2, 3), but (batch, time) is (2, 4)"),
-        (x, none.int(), TypeError, "reset is torch.int32, but a tensor of bool was expected"),
-        (x, [False], TypeError, "reset is list, but a tensor of bool was expected"),
+        (x, none.int(), TypeError, "reset is torch.int32, but a bool tensor was expected"),
+        (x, [False], TypeError, "reset is list, but a bool tensor was expected"),
         (packed, none, ValueError, "reset goes with a padded x and lengths, not with a PackedSequence"),
     ):
         with pytest.raises(error) as caught:
@@ -416,7 +416,7 @@ def test_a_memory_that_names_too_few_biases_is_refused() -> None:
         def starts(self) -> tuple[Start, ...]:
             return (Start((0.0,), (0.0,)),)
 
-    with pytest.raises(ValueError, match=r"Careless\.starts has .*, but it has 2 heads: one bias each"):
+    with pytest.raises(ValueError, match=r"Careless\.starts has .*, but 2 heads need one bias each"):
         MemoryRNN(INPUT, HIDDEN, Careless(WIDTH))
 
 

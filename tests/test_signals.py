@@ -153,8 +153,8 @@ def test_a_bias_is_given_by_name() -> None:
     assert MemoryRNN(3, 5, Bank([Deque(3), Deque(3)]), pop_bias=[1, 2, 3, 4]).starts[0][4:] == (1, 2, 3, 4)
     given: dict[str, Any]
     for memory, given, message in (
-        (Tape(3), {"push_bias": 1.0}, "push_bias is 1.0, but this Tape has no push: it is told left, right, stay"),
-        (NoMemory(), {"push_bias": 1.0}, "push_bias is 1.0, but this NoMemory has no push: it is told nothing"),
+        (Tape(3), {"push_bias": 1.0}, "push_bias is 1.0, but this Tape has no push: it has left, right, stay"),
+        (NoMemory(), {"push_bias": 1.0}, "push_bias is 1.0, but this NoMemory has no push: it has no signals"),
         (Stack(3), {"pop_bias": [1.0, 2.0]}, "pop_bias has 2 numbers, but this Stack has 1 heads"),
     ):
         with pytest.raises(ValueError, match=f"^{message}$".replace("[", r"\[")):

@@ -116,17 +116,20 @@ def in_place(self: Structure, cells: Tensor, item: Tensor) -> Tensor:
 
 
 BROKEN = [
-    ({"push": in_place}, "Broken.push changes its state in place, but it must return a new one"),
-    ({"push": lambda self, cells, item: None}, "Broken.push returns nothing, but it must return what comes of"),
+    ({"push": in_place}, "Broken.push modifies its state in place, but it must return a new one"),
+    ({"push": lambda self, cells, item: None}, "Broken.push returns None, but it must return its result"),
     (
         {"push": lambda self, cells, item: torch.cat([item[None], cells])},
         "Broken.push returns a tensor of shape (10, 2) where empty has (9, 2): every operation must keep the shapes",
     ),
-    ({"pop": lambda self, cells: (cells, cells)}, "Broken.pop returns a state of another form than empty"),
-    ({"pop": lambda self, cells: cells.long()}, "Broken.pop returns torch.int64, but a mixture takes floating-point"),
-    ({"empty": lambda self: torch.zeros(9, 2, dtype=torch.int64)}, "Broken.empty holds torch.int64, but a mixture"),
+    ({"pop": lambda self, cells: (cells, cells)}, "Broken.pop returns a state of the form "),
+    ({"pop": lambda self, cells: cells.long()}, "Broken.pop returns torch.int64, but floating-point tensors were"),
+    (
+        {"empty": lambda self: torch.zeros(9, 2, dtype=torch.int64)},
+        "Broken.empty holds torch.int64, but floating-point tensors were",
+    ),
     ({"empty": lambda self: []}, "Broken.empty returns [], but a tensor, or a tree of tensors, was expected"),
-    ({"empty": lambda self: {"cells": "none"}}, "Broken.empty holds str, but a mixture takes floating-point tensors"),
+    ({"empty": lambda self: {"cells": "none"}}, "Broken.empty holds str, but floating-point tensors were expected"),
     ({"read": lambda self, cells: cells}, "Broken.read returns (9, 2), but a tensor of shape (2,) was expected"),
     ({"slots": lambda self, cells: cells}, "Broken.slots returns Tensor, but values (slots, 2) and strengths (slots,)"),
     ({"push": lambda self, cells, item: cells @ item}, "Broken.push returns a tensor of shape (9,) where empty has"),
@@ -136,12 +139,12 @@ BROKEN = [
     ),
     (
         {"pop": lambda self, cells: cells if cells.sum().item() > 0 else 2 * cells},
-        "Broken does not run on a batch, by torch.vmap: ",
+        "Broken fails on a batch, under torch.vmap: ",
     ),
     ({"operations": ("push", "drop")}, "Broken has an operation 'drop', but no method of that name"),
     ({"operations": ("push", "train")}, "Broken has an operation 'train', but every memory has that attribute"),
-    ({"operations": ()}, "Broken.operations is (), but a tuple of one name or more was expected"),
-    ({"operations": "push"}, "Broken.operations is 'push', but a tuple of one name or more was expected"),
+    ({"operations": ()}, "Broken.operations is (), but a tuple of one or more names was expected"),
+    ({"operations": "push"}, "Broken.operations is 'push', but a tuple of one or more names was expected"),
 ]
 
 

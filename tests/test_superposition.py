@@ -232,7 +232,7 @@ def memory_cells(state: object) -> list[Tensor]:
         (
             lambda: Bank([SuperpositionStack(2, reads=2), Stack(2)]),
             ValueError,
-            r"the reads of a bank have one width, but those of its memories have [4, 2]",
+            r"the memories of a Bank must have the same read width, but these have [4, 2]",
         ),
     ],
 )
@@ -257,18 +257,18 @@ def test_an_action_of_another_kind_is_refused() -> None:
         (lambda: stack.step(Choice(torch.zeros(2, 1, 4), value), stack.initial_state(2)), ValueError,
          "weights is for 4 operations, but this SuperpositionStack has 3"),
         (lambda: stack.step(choice, plain.initial_state(2)), TypeError,
-         "state is a Slots, but a SuperpositionStack steps from its own initial_state"),
+         "state is a Slots, but a SuperpositionStack needs one from its own initial_state"),
         (lambda: stack.step(choice, stack.initial_state(5)), ValueError,
          "value has batch 2, but the state of this SuperpositionStack has batch 5"),
         (lambda: both.step(choice, both.initial_state(2)), TypeError,
-         "action is a Choice, but this Bank takes a Joint of 2, one a memory"),
+         "action is a Choice, but this Bank takes a Joint of 2, one per memory"),
     ):  # fmt: skip
         with pytest.raises(error) as caught:
             call()
         assert str(caught.value) == message
     stack.validate = True
     for weights, message in (
-        (torch.full((2, 1, 3), 0.5), "weights has 2 sums that are not 1, the first is 1.5"),
+        (torch.full((2, 1, 3), 0.5), "weights has 2 rows whose sum is not 1, the first is 1.5"),
         (-one[..., None].expand(2, 1, 3), "weights has 6 elements outside [0, 1], the first is -1.0: a softmax keeps"),
     ):
         with pytest.raises(ValueError, match=message.replace("[", "\\[").replace("]", "\\]")):

@@ -225,7 +225,7 @@ def test_a_last_line_that_was_cut_short_is_set_aside(
     for number, torn in enumerate((lines[-1][:-9], b"\0" * 100, lines[5][:3]), 1):
         asked.journal.write_bytes(b"".join(lines[:-1]) + torn)
         open_journal(asked.journal)
-        assert "was cut short" in capsys.readouterr().out
+        assert "was truncated" in capsys.readouterr().out
         assert asked.journal.read_bytes() == b"".join(lines[:-1]), "all that was good is kept"
         assert asked.journal.with_name(f"journal.torn-{number}").read_bytes() == torn
     work(asked)

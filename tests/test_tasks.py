@@ -427,8 +427,8 @@ REFUSED: list[tuple[Callable[[Path], Transduction], str]] = [
     (lambda path: Copying(text="naïve"), "'ï' is outside ASCII, the symbols of Copying"),
     (lambda path: Copying(symbols=4, text="ade"), "'e' is outside 'abcd', the symbols of Copying"),
     (lambda path: BigramFlipping(text="ab\nabc"), "'abc' has 3 characters, but BigramFlipping takes a multiple of 2"),
-    (lambda path: BinaryAddition(text="12 + 3"), "'12 + 3' is no binary addition: one such as 1101 + 101"),
-    (lambda path: BinaryAddition(text=""), "'' is no binary addition"),
+    (lambda path: BinaryAddition(text="12 + 3"), "'12 + 3' is not a binary addition such as 1101 + 101"),
+    (lambda path: BinaryAddition(text=""), "'' is not a binary addition"),
     (lambda path: Copying(text="a", file=str(path / "text")), "both a text and a file were given"),
     (lambda path: Copying(text="", file="-"), "both a text and a file were given"),
     (lambda path: Copying(symbols=4, text="ab\nae"), "the text, line 2: 'e' is outside"),
@@ -436,8 +436,8 @@ REFUSED: list[tuple[Callable[[Path], Transduction], str]] = [
     (lambda path: Copying(file=str(path / "none")), "none: No such file or directory"),
     (lambda path: Copying(file=str(path)), "Is a directory"),
     (lambda path: Copying(file=str(path / "empty")), "empty is empty, but one line or more was expected"),
-    (lambda path: Copying(file=str(path / "binary")), "binary is not text in UTF-8 (byte 2)"),
-    (lambda path: Copying(file=str(path / "latin")), "latin is not text in UTF-8 (byte 1)"),
+    (lambda path: Copying(file=str(path / "binary")), "binary is not UTF-8 text (byte 2)"),
+    (lambda path: Copying(file=str(path / "latin")), "latin is not UTF-8 text (byte 1)"),
     (lambda path: Copying(file="a\0b"), "cannot read a\\x00b"),
 ]
 
@@ -458,7 +458,7 @@ def test_text_that_cannot_be_a_source_is_refused(
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "standard input is empty"), (b"ab\xff", "standard input is not text in UTF-8 (byte 2)")],
+    [(b"", "standard input is empty"), (b"ab\xff", "standard input is not UTF-8 text (byte 2)")],
 )
 def test_standard_input_that_is_no_text_is_refused(
     content: bytes, message: str, monkeypatch: pytest.MonkeyPatch

@@ -410,13 +410,13 @@ def test_what_is_no_trace_is_refused(tmp_path: Path) -> None:
         "steps without numbers": json.dumps(endless(content)),
     }
     for name, text in wrong.items():
-        with pytest.raises(InputError, match="is no trace") as caught:
+        with pytest.raises(InputError, match="is not a trace") as caught:
             Trace.from_json(text)
         assert "\n" not in str(caught.value), name
     with pytest.raises(InputError, match="cannot read"):
         Trace.load(tmp_path / "nothing.json")
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe")
-    with pytest.raises(InputError, match="not text"):
+    with pytest.raises(InputError, match="not UTF-8 text"):
         Trace.load(tmp_path / "bytes.json")
 
 
@@ -427,7 +427,7 @@ def test_what_cannot_be_traced_is_refused() -> None:
         (Stack(WIDTH), torch.zeros(3), "takes an Action"),
         (torch.nn.Linear(2, 2), torch.zeros(3), "a Controller, MemoryRNN or Memory was expected"),
         (rnn, action, "traced on a tensor"),
-        (controller(Reversal()), "abc", "no task"),
+        (controller(Reversal()), "abc", "needs a task that encodes it"),
         (controller(Reversal()), torch.zeros(3), "int64 symbols"),
         (controller(Reversal()), [], "int64 symbols"),
     ):

@@ -1,1 +1,1 @@
-"""Runs of every task, memory and cell, from many seeds: `ddstructs reproduce`; and a search for settings."""
+"""Experiments: runs of all tasks, memories and cells from many seeds, and a search for settings."""

@@ -1,4 +1,4 @@
-"""An engine on a Dask cluster, its own or one that exists."""
+"""An engine on a Dask cluster, either a new local one or an existing one."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ __all__ = ["Cluster", "connect"]
 TOPIC = "ddstructs-progress"
 
 PATIENCE = 30
-"""Seconds to wait for a scheduler, at the start and after the connection broke."""
+"""Seconds to wait for a scheduler, at the start and after a lost connection."""
 
 ONE_AT_A_TIME = threading.Lock()
-"""Runs in one process would share torch's random state, so a worker with several threads takes them in turn."""
+"""Serializes the runs of a worker with several threads, because they share torch's random state."""
 
 
 class Cluster(Engine):
     """Executes calls on the workers of a Dask cluster.
 
-    A call whose worker dies is given to another one; if it takes several workers with it, it becomes a `Failure`. If
-    the scheduler is lost, what it had not returned is submitted again once there is one at the same address.
+    A call whose worker dies is retried on another worker; after several deaths it becomes a `Failure`. If the
+    connection to the scheduler is lost, pending calls are submitted again as soon as a scheduler answers at the same
+    address.
 
     Args:
         client: The connection.
-        report: Receives the progress.
+        report: Receives progress messages.
         setup: Called by a worker before each call.
     """
 
@@ -72,12 +73,14 @@ class Cluster(Engine):
                         raise
                     except KilledWorker as error:
                         result = Failure(f"the worker died {error.allowed_failures + 1} times during this run")
-                    except Exception as error:  # what a call raises comes as a Failure, so this is of the cluster
+                    except (
+                        Exception
+                    ) as error:  # exceptions of calls arrive as a Failure, so this one is from the cluster
                         raise InputError(
                             f"the cluster cannot execute a run ({type(error).__name__}: {one_line(error)[:150]}): "
                             "scheduler and workers need the same ddstructs and Dask as this command"
                         ) from error
-                    future.release()  # else a worker that dies later takes the result along, and it is computed again
+                    future.release()  # otherwise the result is recomputed if its worker dies later
                     del self._calls[key]
                     yield key, result
             except (CancelledError, CommClosedError):
@@ -85,11 +88,11 @@ class Cluster(Engine):
                 self._restart()
 
     def _wait_for_scheduler(self) -> None:
-        self.report("the connection to the scheduler broke; waiting for it to return")
+        self.report("the connection to the scheduler was lost; waiting for it to return")
         while self.client.status == "connecting":
             time.sleep(0.1)
         if self.client.status != "running":
-            raise InputError("the connection to the scheduler broke: to go on, give the same command when it is back")
+            raise InputError("the connection to the scheduler was lost: run the same command again when it is back")
 
     def _restart(self) -> None:
         from distributed import as_completed
@@ -110,16 +113,16 @@ class Cluster(Engine):
 
 @contextmanager
 def connect(report: Report, setup: Callable[[], None], workers: int, scheduler: str | None = None) -> Iterator[Cluster]:
-    """Connect to a scheduler, or to one of our own with new workers.
+    """Connect to a scheduler, or start a local cluster.
 
     Args:
-        report: Receives the progress.
+        report: Receives progress messages.
         setup: Called by a worker before each call.
-        workers: Number of new workers, if no scheduler is given.
-        scheduler: Address of the scheduler.
+        workers: Number of workers of a local cluster, if no scheduler is given.
+        scheduler: Address of an existing scheduler.
 
     Raises:
-        InputError: If there is no scheduler at the address, or if Dask is not installed.
+        InputError: If no scheduler answers at the address, or if Dask is not installed.
     """
     try:
         from distributed import Client
@@ -137,7 +140,7 @@ def connect(report: Report, setup: Callable[[], None], workers: int, scheduler: 
 
 @contextmanager
 def _address(workers: int, scheduler: str | None) -> Iterator[str | LocalCluster]:
-    """What to connect to: the scheduler, or new processes that end with this one."""
+    """The address of the scheduler, or a local cluster whose processes end with this one."""
     if scheduler:
         yield scheduler
         return
@@ -146,12 +149,12 @@ def _address(workers: int, scheduler: str | None) -> Iterator[str | LocalCluster
 
     with (
         TemporaryDirectory(prefix="ddstructs-", ignore_cleanup_errors=True) as folder,
-        dask.config.set({"temporary-directory": folder}),  # pyright: ignore[reportPrivateImportUsage]  # else the scheduler leaves a folder in the system's
+        dask.config.set({"temporary-directory": folder}),  # pyright: ignore[reportPrivateImportUsage]  # otherwise the scheduler leaves a folder behind
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             memory_limit=0,
-            security=True,  # a scheduler executes whatever it is sent, so other users of the machine may not connect
+            security=True,  # a scheduler executes whatever it is sent, so other users of the machine must not connect
             dashboard_address="127.0.0.1:0",
             local_directory=folder,
             silence_logs=logging.CRITICAL,

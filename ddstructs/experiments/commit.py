@@ -1,4 +1,4 @@
-"""The commit of the code that runs, for the records."""
+"""The commit of the running code, for the records."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["commit"]
 
 @cache
 def commit() -> str:
-    """The commit, with a `+` if the code was changed since; the version if there is no repository.
+    """The commit, with a `+` if the code has uncommitted changes; the version if there is no repository.
 
-    It is read once, near the start of a process, as the code of the process is.
+    It is read once, near the start of the process, when the code is read as well.
     """
     code = Path(ddstructs.__file__).parent
 

@@ -1,4 +1,4 @@
-"""Where runs are executed: an engine calls functions, in this process or in others."""
+"""Engines: they execute runs, in this process or in others."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from ddstructs.errors import InputError, one_line
 __all__ = ["Engine", "Failure", "Report", "Serial", "attempt", "open_engine"]
 
 Report = Callable[[str], None]
-"""Takes a few words on progress."""
+"""A function that receives progress messages."""
 
 
 class Failure(NamedTuple):
-    """A call that raised.
+    """A call that raised an exception.
 
     Attributes:
-        reason: The exception, in one line.
+        reason: The exception in one line.
     """
 
     reason: str
 
 
 class Engine(ABC):
-    """Calls functions, one at a time on each worker, and yields what they return as it comes.
+    """Calls functions, one at a time on each worker, and yields their results in order of completion.
 
-    Every function takes a `Report` after its own arguments. An exception becomes a `Failure`; but an `InputError` or
-    an `OSError` (a full disk, a missing permission) concerns all calls, and is raised where results are collected.
+    Every function takes a `Report` as its last argument. An exception becomes a `Failure`, except that an `InputError`
+    or an `OSError` (a full disk, a missing permission) affects all calls and is raised to the caller of `completed`.
 
     Attributes:
-        dashboard: Address of a page that shows the workers, if there is one.
+        dashboard: Address of the cluster's status page; None without one.
     """
 
     dashboard: str | None = None
@@ -40,29 +40,29 @@ class Engine(ABC):
     @property
     @abstractmethod
     def workers(self) -> int:
-        """Number of calls that can be executed at once."""
+        """Number of calls that can run at once."""
 
     @abstractmethod
     def submit(self, key: Hashable, function: Callable[..., Any], *arguments: Any) -> None:
-        """Schedule a call, also while results are collected.
+        """Schedule a call; allowed while results are collected.
 
         Args:
-            key: The name of the call, not in use by another.
+            key: A unique name for the call.
             function: A function at the top level of a module.
-            arguments: Its arguments but the last, which is a `Report`.
+            arguments: Its arguments, without the final `Report`.
         """
 
     @abstractmethod
     def completed(self) -> Iterator[tuple[Any, Any]]:
-        """The key and the result of each call, in the order of completion."""
+        """The key and the result of each call, in order of completion."""
 
 
 class Serial(Engine):
-    """Executes calls in this process, one after another, in the order of submission.
+    """Executes calls in this process, one after another, in order of submission.
 
     Args:
-        report: Receives the progress.
-        setup: Called once, before the first.
+        report: Receives progress messages.
+        setup: Called once, before the first call.
     """
 
     def __init__(self, report: Report, setup: Callable[[], None]) -> None:
@@ -88,21 +88,21 @@ class Serial(Engine):
 def open_engine(
     report: Report, setup: Callable[[], None], workers: int = 1, scheduler: str | None = None
 ) -> Iterator[Engine]:
-    """An engine, with a cluster of its own unless there is one to connect to.
+    """Open an engine: this process, a local cluster, or an existing Dask cluster.
 
     Args:
-        report: Receives the progress.
+        report: Receives progress messages.
         setup: Called by a worker before each call.
-        workers: Number of processes; one worker is this process itself, and needs no cluster.
-        scheduler: Address of a Dask scheduler, such as `tcp://host:8786`, whose workers are used instead.
+        workers: Number of processes; 1 is this process, without a cluster.
+        scheduler: Address of an existing Dask scheduler, such as `tcp://host:8786`.
 
     Raises:
-        InputError: If there is no scheduler at the address, or if Dask is not installed.
+        InputError: If no scheduler answers at the address, or if Dask is not installed.
     """
     if workers < 1:
         raise InputError(f"--workers is {workers}, but it must be 1 or more")
     if scheduler and workers > 1:
-        raise InputError("--workers and --scheduler exclude each other: the cluster has workers of its own")
+        raise InputError("--workers and --scheduler exclude each other: a scheduler has its own workers")
     if workers == 1 and not scheduler:
         yield Serial(report, setup)
         return
@@ -113,12 +113,12 @@ def open_engine(
 
 
 def attempt(function: Callable[..., Any], arguments: tuple[Any, ...], setup: Callable[[], None], report: Report) -> Any:
-    """Call a function, and return what it returns, or a `Failure`."""
+    """Call a function; return its result, or a `Failure`."""
     setup()
     try:
         return function(*arguments, report)
     except (InputError, OSError):
         raise
-    except Exception as error:  # recorded with the results, so that the other calls go on
+    except Exception as error:  # recorded with the results, so that other calls can continue
         reason = f"{type(error).__name__}: {one_line(error)}"[:300]
         return Failure("".join(letter if letter.isprintable() else "?" for letter in reason))

@@ -1,4 +1,4 @@
-"""The accuracy of a controller on a test set, for each sequence."""
+"""The accuracy of a controller on each sequence of a test set."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Scores(NamedTuple):
 
     Attributes:
         lengths: Length of each source, shape `(sequences,)`.
-        right: 1 for each sequence without an error, else 0, shape `(sequences,)`.
+        right: 1 for each sequence without an error, 0 for the others, shape `(sequences,)`.
         prefix: Share of each sequence before its first error, in [0, 1], shape `(sequences,)`.
     """
 

@@ -1,4 +1,4 @@
-"""What can be named in an experiment: tasks, memories and cells, those of other packages among them."""
+"""The names available in an experiment: tasks, memories and cells, including plugins."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ __all__ = ["known"]
 
 def known(kind: str) -> list[str]:
     """The names of a kind, `task`, `memory` or `cell`."""
-    return [name for name in names(kind) if name != "Bank"]  # a bank has no default: its members must be given
+    return [name for name in names(kind) if name != "Bank"]  # a bank needs members

@@ -1,4 +1,4 @@
-"""The results in pictures. Needs matplotlib, which `pip install ddstructs[plot]` brings."""
+"""Plots of the results. Needs matplotlib: `pip install ddstructs[plot]`."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def plot(records: Sequence[Record], curves: Sequence[Record], out: Path) -> list
 
 
 def _panels(records: Iterable[Record], panel: Panel, across: str, up: str) -> Figure:
-    """A panel for each task and memory; runs with a plain cell are blue, with an LSTM orange."""
+    """A panel for each task and memory; runs with an Elman cell are blue, with an LSTM orange."""
     records = list(records)
     tasks, memories = _names(records, "task"), _names(records, "memory")
     figure = Figure((2.4 * len(memories) + 1, 1.8 * len(tasks) + 1), layout="constrained")
@@ -78,7 +78,7 @@ def _panels(records: Iterable[Record], panel: Panel, across: str, up: str) -> Fi
 
 
 def _success(records: Sequence[Record]) -> Figure:
-    """The share of seeds that succeed, a group of bars for each task; a run that failed with an error counts."""
+    """The share of seeds that succeed, a group of bars for each task; runs that ended in an error count as failures."""
     tasks = _names(records, "task")
     kinds = list(dict.fromkeys((record["memory"], record["cell"]) for record in records))
     figure = Figure((2 * len(tasks) + 2, 3), layout="constrained")

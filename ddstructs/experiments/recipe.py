@@ -1,4 +1,4 @@
-"""The recipe: a file that gives the settings of each run."""
+"""The recipe: a file with the settings of every run."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ __all__ = ["RECIPE", "Recipe", "Settings", "read_recipe"]
 RECIPE = Path(__file__).with_name("recipe.yaml")
 
 Settings = dict[str, dict[str, Any]]
-"""The arguments of the memory, the controller and the task, and those of `Training` and `Testing`, by section."""
+"""The settings of a run by section: arguments of the memory, the controller, the task, `Training` and `Testing`."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings for all runs, and exceptions for some. Of several exceptions for a run the last one counts."""
+    """Default settings, and exceptions for some runs. Later exceptions override earlier ones."""
 
     defaults: Defaults
     exceptions: list[Rule] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Recipe:
         return self._merge([self.defaults, *self._rules_for(run)])
 
     def exceptions_for(self, **run: str) -> Settings:
-        """The settings of a run that are not among the defaults.
+        """The settings of a run that differ from the defaults.
 
         Args:
             run: Its `task`, `memory` and `cell`, by name.
@@ -70,10 +70,10 @@ class Recipe:
         return settings
 
     def check(self) -> None:
-        """Check the sections that are not the arguments of a task, a memory or the controller.
+        """Check the sections `training` and `test`, with and without the exceptions.
 
         Raises:
-            InputError: If one is wrong, by itself or as an exception changes it.
+            InputError: If a section is invalid.
         """
         for place, rules in [("the defaults", []), *((f"the exception for {r.where}", [r]) for r in self.exceptions)]:
             settings, section = self._merge([self.defaults, *rules]), "training"
@@ -89,7 +89,7 @@ def read_recipe(path: Path) -> Recipe:
     """Read a recipe, in the form of `recipe.yaml`.
 
     Raises:
-        InputError: If it cannot be read, or if it has another form.
+        InputError: If it cannot be read, or if its form is invalid.
     """
     data = load_yaml(path, one_line(path))
     try:
@@ -103,7 +103,7 @@ def read_recipe(path: Path) -> Recipe:
 
 def _defaults(data: object) -> Defaults:
     if not isinstance(data, dict):
-        raise InputError(f"it has no defaults, with the sections {', '.join(SECTIONS)}")
+        raise InputError(f"defaults is missing, or is not a mapping of the sections {', '.join(SECTIONS)}")
     try:
         defaults = Defaults(**fit_arguments(Defaults, data))
         _check_values(defaults)
@@ -114,7 +114,7 @@ def _defaults(data: object) -> Defaults:
 
 def _rules(data: object) -> list[Rule]:
     if not isinstance(data, list):
-        raise InputError("exceptions is not a list, each with `where`, `because`, and sections")
+        raise InputError("exceptions is not a list of mappings with `where`, `because` and sections")
     rules = []
     for number, entry in enumerate(data, 1):
         try:
@@ -134,7 +134,7 @@ def _check_values(part: Defaults | Rule) -> None:
         if not isinstance(values, dict):
             raise InputError(f"{section} is {values!r}, but names and values were expected")
         if section == "model" and "cell" in values:
-            raise InputError("the model says cell, which is an option of its own: use --cells")
+            raise InputError("model sets cell, which is a separate option: use --cells")
         for name, value in values.items():
             if isinstance(value, dict) and section in CLASSES:
                 raise InputError(f"{name} in {section} is a mapping, but a number, a string or a list was expected")

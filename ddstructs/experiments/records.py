@@ -1,4 +1,4 @@
-"""The records of runs in JSON files, checked as they are read: files may be damaged, or be something else."""
+"""The records of runs in JSON files, validated as they are read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["CONFIG", "KEY", "Record", "read_records"]
 Record = dict[str, Any]
 
 KEY = ("task", "memory", "cell", "config", "seed")
-"""The fields that tell one run from the others."""
+"""The fields that identify a run."""
 
 CONFIG = ("config",)
 
@@ -25,17 +25,17 @@ SCORES = ("coarse_train", "fine_train", "coarse_test", "fine_test", "seconds")
 HARD = re.compile(r"coarse_hard_\d{1,9}", re.ASCII)
 
 Check = Callable[[Any], None]
-"""Raises a `ValueError` that says what was expected, if a value is not that."""
+"""A function that raises a `ValueError` if a value is not as expected."""
 
 
 def read_records(path: Path) -> Any:
-    """The content of a file of the results; of one with a record in each line (`.jsonl`), a list.
+    """The content of a file of the results; for JSON lines (`.jsonl`), a list of records.
 
     Args:
-        path: The file. Its name says what is expected in it.
+        path: The file. Its name determines the expected content.
 
     Raises:
-        InputError: If it cannot be read, or if it has anything else.
+        InputError: If it cannot be read, or if its content is invalid.
     """
     check = FORMATS[path.name]
     try:
@@ -53,8 +53,8 @@ def _parse(place: object, content: bytes, check: Check) -> Any:
         value = json.loads(content, parse_constant=_refuse)
         check(value)
     except RecursionError as error:
-        raise InputError(f"{place} is damaged: it nests too deep") from error
-    except ValueError as error:  # of the decoder, too
+        raise InputError(f"{place} is damaged: it is nested too deeply") from error
+    except ValueError as error:  # also raised by the decoder
         what = error if isinstance(error, _Unexpected) else f"JSON was expected, but it is {content[:40]!r}"
         raise InputError(f"{place} is damaged: {what}") from error
     return value
@@ -65,7 +65,7 @@ class _Unexpected(ValueError):
 
 
 def _refuse(name: str) -> NoReturn:
-    raise _Unexpected(f"a finite number was expected, but there is {name}")
+    raise _Unexpected(f"a finite number was expected, but {name} was found")
 
 
 def _check_key(value: Any, key: Sequence[str] = KEY) -> None:
@@ -172,4 +172,4 @@ FORMATS: dict[str, Check] = {
     "curve.jsonl": _check_point,
     "lengths.json": _check_lengths,
 }
-"""The content of each file of the results, by its name."""
+"""The check of each file of the results, by its name."""

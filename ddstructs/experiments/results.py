@@ -1,4 +1,4 @@
-"""The results as text: a summary table, and a table of every seed."""
+"""The results as text: a summary table, and a table of all seeds."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ddstructs.experiments.records import Record
 __all__ = ["COLUMNS", "PAPER", "SUCCESS", "group_of", "line", "render", "summary"]
 
 Group = tuple[str, str, str, str]
-"""The task, memory, cell and config that runs share; they differ in the seed."""
+"""The task, memory, cell and config of runs that differ only in the seed."""
 
 SUCCESS = 0.99
-"""The coarse accuracy on the test set from which a seed counts as a success."""
+"""The minimum coarse accuracy on the test set for a seed to count as a success."""
 
 PAPER = {
     "Copying": {"NoMemory": (0.01, 0.50), "Stack": (0.00, 0.22), "Queue": (1, 1), "Deque": (1, 1)},
@@ -25,7 +25,7 @@ PAPER = {
     "SVOtoSOV": {"NoMemory": (0.98, 0.99), "Stack": (1, 1), "Queue": (1, 1), "Deque": (1, 1)},
     "GenderConjugation": {"NoMemory": (0.99, 0.99), "Stack": (0.93, 0.97), "Queue": (1, 1), "Deque": (1, 1)},
 }
-"""The paper's test scores, coarse and fine: those of its best run, with an LSTM of several layers."""
+"""The coarse and fine test scores of the paper's best run, with an LSTM of several layers."""
 
 SCORES = ("coarse_test", "fine_test", "coarse_train", "fine_train", "coarse_hard_1000")
 
@@ -73,7 +73,7 @@ def summary(records: Sequence[Record], asked: Sequence[Group]) -> list[list[str]
 
     Args:
         records: One for each run, in order.
-        asked: The groups to list; one without a record is listed as not run.
+        asked: The groups to list; those without a record are listed as not run.
     """
     groups = {key: list(group) for key, group in groupby(records, group_of)}
     rows = [list(COLUMNS)]
@@ -104,9 +104,9 @@ def render(
 
     Args:
         records: One for each run, in order.
-        asked: The groups that were asked for; others are listed in a table of their own.
-        done: Number of records that belong to the runs asked for.
-        count: Number of runs asked for.
+        asked: The requested groups; others are listed in a separate table.
+        done: Number of records of requested runs.
+        count: Number of requested runs.
         command: The command line.
         plots: Pictures to include.
     """
@@ -127,7 +127,7 @@ def render(
 
 
 def group_of(record: Record) -> Group:
-    """The group that a record belongs to."""
+    """The group of a record."""
     return record["task"], record["memory"], record["cell"], record["config"]
 
 

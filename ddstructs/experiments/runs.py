@@ -1,4 +1,4 @@
-"""The runs of an experiment, in a fixed order, and the options that choose them."""
+"""The runs of an experiment in a fixed order, and the options that select them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LARGEST_SEED = 2**32 - 1
 
 @dataclass(frozen=True)
 class Run:
-    """One training run: what is trained, from which seed, and how.
+    """One training run.
 
     Attributes:
         task: Class name of the task.
@@ -46,7 +46,7 @@ class Run:
 
     @property
     def key(self) -> dict[str, Any]:
-        """The fields that identify it in the results."""
+        """The fields that identify the run in the results."""
         return {
             "task": self.task,
             "memory": self.memory,
@@ -57,7 +57,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The name of its folder."""
+        """The name of the run's folder."""
         return folder_name(self.key)
 
     def __str__(self) -> str:
@@ -65,14 +65,14 @@ class Run:
 
 
 def folder_name(key: dict[str, Any]) -> str:
-    """The name of the folder of a run, from its key or its record."""
+    """The name of a run's folder, from its key or record."""
     return "{task}-{memory}-{cell}-{seed}-{config}".format(**key)
 
 
 def every_run(
     recipe: Recipe, tasks: Sequence[str], memories: Sequence[str], cells: Sequence[str], seeds: Sequence[int]
 ) -> list[Run]:
-    """Every combination, seed by seed, so that an interrupted experiment has some seeds of everything."""
+    """Every combination, seed by seed, so that an interrupted experiment has some seeds of all combinations."""
     return [
         Run(task, memory, cell, seed, recipe.settings(task=task, memory=memory, cell=cell))
         for seed, task, memory, cell in product(seeds, tasks, memories, cells)
@@ -83,7 +83,7 @@ def parse_seeds(text: str) -> list[int]:
     """Seeds from a list of numbers and ranges.
 
     Raises:
-        InputError: If it is anything else, has no seeds, or has more than can be meant.
+        InputError: If it is invalid or empty, or has more than `MOST_SEEDS` seeds.
 
     Example:
         >>> from ddstructs.experiments.runs import parse_seeds
@@ -93,29 +93,29 @@ def parse_seeds(text: str) -> list[int]:
     seeds: dict[int, None] = {}
     for part in text.split(","):
         if not re.fullmatch(r"\d{1,10}(-\d{1,10})?", part.strip(), re.ASCII):
-            raise InputError(f"--seeds is {text!r}, but seeds such as 777, ranges such as 0-9, or both were expected")
+            raise InputError(f"--seeds is {text!r}, but a list of seeds and ranges such as 0-9,777 was expected")
         first, _, last = part.partition("-")
         span = range(int(first), int(last or first) + 1)
         if not span:
-            raise InputError(f"--seeds is {text!r}, but the range {part} is empty: write {last}-{first}")
+            raise InputError(f"--seeds is {text!r}, but the range {part} is empty: did you mean {last}-{first}?")
         if span[-1] > LARGEST_SEED:
             raise InputError(f"--seeds is {text!r}, but a seed is at most {LARGEST_SEED}")
         if len(seeds) + len(span) > MOST_SEEDS:
-            raise InputError(f"--seeds is {text!r}, more than {MOST_SEEDS} seeds")
+            raise InputError(f"--seeds is {text!r}, but at most {MOST_SEEDS} seeds were expected")
         seeds |= dict.fromkeys(span)
     return list(seeds)
 
 
 def choose(kind: str, option: str, text: str) -> list[str]:
-    """Names from a list with commas, each once.
+    """Parse a comma-separated list of names, and remove duplicates.
 
     Args:
         kind: `task`, `memory` or `cell`.
-        option: The option, for messages.
+        option: The option, for error messages.
         text: The list.
 
     Raises:
-        InputError: If a name is unknown, or if there is none.
+        InputError: If a name is unknown, or if the list is empty.
     """
     names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     there = known(kind)

@@ -17,10 +17,10 @@ class Training:
     """The section `training`.
 
     Attributes:
-        max_updates: Updates after which training ends at the latest.
-        validate_every: Updates between two validations.
-        validation_size: Number of sequences in a validation.
-        validation_lengths: Lengths of their sources, from and to.
+        max_updates: Maximum number of updates.
+        validate_every: Number of updates between two validations.
+        validation_size: Number of sequences in the validation set.
+        validation_lengths: Shortest and longest source in the validation set.
     """
 
     max_updates: int
@@ -43,10 +43,10 @@ class Testing:
     """The section `test`.
 
     Attributes:
-        size: Number of sequences in a test.
-        lengths: Lengths of their sources, from and to.
-        hard: Tests with push and pop rounded: number of sequences by length.
-        long: More of these, for `--long`.
+        size: Number of sequences in the test set.
+        lengths: Shortest and longest source in the test set.
+        hard: Number of sequences by length, for tests with push and pop rounded.
+        long: The same for the additional tests of `--long`.
     """
 
     size: int
@@ -63,7 +63,7 @@ class Testing:
 
 @dataclass(frozen=True)
 class Where:
-    """The runs that an exception is for: those of one task, memory or cell, or of a combination."""
+    """The runs that an exception applies to: those of a task, memory or cell, or of a combination."""
 
     task: str | None = None
     memory: str | None = None
@@ -74,11 +74,11 @@ class Where:
             raise InputError("where is empty, but a task, a memory or a cell was expected")
         for kind, name in self.chosen.items():
             if name not in known(kind):
-                raise InputError(f"where is {kind}: {name}, but there is no such {kind}")
+                raise InputError(f"where has the unknown {kind} {name}")
 
     @property
     def chosen(self) -> dict[str, str]:
-        """The names that a run must have."""
+        """The names that a run must match."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
     def __str__(self) -> str:
@@ -87,7 +87,7 @@ class Where:
 
 @dataclass(frozen=True)
 class Defaults:
-    """The sections of every run. A value of null stands for the default of the class."""
+    """The default sections of all runs. A null value stands for the default of the class."""
 
     memory: dict[str, Any]
     model: dict[str, Any]
@@ -98,7 +98,7 @@ class Defaults:
 
 @dataclass(frozen=True)
 class Rule:
-    """An entry of `exceptions`: settings of some runs that differ from the defaults, and the reason."""
+    """An entry of `exceptions`: settings of some runs that differ from the defaults, with the reason."""
 
     where: Where
     because: str
@@ -122,7 +122,7 @@ def read_section(kind: type[S], settings: dict[str, Any]) -> S:
     """The section `training` or `test` of a run.
 
     Raises:
-        InputError: If it has another form.
+        InputError: If its form is invalid.
     """
     return kind(**fit_arguments(kind, settings))
 

@@ -18,18 +18,18 @@ from ddstructs.files import write_atomically
 __all__ = ["CHECKPOINT", "Store", "binned"]
 
 BIN = 8
-"""Lengths in one point of the accuracy against length."""
+"""Number of lengths per point in the plot of accuracy against length."""
 
 CHECKPOINT = "model/best.ckpt"
-"""Where the weights are in the folder of a run."""
+"""Path of the weights in the folder of a run."""
 
 
 class Store:
-    """The folder of the results: a folder for each run in `cells/`, and three files that sum them up.
+    """The folder of the results: a folder for each run in `cells/`, and three summary files.
 
     The files have a JSON line for each run or config: `paper.jsonl` the records, `curves.jsonl` the data of the plots,
-    `configs.jsonl` the settings behind each config. They stand by themselves, as in a repository: lines of runs that
-    have no folder here are kept.
+    `configs.jsonl` the settings behind each config. They can be kept without the folders, as in a repository: lines of
+    runs without a folder are preserved.
 
     Args:
         out: The folder.
@@ -40,10 +40,10 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Keep other commands from writing to the folder, until this one ends in whatever way.
+        """Lock the folder against other commands until the block ends.
 
         Raises:
-            InputError: If another one writes to it.
+            InputError: If another command holds the lock.
         """
         self.out.mkdir(parents=True, exist_ok=True)
         try:
@@ -63,26 +63,26 @@ class Store:
         return (self.folder(run) / "record.json").exists()
 
     def lacks_long(self, run: Run) -> bool:
-        """Whether a run is trained, but not tested at the lengths that its recipe keeps for `--long`."""
+        """Whether a run is trained, but not tested at the lengths for `--long`."""
         folder = self.folder(run)
         wanted = bool(run.settings["test"].get("long")) and self.is_done(run)
         return wanted and not (folder / "long.json").exists() and (folder / CHECKPOINT).exists()
 
     def record(self, run: Run) -> Record:
-        """The record of a run that is done."""
+        """The record of a completed run."""
         return _record(self.folder(run))
 
     def checkpoint(self, run: Run) -> bytes:
-        """The weights of a run that is trained, as they are in the file."""
+        """The weights of a trained run, as the bytes of the file."""
         return (self.folder(run) / CHECKPOINT).read_bytes()
 
     def add(self, run: Run, record: Record, files: dict[str, bytes]) -> None:
-        """Add a run. Its folder appears when all of it is written.
+        """Add a run. Its folder appears atomically, after everything is written.
 
         Args:
             run: The run.
             record: Its record.
-            files: Other files of its folder, contents by path.
+            files: Contents of the other files of its folder, by path.
         """
         partial, folder = self.out / "unfinished" / run.name, self.folder(run)
         shutil.rmtree(partial, ignore_errors=True)
@@ -92,21 +92,21 @@ class Store:
             write_atomically(partial / name, content)
         folder.parent.mkdir(parents=True, exist_ok=True)
         if folder.exists():
-            shutil.rmtree(folder)  # it has no record, so it is part of a run at most
+            shutil.rmtree(folder)  # without a record, it is an incomplete run
         partial.rename(folder)
 
     def add_long(self, run: Run, scores: Record) -> None:
-        """Add the scores at the longest lengths to a run that is done."""
+        """Add the scores of `--long` to a completed run."""
         write_atomically(self.folder(run) / "long.json", json.dumps(scores) + "\n")
 
     def forget_failures(self, runs: Sequence[Run]) -> None:
-        """Delete the records of those runs that failed, so that they are tried again."""
+        """Delete the records of failed runs, so that these are tried again."""
         for run in runs:
             if self.is_done(run) and "error" in self.record(run):
                 shutil.rmtree(self.folder(run))
 
     def check(self) -> None:
-        """Read all that is there.
+        """Read all files.
 
         Raises:
             InputError: If a file is damaged.
@@ -118,12 +118,12 @@ class Store:
             _curve(folder)
 
     def collect(self) -> list[Record]:
-        """Add all runs that are done to `paper.jsonl`, and return its records."""
+        """Add all completed runs to `paper.jsonl`, and return its records."""
         before = [record for record in self._lines("paper.jsonl") if "error" not in record]
         return self._write("paper.jsonl", KEY, [*before, *map(_record, self._folders())])
 
     def explain(self) -> list[Record]:
-        """Add all runs that are done to `configs.jsonl` and `curves.jsonl`, and return what the latter has."""
+        """Add all completed runs to `configs.jsonl` and `curves.jsonl`, and return the records of the latter."""
         folders = self._folders()
         configs = [*self._lines("configs.jsonl"), *map(_config, folders)]
         self._write("configs.jsonl", CONFIG, configs)
@@ -137,7 +137,7 @@ class Store:
         return [file.parent for file in (self.out / "cells").glob("*/record.json")]
 
     def _write(self, name: str, key: Sequence[str], records: Sequence[Record]) -> list[Record]:
-        """Write JSON lines in order, the last of those with one key, and return them."""
+        """Write JSON lines in order, keep the last of those with equal keys, and return them."""
         known = {tuple(record[part] for part in key): record for record in records}
         ordered = [known[key] for key in sorted(known)]
         write_atomically(self.out / name, "".join(json.dumps(record) + "\n" for record in ordered))
@@ -145,10 +145,10 @@ class Store:
 
 
 def _record(folder: Path) -> Record:
-    """The record in the folder of a run that is done.
+    """The record in the folder of a completed run.
 
     Raises:
-        InputError: If it is damaged, or of another run.
+        InputError: If it is damaged, or belongs to another run.
     """
     record: Record = read_records(folder / "record.json")
     if folder_name(record) != folder.name:
@@ -157,12 +157,12 @@ def _record(folder: Path) -> Record:
 
 
 def _config(folder: Path) -> Record:
-    """The settings of a run that is done, as in `configs.jsonl`."""
+    """The settings of a completed run, as in `configs.jsonl`."""
     return {"config": _record(folder)["config"], "settings": read_records(folder / "settings.json")}
 
 
 def _curve(folder: Path) -> list[Record]:
-    """The data of the plots for a run that is done, as in `curves.jsonl`; nothing if it failed."""
+    """The plot data of a completed run, as in `curves.jsonl`; empty if the run failed."""
     record = _record(folder)
     if "error" in record:
         return []
@@ -172,7 +172,7 @@ def _curve(folder: Path) -> list[Record]:
 
 
 def binned(lines: Sequence[dict[str, float]]) -> list[tuple[float, float]]:
-    """The middle of each bin of lengths, and the coarse accuracy in it.
+    """The center of each bin of lengths, and the coarse accuracy in the bin.
 
     Example:
         >>> from ddstructs.experiments.store import binned

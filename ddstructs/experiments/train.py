@@ -32,11 +32,11 @@ __all__ = ["Done", "Trained", "check", "execute", "fit", "memory_of", "score_of"
 
 
 class Curve(Callback):
-    """Writes a line after each validation.
+    """Writes a line to a file after each validation.
 
     Args:
         path: The file.
-        report: Receives the line in a few words.
+        report: Receives a summary of the line.
     """
 
     def __init__(self, path: Path, report: Report) -> None:
@@ -68,15 +68,15 @@ class Curve(Callback):
 
 
 class Trained(NamedTuple):
-    """The end of a training.
+    """The outcome of a training.
 
     Attributes:
-        checkpoint: Path of the weights that were best on the validation set.
+        checkpoint: Path of the weights with the best validation score.
         fine: Their fine accuracy on the validation set.
-        perfect: Whether the last validation had every sequence right.
-        updates: Updates until then.
-        seconds: Seconds until then, validation included.
-        restarts: How often the weights were drawn afresh.
+        perfect: Whether every sequence was right in the last validation.
+        updates: Number of updates up to the last validation.
+        seconds: Seconds up to the last validation, validations included.
+        restarts: Number of fresh starts.
     """
 
     checkpoint: str
@@ -92,7 +92,7 @@ class Done(NamedTuple):
 
     Attributes:
         record: Its key, scores and costs.
-        files: What its folder holds beside the record: contents by path.
+        files: Contents of the other files of its folder, by path.
     """
 
     record: dict[str, Any]
@@ -100,12 +100,12 @@ class Done(NamedTuple):
 
 
 def fit(run: Run, folder: Path, report: Report) -> Trained:
-    """Train until every sequence of the validation set is right, or for the most updates that the recipe allows.
+    """Train until every sequence of the validation set is right, or until the recipe's maximum of updates.
 
     Args:
-        run: What to train.
-        folder: A folder for the curve and the checkpoint.
-        report: Receives the progress.
+        run: The run to train.
+        folder: Folder for the curve and the checkpoint.
+        report: Receives progress messages.
     """
     training = read_section(Training, run.settings["training"])
     torch.set_num_threads(1)  # the matrices are small, and other runs use the other cores
@@ -144,11 +144,11 @@ def fit(run: Run, folder: Path, report: Report) -> Trained:
 
 
 def execute(run: Run, report: Report) -> Done:
-    """Train and test a run. The test set is not touched before training has ended.
+    """Train and test a run. The test set is used only after training has ended.
 
     Args:
-        run: What to train. One seed and config gives one result, except for the seconds.
-        report: Receives the progress.
+        run: The run. Its seed and config determine the result, except for the seconds.
+        report: Receives progress messages.
     """
     testing = read_section(Testing, run.settings["test"])
     with TemporaryDirectory(prefix="ddstructs-") as name:
@@ -174,15 +174,15 @@ def execute(run: Run, report: Report) -> Done:
 
 
 def test_long(run: Run, checkpoint: bytes, report: Report) -> dict[str, float]:
-    """Test a trained run at the lengths that the recipe keeps for `--long`.
+    """Test a trained run at the lengths for `--long`.
 
     Args:
         run: The run.
-        checkpoint: Its weights, the content of the file.
-        report: Receives the progress.
+        checkpoint: Its weights, as the bytes of the file.
+        report: Receives progress messages.
 
     Returns:
-        Scores for its record.
+        Scores to add to its record.
     """
     report(f"{run}: testing long sequences")
     torch.set_num_threads(1)
@@ -193,13 +193,13 @@ def test_long(run: Run, checkpoint: bytes, report: Report) -> dict[str, float]:
 
 
 def score_of(run: Run, report: Report) -> Trained:
-    """Train a run and keep nothing but how it ended."""
+    """Train a run and return only the outcome."""
     with TemporaryDirectory(prefix="ddstructs-") as folder:
         return fit(run, Path(folder), report)
 
 
 def _hard(run: Run, checkpoint: Path, sizes: dict[int, int]) -> dict[str, float]:
-    """Coarse accuracy with push and pop rounded, at given lengths, each with a number of sequences."""
+    """Coarse accuracy with push and pop rounded, for a number of sequences by length."""
     if not sizes:
         return {}
     model = Controller.load_from_checkpoint(checkpoint, hard=True)
@@ -210,10 +210,10 @@ def _hard(run: Run, checkpoint: Path, sizes: dict[int, int]) -> dict[str, float]
 
 
 def check(runs: Sequence[Run]) -> None:
-    """Build everything that the runs will need, weights and sequences excepted, before any is trained.
+    """Build the memories, controllers and tasks of all runs, without weights and sequences, before any is trained.
 
     Raises:
-        InputError: If the recipe does not fit.
+        InputError: If the recipe does not fit them.
     """
     for run in {(run.task, run.memory, run.cell, run.config): run for run in runs}.values():
         training = read_section(Training, run.settings["training"])
@@ -252,7 +252,7 @@ def _controller(run: Run, task: Generated) -> Controller:
 
 
 def _build(kind: type[Any], name: str, settings: dict[str, Any], **given: Any) -> Any:
-    """An object with the settings of a recipe, and what else its constructor is given."""
+    """Build an object with the settings of a recipe, and other arguments."""
     try:
         return kind(**fit_arguments(kind, settings, skip=given), **given)
     except (InputError, TypeError, ValueError) as error:

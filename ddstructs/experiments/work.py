@@ -1,4 +1,4 @@
-"""The work of an experiment: every run that is not done is executed, and its results are stored."""
+"""The work of an experiment: execute every run that is not done, and store the results."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["test_long_sequences", "train_and_test"]
 
 
 def train_and_test(runs: Sequence[Run], store: Store, engine: Engine) -> Iterator[Record]:
-    """Execute every run that is not done, and yield the record of each once it is stored.
+    """Execute every run that is not done, and yield the record of each after it is stored.
 
     Raises:
-        InputError: If the recipe does not fit the classes that it is for; then nothing is executed.
+        InputError: If the recipe does not fit its classes; then nothing is executed.
     """
     from ddstructs.experiments import train  # imports torch, which takes seconds
 
@@ -36,7 +36,7 @@ def train_and_test(runs: Sequence[Run], store: Store, engine: Engine) -> Iterato
 
 
 def test_long_sequences(runs: Sequence[Run], store: Store, engine: Engine) -> Iterator[str]:
-    """Test every trained run at the lengths that its recipe keeps for `--long`, and yield a line on each."""
+    """Test every trained run at the lengths for `--long`, and yield a line about each."""
     from ddstructs.experiments import train
 
     left = {run.name: run for run in runs if store.lacks_long(run)}

@@ -1,14 +1,14 @@
-"""The laws of every memory, as functions to call from a test: the contract of a plugin, and of our own structures.
+"""The laws of every memory, as functions to call from a test: a contract for plugins and for our own structures.
 
-A law takes a memory, draws actions for it with hypothesis (`pip install ddstructs[testing]`), and raises when it is
-broken. One test runs them all:
+A law takes a memory, draws actions for it with hypothesis (`pip install ddstructs[testing]`), and raises an
+`AssertionError` if the memory breaks it. One test runs them all:
 
     @pytest.mark.parametrize("law", ddstructs.laws.LAWS)
     def test_my_memory_keeps_the_law(law):
         law(MyMemory(width=3))
 
-`hard_signals_are_discrete` is for a memory that with hard signals is some discrete structure; it takes a model of that
-structure in plain Python as well.
+`hard_signals_are_discrete` is for memories that equal a discrete structure under hard signals; it also takes a model of
+that structure in plain Python.
 
 Example:
     >>> from ddstructs import Stack
@@ -72,4 +72,4 @@ LAWS: tuple[Callable[[Memory], None], ...] = (
     contents_are_tidy,
     wrong_actions_are_refused,
 )
-"""What holds for every memory."""
+"""The laws that hold for every memory."""

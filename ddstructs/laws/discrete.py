@@ -1,4 +1,4 @@
-"""The law that with hard signals a memory is a discrete structure, given a model of that structure in plain Python."""
+"""The law that a memory with hard signals equals a discrete structure, given a model of it in plain Python."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Model", "hard_signals_are_discrete"]
 
 
 class Model(ABC):
-    """A discrete structure in plain Python, one row of a batch.
+    """A discrete structure in plain Python, for one row of a batch.
 
     Example:
         >>> from ddstructs import Stack
@@ -41,24 +41,24 @@ class Model(ABC):
         """Take one step.
 
         Args:
-            told: For each name of the memory's signals, whether each head is told so.
+            told: For each signal of the memory, whether it is on for each head.
             values: The value of each head, shape `(width,)`.
 
         Returns:
-            What each head reads, shape `(read_width,)`; None for zeros.
+            The read of each head, shape `(read_width,)`; None stands for zeros.
         """
 
     @abstractmethod
     def contents(self) -> Sequence[Tensor] | None:
-        """The items held, in the order of the memory's contents; None if that is not to be compared."""
+        """The stored items in the order of the memory's contents; None if contents are not to be compared."""
 
 
 def hard_signals_are_discrete(memory: Memory, model: Callable[[], Model]) -> None:
-    """With hard signals the reads and the contents of a memory are, bit for bit, those of a discrete structure.
+    """With hard signals, reads and contents equal those of a discrete structure, bit for bit.
 
     Args:
         memory: The memory.
-        model: Makes an empty structure.
+        model: Returns an empty structure, for example its class.
     """
 
     def check(actions: Any) -> None:
@@ -69,7 +69,7 @@ def hard_signals_are_discrete(memory: Memory, model: Callable[[], Model]) -> Non
 
 
 def compare(memory: Memory, model: Callable[[], Model], actions: Any) -> None:
-    """Raise unless the reads and contents of some hard actions are those of the structure."""
+    """Raise an error unless the memory's reads and contents for some hard actions are those of the structure."""
     reads, state = memory(actions)
     held, value = memory.contents(state), actions.value
     told = {name: numbers.bool().tolist() for name, numbers in memory.signals.named(actions).items()}
@@ -78,13 +78,13 @@ def compare(memory: Memory, model: Callable[[], Model], actions: Any) -> None:
         for t in range(value.shape[1]):
             now = {name: steps[row][t] for name, steps in told.items()}
             expected = structure.step(now, list(value[row, t]))
-            assert len(expected) == memory.heads, f"the model reads with {len(expected)} heads, not {memory.heads}"
+            assert len(expected) == memory.heads, f"the model has {len(expected)} reads, not {memory.heads}"
             for head, item in enumerate(expected):
                 wanted = torch.zeros_like(reads[row, t, head]) if item is None else item
-                assert torch.equal(reads[row, t, head], wanted), f"the read of head {head} in step {t} is another"
+                assert torch.equal(reads[row, t, head], wanted), f"head {head} reads a different value in step {t}"
         items = structure.contents()
         if items is not None:
             strengths = held.strengths[row]
-            assert strengths.tolist() == [1] * len(items) + [0] * (len(strengths) - len(items)), "the depth is another"
+            assert strengths.tolist() == [1] * len(items) + [0] * (len(strengths) - len(items)), "the depth differs"
             for slot, item in zip(held.values[row], items, strict=False):
-                assert torch.equal(slot, item), "the contents are others"
+                assert torch.equal(slot, item), "the contents differ"

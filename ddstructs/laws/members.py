@@ -1,4 +1,4 @@
-"""What holds for every memory, whatever it is told."""
+"""The laws that hold for every memory, whatever its signals."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ __all__ = [
 
 
 def empty(memory: Memory, action: Any) -> Any:
-    """The state to begin with: an empty memory for the batch and dtype of an action."""
+    """The state of an empty memory with the batch size, device and dtype of an action."""
     return memory.initial_state(len(action.value), device=action.value.device, dtype=action.value.dtype)
 
 
 def whole(memory: Memory) -> Runner:
-    """Run a sequence with `forward`."""
+    """A runner that calls `forward` on the whole sequence."""
 
     def run(action: Any) -> tuple[Tensor, Contents]:
         reads, state = memory(action)
@@ -61,17 +61,17 @@ def whole(memory: Memory) -> Runner:
 
 
 def at(action: Any, times: slice) -> Any:
-    """A part of a sequence."""
+    """Select time steps of a sequence."""
     return mapped(lambda part: part[:, times], action)
 
 
 def of(action: Any, rows: Tensor | slice) -> Any:
-    """Some rows of the batch."""
+    """Select rows of the batch."""
     return mapped(lambda part: part[rows], action)
 
 
 def a_new_memory_is_empty(memory: Memory) -> None:
-    """`initial_state` holds no strength, in the dtype asked for, or in torch's default."""
+    """`initial_state` has no strength, and has the requested dtype or torch's default."""
     for batch in (1, 3):
         for dtype in (None, torch.float64):
             values, strengths = memory.contents(memory.initial_state(batch, dtype=dtype))
@@ -82,7 +82,7 @@ def a_new_memory_is_empty(memory: Memory) -> None:
 
 
 def a_memory_has_nothing_to_learn(memory: Memory) -> None:
-    """No parameters; a copy, and a memory with the weights of another, are the same memory."""
+    """A memory has no parameters, and a copy of it, reloaded from its state dict, behaves the same."""
     assert not list(memory.parameters())
     file = io.BytesIO()
     torch.save(memory.state_dict(), file)
@@ -94,7 +94,7 @@ def a_memory_has_nothing_to_learn(memory: Memory) -> None:
 
 
 def forward_is_step_in_a_loop(memory: Memory) -> None:
-    """Reads, gradients and contents of `forward` are those of `step`, called once for each step."""
+    """`forward` gives the reads, gradients and contents of `step` in a loop."""
 
     def loop(action: Any) -> tuple[Tensor, Contents]:
         state = empty(memory, action)
@@ -108,7 +108,7 @@ def forward_is_step_in_a_loop(memory: Memory) -> None:
 
 
 def a_cut_changes_nothing(memory: Memory) -> None:
-    """A sequence cut in two anywhere, its state carried over the cut, has the results of the whole."""
+    """Cutting a sequence in two anywhere, and carrying the state over the cut, does not change the results."""
 
     def check(action: Any) -> None:
         for cut in range(action.value.shape[1] + 1):
@@ -124,7 +124,7 @@ def a_cut_changes_nothing(memory: Memory) -> None:
 
 
 def a_reset_begins_afresh(memory: Memory) -> None:
-    """A row with resets has the reads, gradients and contents of its pieces, each run alone from an empty memory."""
+    """A row with resets gives the results of its pieces, each run on its own from an empty memory."""
 
     def check(action: Any) -> None:
         batch, time = action.value.shape[:2]
@@ -144,7 +144,7 @@ def a_reset_begins_afresh(memory: Memory) -> None:
 
 
 def _pieces(memory: Memory, row: Any, reset: Tensor) -> tuple[Tensor, Contents]:
-    """One row in pieces, each from an empty memory: all reads, and the contents at the end of the last."""
+    """Run the pieces of one row, each from an empty memory: all reads, and the contents after the last piece."""
     bounds = sorted({0, *(reset.nonzero()[:, 0].tolist())})
     ends = [*bounds[1:], row.value.shape[1]]
     done = [whole(memory)(at(row, slice(first, last))) for first, last in zip(bounds, ends, strict=True)]
@@ -152,7 +152,7 @@ def _pieces(memory: Memory, row: Any, reset: Tensor) -> tuple[Tensor, Contents]:
 
 
 def doing_nothing_changes_nothing(memory: Memory) -> None:
-    """Steps in which a row is told to do nothing leave its contents as they are, and its later reads."""
+    """Steps that do nothing leave the contents of a row and its later reads unchanged."""
 
     def check(action: Any) -> None:
         batch, time = action.value.shape[:2]
@@ -166,13 +166,13 @@ def doing_nothing_changes_nothing(memory: Memory) -> None:
 
         agree(action, whole(memory), with_pauses)
         reads, _ = memory(idle.only(~second))
-        assert_close(reads[:, 1::2], reads[:, ::2], "reads of a step in which nothing is done")
+        assert_close(reads[:, 1::2], reads[:, ::2], "reads of a step that does nothing")
 
     for_all_actions(memory, check)
 
 
 def batches_do_not_mix(memory: Memory) -> None:
-    """A row of a batch has the reads, gradients and contents that it has alone."""
+    """A row of a batch gives the results it gives on its own."""
 
     def alone(action: Any) -> tuple[Tensor, Contents]:
         return side_by_side([whole(memory)(of(action, slice(row, row + 1))) for row in range(len(action.value))])
@@ -181,7 +181,7 @@ def batches_do_not_mix(memory: Memory) -> None:
 
 
 def side_by_side(rows: list[tuple[Tensor, Contents]]) -> tuple[Tensor, Contents]:
-    """Reads and contents of single rows as those of a batch."""
+    """Join the reads and contents of single rows into those of a batch."""
     slots = max(contents.strengths.shape[1] for _, contents in rows)
     values, strengths = [], []
     for _, contents in rows:
@@ -192,7 +192,7 @@ def side_by_side(rows: list[tuple[Tensor, Contents]]) -> tuple[Tensor, Contents]
 
 
 def a_state_is_a_value(memory: Memory) -> None:
-    """Two futures of one state do not know of each other, and the state stays as it was."""
+    """Two continuations of one state do not affect each other, and leave the state unchanged."""
 
     def check(action: Any) -> None:
         time = action.value.shape[1]
@@ -205,7 +205,7 @@ def a_state_is_a_value(memory: Memory) -> None:
         for t in range(future.value.shape[1]):
             memory.step(mapped(lambda part, t=t: part[:, t], other), state)
         again, _ = memory(future, state)
-        assert torch.equal(first, again), "a future depends on another future of the same state"
+        assert torch.equal(first, again), "a continuation depends on another continuation of the same state"
         for came, expected in zip(memory.contents(state), before, strict=True):
             assert torch.equal(came, expected), "a state was changed by the steps taken from it"
 
@@ -213,7 +213,7 @@ def a_state_is_a_value(memory: Memory) -> None:
 
 
 def detach_cuts_the_past(memory: Memory) -> None:
-    """After `state.detach()` the reads are the same, and no gradient reaches the steps before."""
+    """`state.detach()` keeps the reads and lets no gradient reach earlier steps."""
 
     def check(action: Any) -> None:
         inputs, cut = leaves(action), action.value.shape[1] // 2
@@ -229,7 +229,7 @@ def detach_cuts_the_past(memory: Memory) -> None:
 
 
 def select_is_indexing(memory: Memory) -> None:
-    """`state.select(rows)` goes on as these rows would have from the start, a row taken twice included."""
+    """`state.select(rows)` continues as if only these rows had been run; rows may repeat."""
 
     def check(action: Any) -> None:
         last, cut = len(action.value) - 1, action.value.shape[1] // 2
@@ -246,9 +246,9 @@ def select_is_indexing(memory: Memory) -> None:
 
 
 def every_dtype_works(memory: Memory) -> None:
-    """Reads come in the dtype of the values and near those of float64; strengths are at least float32.
+    """Reads have the dtype of the values and are close to those of float64; strengths are at least float32.
 
-    So they do after `state.to(dtype=...)`.
+    The same holds after `state.to(dtype=...)`.
     """
 
     def check(dtype: torch.dtype, action: Any) -> None:
@@ -278,7 +278,7 @@ def every_dtype_works(memory: Memory) -> None:
 
 
 def contents_are_tidy(memory: Memory) -> None:
-    """Live slots come first in each row, no strength is negative, and what is not live is zero."""
+    """Live slots come first in each row, no strength is negative, and dead slots are zero."""
 
     def check(action: Any) -> None:
         values, strengths = memory.contents(memory(action)[1])
@@ -294,7 +294,7 @@ def contents_are_tidy(memory: Memory) -> None:
 
 
 def wrong_actions_are_refused(memory: Memory) -> None:
-    """A wrong shape is a ValueError and a wrong dtype a TypeError, in `step` and in `forward`."""
+    """A wrong shape raises a ValueError and a wrong dtype a TypeError, in `step` and in `forward`."""
     signals = memory.signals
 
     def zeros(*batch: int) -> Any:

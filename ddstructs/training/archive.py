@@ -1,7 +1,7 @@
-"""What a file of `torch.save` holds, found out before any of it is loaded.
+"""The outline of a `torch.save` file, read before any of it is loaded.
 
-Loading allocates what the file asks for: a page of pickle can name a terabyte of weights. So its pickle is run here
-first by a machine of its own, in which a tensor is a dtype and a shape, and no class or function exists.
+Loading allocates whatever the file asks for, and a page of pickle can name a terabyte of weights. This module first
+runs the pickle on a restricted machine, in which a tensor is a dtype and a shape and no class or function exists.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import torch
 __all__ = ["Bomb", "Weight", "outline"]
 
 ENTRIES = 1_000_000
-"""Most parts that a file may hold, shared ones counted as often as they are met."""
+"""Maximum number of parts in a file; shared parts count once per reference."""
 
 DEPTH = 100
-"""How deep the parts may nest."""
+"""Maximum nesting depth."""
 
 STORAGES = {
     "torch.DoubleStorage": torch.float64,
@@ -39,33 +39,33 @@ STORAGES = {
     "torch.ComplexDoubleStorage": torch.complex128,
     "torch.ComplexFloatStorage": torch.complex64,
 }
-"""What a file calls the data of a dense tensor."""
+"""The storage types of dense tensors, by name."""
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
-"""How a file of torch begins that is no zip archive."""
+"""The first number of a torch file in the format before zip archives."""
 
 
 class Bomb(ValueError):
-    """A file that would take far more memory than its size. The message completes 'FILE is refused: '."""
+    """A file that would need far more memory than its size. The message completes 'FILE is refused: '."""
 
 
 class Weight(NamedTuple):
-    """A tensor in a file, as far as it is known without loading it."""
+    """A tensor in a file, described without loading it."""
 
     dtype: torch.dtype
     shape: tuple[int, ...]
 
 
 def outline(path: str | Path) -> Any:
-    """The content of a file of `torch.save`, with a `Weight` in the place of each tensor. Takes no more than it says.
+    """The content of a `torch.save` file, with a `Weight` in place of each tensor. No tensor data is allocated.
 
     Args:
-        path: The file, a zip archive or of the form before that.
+        path: The file, in the zip format or in the older format of torch.
 
     Raises:
-        Bomb: If loading it would take far more memory than its size.
-        pickle.UnpicklingError: If it holds more than plain data and dense tensors.
-        Exception: Any other, if it is damaged.
+        Bomb: If loading the file would need far more memory than its size.
+        pickle.UnpicklingError: If it contains anything but plain data and dense tensors.
+        Exception: Any other exception, if the file is damaged.
     """
     size = os.path.getsize(path)
     with open(path, "rb") as file:
@@ -76,27 +76,27 @@ def outline(path: str | Path) -> Any:
             content, storages = _read_legacy(file)
             sizes = {storage.key: storage.nbytes for storage in storages}
             if sum(sizes.values()) > size:
-                raise Bomb("it is smaller than the weights it says it holds")
+                raise Bomb("it is smaller than the weights it declares")
     for storage in storages:
         if sizes.get(storage.key) != storage.nbytes:
-            raise Bomb(f"it says that storage {storage.key!r} holds {storage.nbytes} bytes, which it does not")
+            raise Bomb(f"it declares {storage.nbytes} bytes for storage {storage.key!r}, which has another size")
     _measure(content, {}, DEPTH)
     return content
 
 
 def _read_zip(file: BinaryIO, size: int) -> tuple[Any, list[_Storage], dict[str, int]]:
-    """The content of an archive, the storages that it names, and the sizes of those that it has."""
+    """The content of an archive, the storages it names, and the sizes of the storages it contains."""
     with zipfile.ZipFile(file) as archive:
         records = archive.infolist()
         if archive.start_dir != _directory(file, size):
-            raise Bomb("it is an archive that can be read in more than one way")
+            raise Bomb("it is an ambiguous zip archive")
         if any(record.compress_type != zipfile.ZIP_STORED for record in records):
-            raise Bomb("it is compressed, which no checkpoint is")
+            raise Bomb("it is compressed, unlike any checkpoint")
         if sum(record.file_size for record in records) > size:
             raise Bomb("it unpacks to more than its size")
-        sizes = {record.filename.lower(): record.file_size for record in records}  # torch looks names up in any case
+        sizes = {record.filename.lower(): record.file_size for record in records}  # torch ignores the case of names
         if len(sizes) < len(records):
-            raise Bomb("it has two records of one name")
+            raise Bomb("it has two records of the same name")
         root = f"{records[0].filename.partition('/')[0]}/"
         with archive.open(f"{root}data.pkl") as stream:
             machine = _Machine(cast("BinaryIO", stream))
@@ -107,7 +107,7 @@ def _read_zip(file: BinaryIO, size: int) -> tuple[Any, list[_Storage], dict[str,
 
 
 def _directory(file: BinaryIO, size: int) -> int:
-    """Where an archive says that its directory begins, if it ends as those of torch do, and -1 if not."""
+    """The offset of the directory of an archive that ends as torch's do; -1 otherwise."""
     file.seek(max(0, size - 98))
     tail = file.read()
     if tail[-22:-18] != b"PK\x05\x06" or tail[-2:] != b"\0\0":
@@ -120,16 +120,16 @@ def _directory(file: BinaryIO, size: int) -> int:
 
 
 def _read_legacy(file: BinaryIO) -> tuple[Any, list[_Storage]]:
-    """The content of a file of the older form, and the storages that it names."""
+    """The content of a file in the older format, and the storages it names."""
     if (_Machine(file).load(), _Machine(file).load()) != (MAGIC, PROTOCOL):
-        raise pickle.UnpicklingError("it is no file of torch")
-    _Machine(file).load()  # the sizes of numbers on the machine that wrote it
+        raise pickle.UnpicklingError("it is not a torch file")
+    _Machine(file).load()  # the number sizes of the machine that wrote the file
     machine = _Machine(file)
     return machine.load(), machine.storages
 
 
 class _Name(str):
-    """A class or a function that a pickle names: its dotted path, and nothing else."""
+    """A class or function named by a pickle, as its dotted path only."""
 
     __slots__ = ()
 
@@ -144,8 +144,8 @@ class _Storage(NamedTuple):
         return self.numel * self.dtype.itemsize
 
 
-class _Machine(pickle._Unpickler):  # the one in C allocates what a pickle asks for
-    """Runs a pickle in which nothing can be called but the few names that make plain data and tensors."""
+class _Machine(pickle._Unpickler):  # the C implementation allocates what a pickle asks for
+    """Runs a pickle, and allows only the few calls that build plain data and tensors."""
 
     stack: list[Any]
     append: Callable[[Any], None]
@@ -175,7 +175,7 @@ class _Machine(pickle._Unpickler):  # the one in C allocates what a pickle asks 
             ) if kind in STORAGES and numel >= 0:
                 self.storages.append(_Storage(STORAGES[kind], key, numel))
                 return self.storages[-1]
-        raise pickle.UnpicklingError("it holds something other than the data of a dense tensor")
+        raise pickle.UnpicklingError("it contains a storage that is not of a dense tensor")
 
     def load_reduce(self) -> None:
         arguments, name = self.stack.pop(), self.stack.pop()
@@ -184,7 +184,7 @@ class _Machine(pickle._Unpickler):  # the one in C allocates what a pickle asks 
     dispatch[pickle.REDUCE[0]] = load_reduce
 
     def load_build(self) -> None:
-        """The one attribute that torch gives a dictionary of weights, the versions of its modules: not needed."""
+        """Ignore the module versions that torch sets on a state dict; refuse any other attribute."""
         state = self.stack.pop()
         if not (isinstance(self.stack[-1], dict) and isinstance(state, dict) and state.keys() <= {"_metadata"}):
             raise pickle.UnpicklingError("it sets attributes")
@@ -193,7 +193,7 @@ class _Machine(pickle._Unpickler):  # the one in C allocates what a pickle asks 
 
 
 def _made(name: object, arguments: Any) -> Any:
-    """What the few names give that may be called."""
+    """The result of one of the allowed calls."""
     match name, arguments:
         case "collections.OrderedDict", ():
             return {}
@@ -225,7 +225,7 @@ def _weight(storage: _Storage, offset: int, shape: tuple[int, ...], stride: tupl
 
 
 def _measure(part: object, known: dict[int, tuple[int, int]], depth: int) -> tuple[int, int]:
-    """How many parts a part has, shared ones counted as often as they are met, and levels; each is visited once."""
+    """The number of parts, with shared ones counted per reference, and the depth; visits each part once."""
     if isinstance(part, Weight) or not isinstance(part, dict | list | tuple | set):
         return 1, 0
     parts, levels = known.get(id(part), (1, 0))

@@ -1,4 +1,4 @@
-"""Checkpoints as data: weights and plain settings, and nothing that runs."""
+"""Checkpoints as data: weights and plain settings, with nothing to execute."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from ddstructs.training.weights import load_weights
 __all__ = ["RANDOM", "RUN", "TASK", "load", "load_weights", "random_state", "read", "set_random_state", "task_name"]
 
 TASK = "ddstructs_task"
-"""Where a checkpoint says for which task its controller was trained, as a class path with arguments."""
+"""The key of the task a controller was trained on: a class path with arguments."""
 
 RANDOM = "ddstructs_random"
-"""Where a checkpoint keeps the state of torch's random numbers, so that a resumed run draws the same noise."""
+"""The key of the state of torch's random number generators, so that a resumed run draws the same noise."""
 
 VERSION = re.compile(r"\d+(\.\d+)*((a|b|rc|\.dev|\.post)\d+)*(\+[a-z0-9.]+)?", re.ASCII)
-"""What the version of a package looks like."""
+"""The pattern of a package version."""
 
 RUN = {
     "optimizer_states": list,
@@ -40,31 +40,31 @@ RUN = {
     "epoch": int,
     "global_step": int,
 }
-"""What Lightning writes beside the weights of a run that can go on."""
+"""The entries that Lightning adds to the weights so that a run can be resumed, with their types."""
 
 
 def read(
     path: str | Path, replaced: Collection[str] = (), task: bool = True, given: Collection[str] = ()
 ) -> dict[str, Any]:
-    """Read a checkpoint of a controller, onto the CPU. Nothing in it is executed, and no class it names is imported.
+    """Read a checkpoint of a controller onto the CPU. Nothing in it is executed, and no class it names is imported.
 
     Args:
         path: The file.
-        replaced: Settings of the controller that will not be taken from it, and so may be anything.
-        task: Whether the task will be taken from it too.
-        given: Arguments of the task that will not be taken from it, and so may be of any size.
+        replaced: Settings of the controller that the caller overrides, and that are not checked.
+        task: Whether the caller also builds the task from the checkpoint.
+        given: Arguments of the task that the caller overrides, and whose size is not checked.
 
     Raises:
-        InputError: If the file is missing, damaged, not a checkpoint of a controller, holds more than weights and
-            plain data, would take far more memory than its size, or names a class that is not one of ddstructs,
-            torch.nn, or a registered plugin.
+        InputError: If the file is missing, damaged or not a checkpoint of a controller; if it contains more than
+            weights and plain data, or would need far more memory than its size; or if it names a class that is not on
+            the closed list (see SECURITY.md).
     """
     content = load(path)
     if not _is_controller(content):
         raise InputError(f"{path} is not a checkpoint of a ddstructs controller")
     version = content.get("pytorch-lightning_version", "0")
     if not (isinstance(version, str) and len(version) < 50 and VERSION.fullmatch(version)):
-        raise InputError(f"{path} is damaged: it says that Lightning {str(version)[:20]!r} wrote it")
+        raise InputError(f"{path} is damaged: {str(version)[:20]!r} is not a version of Lightning")
     for name, kind in RUN.items():
         if name in content and not isinstance(content[name], kind):
             raise InputError(f"{path} is damaged: its {name} is no {kind.__name__}")
@@ -82,7 +82,7 @@ def read(
             )
     if task:
         if not _is_task(content.get(TASK)):
-            raise InputError(f"{path} does not say for which task its controller was trained")
+            raise InputError(f"{path} does not name the task its controller was trained on")
         check(content[TASK], f"the task in {path}")
         check_sizes(content[TASK]["init_args"], path, given)
         _check_progress(content.get(task_name(content), {}), path)
@@ -90,29 +90,31 @@ def read(
 
 
 def load(path: str | Path) -> Any:
-    """Load a file of weights and plain data, onto the CPU, after a look at what it would take.
+    """Load a file of weights and plain data onto the CPU, after checking its outline.
 
     Raises:
-        InputError: If the file is missing, damaged, holds more, or would take far more memory than its size.
+        InputError: If the file is missing or damaged, contains anything else, or would need far more memory than its
+            size.
     """
     if not Path(path).is_file():
         raise InputError(f"there is no checkpoint at {path}")
     try:
         outline(path)
-        with warnings.catch_warnings(action="ignore"):  # of a file in another form: it is refused below
+        with warnings.catch_warnings(action="ignore"):  # about files in another format, which are refused below
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Bomb as error:
         raise InputError(f"{path} is refused: {error}") from error
     except UnpicklingError as error:
         raise InputError(
-            f"{path} is refused: it is no checkpoint, or holds more than weights and plain data, which could run code"
+            f"{path} is refused: it is not a checkpoint, or contains more than weights and plain data, "
+            "which could run code"
         ) from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # a file may hold anything, and torch fails in as many ways
-        raise InputError(f"{path} is damaged or cut short: it cannot be read as a checkpoint") from error
+        raise InputError(f"{path} is damaged or truncated: it cannot be read as a checkpoint") from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content["state_dict"] = {  # without the attributes that torch puts there
+        content["state_dict"] = {  # drop the attributes that torch sets
             renamed(name, "rnn.") if isinstance(name, str) else name: weight
             for name, weight in content["state_dict"].items()
         }
@@ -135,7 +137,7 @@ def _is_task(task: object) -> bool:
 
 
 def _check_progress(progress: object, path: str | Path) -> None:
-    """Refuse what a task did not write about how far it is."""
+    """Raise an error if the progress of a task is not in the form a task writes."""
     check_plain(progress, f"the progress of the task in {path}")
     stages = progress.get("stages", {}) if isinstance(progress, dict) else None
     if not isinstance(progress, dict) or not isinstance(stages, dict):
@@ -147,12 +149,12 @@ def _check_progress(progress: object, path: str | Path) -> None:
 
 
 def task_name(content: Mapping[str, Any]) -> str:
-    """The class name of the task for which the controller in a checkpoint was trained."""
+    """The class name of the task that the controller in a checkpoint was trained on."""
     return str(content[TASK]["class_path"]).rpartition(".")[2]
 
 
 def random_state() -> dict[str, Any]:
-    """The state of torch's random numbers, on the CPU and on every GPU."""
+    """The state of torch's random number generators, on the CPU and on every GPU."""
     return {
         "cpu": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
@@ -160,14 +162,14 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Go on drawing where another run was. GPUs go on only where there are as many as there.
+    """Restore the state of torch's random number generators; of GPUs only if their number is the same.
 
     Raises:
-        InputError: If this is no such state.
+        InputError: If the state is damaged.
     """
     try:
         torch.set_rng_state(state["cpu"].cpu())
         if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all([each.cpu() for each in state["cuda"]])
     except Exception as error:  # a file may hold anything, and torch fails in as many ways
-        raise InputError("the checkpoint does not say how its random numbers go on: it is damaged") from error
+        raise InputError("the checkpoint is damaged: its random state cannot be restored") from error

@@ -1,4 +1,4 @@
-"""The LightningModule that learns to transduce with any memory, any cell and any task."""
+"""The LightningModule that trains any memory and any cell on any task."""
 
 from __future__ import annotations
 
@@ -20,51 +20,52 @@ __all__ = ["Controller"]
 
 
 POSITIVE = {"hidden_size": 1, "embedding_size": 1, "decay_steps": 1}
-"""Settings that count something, and the least that each may be."""
+"""The minimum of each integer setting."""
 
 
 class Controller(Learner):
-    """A transducer: symbols are embedded, a `MemoryRNN` runs over them, and a linear layer names the next symbol.
+    """A transducer: an embedding of the input symbols, a `MemoryRNN`, and a linear layer that scores output symbols.
 
-    Trained with teacher forcing; the loss is the cross entropy of the target symbols and the end symbol. `predict`
-    decodes greedily, feeding the controller its own output. Up to the first error greedy decoding sees the very
-    symbols of the target, so both accuracies are exact from one teacher-forced pass, and validation and test use that.
+    Training uses teacher forcing; the loss is the cross entropy of the targets. `predict` decodes greedily, feeding the
+    controller its own output. Up to the first error, greedy decoding has the same inputs as teacher forcing, so both
+    accuracies are exact from one teacher-forced pass, which is what validation and test use.
 
-    Logged for train, val and test: `loss`, `coarse` and `fine` accuracy (see `ddstructs.training.metrics`), and
-    `push_distance` and `pop_distance`, the mean distance of push and pop from {0, 1}.
+    Logged for train, val and test: the `loss`, the metrics of the task (by default `coarse` and `fine` accuracy, see
+    `ddstructs.training.metrics`), and for each signal its mean distance from 0 or 1, such as `push_distance`.
 
     Args:
         memory: The memory.
         input_symbols: Number of input symbols, `task.input_symbols`.
-        output_symbols: Number of output symbols, `task.output_symbols`. The last is the end; the others, when fed back,
-            are the last of the input symbols.
-        cell: Cell of the recurrent network, by name, or any module that `MemoryRNN` takes, or what `describe` says of
-            one.
+        output_symbols: Number of output symbols, `task.output_symbols`. The last one is the end symbol; the others,
+            when fed back, are the last of the input symbols.
+        cell: Cell of the recurrent network: a name, any module that `MemoryRNN` takes, or a description of one by
+            `describe`.
         hidden_size: Size of the hidden state.
         embedding_size: Size of an embedded symbol.
-        push_bias: Bias of push at the start; one number, or one a head, or those that the memory names in `starts`:
-            the first, and after each fresh start the next.
-        pop_bias: Bias of pop at the start; the same.
+        push_bias: Initial bias of push: one number, or one per head. If not given, that of the memory's `starts`: the
+            first, and after each fresh start the next.
+        pop_bias: Initial bias of pop, likewise.
         value_skip: Whether the input also feeds the value.
         read_skip: Whether the read also feeds the output.
-        read_gate: Whether the cell says how much of the read feeds the output.
-        read_noise: Standard deviation of the noise on every read in training, see `MemoryRNN`; `sqrt(width / 64)`, but
-            at most 1, if not given. Two values lie as far apart as the root of their width, and noise of 1 drowns
-            them where that is small.
-        state_noise: That of the noise on what the cell carries beside its output, see `MemoryRNN`. With an LSTM and a
-            memory that does all of the work 1 is good; what the cell itself must hold is harder to hold with it.
-        signal_penalty: Weight in training, beside the cross entropy, of the mean of 4 s (1 - s) over all pushes and
-            pops s: 0 for a signal of 0 or 1, and 1 for a half. It settles what the task leaves open, such as whether
-            the start symbol is pushed, so that a network does not come to rely on fractions there. In proportion to
-            the cross entropy of a guess, `log(output_symbols)`, if not given, and .2 with 129: where less can be
-            gained by a right answer, a penalty as strong fixes the signals before it is known what they are for.
-        output_layer: Whether the cell's output goes through a layer of its own, as in the paper.
-        learn_initial: Whether the first hidden state is a parameter.
-        hard: Whether push and pop are rounded to 0 or 1.
-        learning_rate: Rate of Adam.
-        decay_steps: Updates over which the rate falls in a line to a twentieth, and stays there; it does not fall if
-            not given.
-        clip: Largest norm of the gradient, if the trainer does not say.
+        read_gate: Whether the cell gates the read on its way to the output.
+        read_noise: Standard deviation of the noise on reads in training, see `MemoryRNN`. If not given,
+            `sqrt(width / 64)`, at most 1: the distance between two values grows with the root of their width, and
+            noise of 1 would drown narrow values.
+        state_noise: Standard deviation of the noise on the part of the cell's state that is not its output, see
+            `MemoryRNN`. A value of 1 helps an LSTM whose memory does all the work; it hinders what the cell itself
+            must remember.
+        signal_penalty: Weight in the training loss of the mean of 4 s (1 - s) over all pushes and pops s, which is 0
+            for a signal of 0 or 1 and 1 for a signal of .5. It decides signals that the task leaves open, such as the
+            push of the start symbol, so that the network does not rely on fractions. If not given, proportional to
+            `log(output_symbols)`, the cross entropy of a uniform guess, and .2 with 129 symbols: with fewer symbols
+            there is less to gain by a right answer, and the same penalty would fix the signals too early.
+        output_layer: Whether the cell's output passes through a separate layer, as in the paper.
+        learn_initial: Whether the initial hidden state is a parameter.
+        hard: Whether to round push and pop to 0 or 1.
+        learning_rate: Learning rate of Adam.
+        decay_steps: Number of updates over which the learning rate decays linearly to a twentieth, where it stays;
+            constant if not given.
+        clip: Maximum norm of the gradient, unless the trainer sets one.
 
     Example:
         >>> from ddstructs import Controller, Stack
@@ -101,7 +102,7 @@ class Controller(Learner):
         given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         super().__init__()
         if read_noise is None:
-            width = memory.read_width if isinstance(memory, Memory) else 0  # which MemoryRNN refuses
+            width = memory.read_width if isinstance(memory, Memory) else 0  # MemoryRNN raises the error
             given["read_noise"] = min(1.0, math.sqrt(width / 64))
         if signal_penalty is None:
             given["signal_penalty"] = 0.2 * (math.log(max(1, output_symbols)) / math.log(129))
@@ -139,7 +140,7 @@ def _check(settings: dict[str, Any]) -> None:
 
 
 def _plain(value: object) -> object:
-    """A setting as a checkpoint holds it."""
+    """A setting in the form that a checkpoint stores."""
     if isinstance(value, nn.Module):
         return describe(value)
     return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""Greedy decoding: each answer is the next input."""
+"""Greedy decoding: each output is the next input."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["decode_greedily"]
 
 
 def decode_greedily(model: Learner, batch: Batch, limit: int | None) -> Tensor:
-    """Read the source, then answer, each answer being the next input, until the end symbol. See `Learner.decode`."""
+    """Read the source, then feed each output back as the next input until the end symbol; see `Learner.decode`."""
     inputs, targets, _ = batch
     prompt = (inputs == SEPARATOR).int().argmax(dim=1) + 1
     longest = int(prompt.max())

@@ -40,9 +40,9 @@ class Outcome(NamedTuple):
 class Learner(Restorable):
     """Reads symbols and names the next one; a subclass has the network.
 
-    Trained with teacher forcing; the loss is the cross entropy of the targets of a task. `predict` decodes greedily
-    where a task feeds answers back. Up to the first error greedy decoding sees the very symbols of the target, so both
-    accuracies are exact from one teacher-forced pass, and validation and test use that.
+    Training uses teacher forcing; the loss is the cross entropy of the targets of the task. `predict` decodes greedily
+    where the task feeds answers back. Up to the first error, greedy decoding has the same inputs as teacher forcing, so
+    accuracies are exact from one teacher-forced pass, which is what validation and test use.
 
     Attributes:
         input_symbols: Number of input symbols.
@@ -79,7 +79,7 @@ class Learner(Restorable):
         return [module for module in self.modules() if isinstance(module, MemoryRNN | MemoryLayer)]
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Scores of the symbol that comes after each step.
+        """Score the output symbol of each step.
 
         Args:
             inputs: Input symbols, shape `(batch, time)`, int64.
@@ -124,16 +124,17 @@ class Learner(Restorable):
 
     @torch.no_grad()
     def decode(self, batch: Batch, limit: int | None = None) -> Tensor:
-        """Decode greedily: read the source, then answer, each answer being the next input, until the end symbol.
+        """Decode greedily: read the source, then feed each output back as the next input, until the end symbol.
 
         Args:
-            batch: Sequences; of the targets only their places are used, for a task that answers while it reads.
-            limit: Most symbols after the separator; twice as many as its source has, and four more, if not given.
+            batch: The sequences. Of the targets only the positions are used, for tasks that answer while they read.
+            limit: Maximum number of symbols after the separator; twice the length of the source plus four if not
+                given.
 
         Returns:
-            Output symbols, the end symbol included, shape `(batch, symbols)`; -100 is padding.
+            Output symbols, including the end symbol, shape `(batch, symbols)`, padded with -100.
         """
-        if self.training:  # the noise on the reads is not for this
+        if self.training:  # without the noise on the reads
             self.eval()
             try:
                 return self.decode(batch, limit)
@@ -175,7 +176,7 @@ class Learner(Restorable):
         self.scoring = Scoring(task, [worker.memory for worker in self.workers]).to(self.device)
 
     def _score(self, split: Split, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The loss of a batch and the symbols put out where some were asked for; the metrics are logged."""
+        """Log the metrics of a batch; return the loss and the output symbols, `IGNORE` in steps without a target."""
         memories = [worker.memory for worker in self.workers]
         before = [memory.validate for memory in memories]
         for memory, validate in zip(memories, before, strict=True):
@@ -195,13 +196,13 @@ class Learner(Restorable):
         return loss, output
 
     def _warn_of_length(self, batch: Batch) -> None:
-        """Say so where a sequence is longer than any that was validated: fractions of push and pop add up there."""
+        """Warn of sequences longer than any that was validated, where fractions of push and pop add up."""
         soft = any(worker.memory.heads and not worker.hard for worker in self.workers)
         if self.task is None or not soft or self.task.validated_lengths is None:
             return
         longest, seen = int(self.task.lengths(batch).max()), self.task.validated_lengths[1]
         if longest > seen:
             rank_zero_warn(
-                f"a sequence of length {longest} is longer than any that was validated ({seen}), and small errors of "
-                "the signals add up: --model.hard true (hard=True in Python), which rounds them, is right for longer"
+                f"a sequence of length {longest} is longer than any in validation ({seen}), and small errors of the "
+                "signals add up: round them with --model.hard true (hard=True in Python)"
             )

@@ -1,4 +1,4 @@
-"""Sizes that no real model has: a few bytes in a checkpoint must not ask for all of a machine."""
+"""Limits on the sizes in a checkpoint, so that a few bytes cannot claim all memory of a machine."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from ddstructs.errors import InputError
 __all__ = ["BATCH", "LARGEST", "SET", "check_sizes"]
 
 LARGEST = 1_000_000
-"""Most of anything that a task from a checkpoint counts in memory."""
+"""Maximum of any argument of a task from a checkpoint that is a size in memory."""
 
 SET = 2**25
-"""Most symbols in the validation or test set of such a task."""
+"""Maximum number of symbols in the validation or test set of such a task."""
 
 BATCH = 2**22
-"""Most symbols in one of its batches."""
+"""Maximum number of symbols in one of its batches."""
 
 FREE = ("seed", "patience", "batches_per_epoch")
-"""Numbers that take no memory."""
+"""Arguments that do not affect memory."""
 
 
 def check_sizes(arguments: Mapping[str, Any], path: str | Path, given: Collection[str] = ()) -> None:
-    """Refuse the arguments of a task in a checkpoint that ask for more memory than any real task does.
+    """Raise an error if the task of a checkpoint would need more memory than any real task does.
 
     Args:
         arguments: The arguments of the task.
-        path: The checkpoint, for the error.
-        given: Arguments that the user gives, and so are not taken from it.
+        path: The checkpoint, for the error message.
+        given: Arguments that the user overrides, and that are not checked.
 
     Raises:
-        InputError: If one is too large; it says how to ask for as much all the same.
+        InputError: If an argument is too large. The message names the option that overrides it.
     """
     sizes = {name: _largest(value) for name, value in arguments.items() if name not in (*FREE, *given)}
     for name, size in sizes.items():
@@ -52,11 +52,11 @@ def check_sizes(arguments: Mapping[str, Any], path: str | Path, given: Collectio
 
 
 def _largest(value: object) -> int:
-    """The largest whole number in a value."""
+    """The largest integer in a value."""
     if isinstance(value, list | tuple):
         return max(map(_largest, value), default=0)
     return value if isinstance(value, int) else 0
 
 
 def _refusal(name: str, size: int, most: int, path: str | Path, option: str | None = None) -> str:
-    return f"{name} is {size} in {path}, more than {most}: if that is meant, give --data.{option or name} yourself"
+    return f"{name} is {size} in {path}, but at most {most} was expected: to allow it, set --data.{option or name}"

@@ -1,4 +1,4 @@
-"""The two accuracies of the paper: whole sequences, and what comes before the first error."""
+"""Accuracies of sequences: the paper's coarse and fine accuracy, and the accuracy per symbol."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PADDING = -100
 
 
 def correct_prefix(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """For each row, how many symbols are right before the first error, and the lengths of output and target."""
+    """For each row, the number of symbols before the first error, and the lengths of output and target."""
     for name, symbols in (("output", output), ("target", target)):
         if not isinstance(symbols, Tensor) or symbols.is_floating_point() or symbols.is_complex():
             came = symbols.dtype if isinstance(symbols, Tensor) else f"a {type(symbols).__name__}"
@@ -32,20 +32,20 @@ def correct_prefix(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tens
 
 
 def _left_align(symbols: Tensor) -> tuple[Tensor, Tensor]:
-    """Move the padding, wherever it is, behind the symbols of its row; and count the symbols."""
+    """Move all padding to the end of its row, and count the symbols."""
     real = symbols != PADDING
     order = real.logical_not().sort(dim=1, stable=True).indices
     return symbols.gather(1, order), real.sum(dim=1)
 
 
 class SequenceAccuracy(Metric):
-    """A mean over sequences; 0 if there were none.
+    """Base of metrics that are a mean over sequences; 0 if there were none.
 
     Args:
-        aligned: Whether output and target stand step by step under each other, as with teacher forcing: then the output
-            counts only where the target has a symbol. If False they are sequences of their own, and whatever symbol the
-            output has counts. If not given, that is so too, but a batch that could be either is refused: where the two
-            have one shape, and there is padding in the target but none in the output.
+        aligned: Whether output and target are aligned step by step, as with teacher forcing; then output counts only
+            where the target has a symbol. If False they are independent sequences, and all output symbols count. If
+            not given, they are also taken to be independent, but an ambiguous batch raises an error: one in which the
+            shapes are equal and the target has padding while the output has none.
         kwargs: Settings of every torchmetrics metric.
     """
 
@@ -69,15 +69,15 @@ class SequenceAccuracy(Metric):
         raise NotImplementedError
 
     def update(self, output: Tensor, target: Tensor) -> None:
-        """Take note of a batch.
+        """Add a batch.
 
         Args:
-            output: Symbols the model gave, shape `(batch, time)`, int64; -100 is padding, wherever it stands.
-            target: Symbols expected, the end symbol included, in the same form; the time may differ.
+            output: Output symbols, shape `(batch, time)`, int64; -100 is padding and may be anywhere.
+            target: Expected symbols, including the end symbol, in the same form; the number of steps may differ.
 
         Raises:
-            ValueError: If the shapes do not fit, or if it is open whether the two are aligned.
-            TypeError: If they are no tensors of integers.
+            ValueError: If the shapes do not fit, or if it is ambiguous whether the two are aligned.
+            TypeError: If they are not integer tensors.
         """
         output = self._masked(output, target)
         score = self.score(output, target)
@@ -85,30 +85,30 @@ class SequenceAccuracy(Metric):
         self.count += len(score)
 
     def _masked(self, output: Tensor, target: Tensor) -> Tensor:
-        """The output without what is not asked for, if it is aligned with the target."""
+        """Mask aligned output where the target has no symbol."""
         if self.aligned is False or not (isinstance(output, Tensor) and isinstance(target, Tensor)):
             return output
         if self.aligned is None:
             if output.shape == target.shape and (output != PADDING).all() and (target == PADDING).any():
                 raise ValueError(
-                    f"target has padding ({PADDING}), but output has a symbol at every step: say aligned=True if it "
+                    f"target has padding ({PADDING}), but output has a symbol in every step: pass aligned=True if it "
                     "counts only where target has a symbol (teacher forcing), or aligned=False if all of it counts"
                 )
             return output
         if output.shape != target.shape:
             raise ValueError(
                 f"output and target have shapes {tuple(output.shape)} and {tuple(target.shape)}, "
-                "but with aligned=True one shape was expected"
+                "but equal shapes were expected with aligned=True"
             )
         return torch.where(target == PADDING, PADDING, output)
 
 
 @final
 class CoarseAccuracy(SequenceAccuracy):
-    """The share of sequences that are right as a whole: no symbol wrong, none missing, none too many.
+    """The share of sequences without an error: no wrong, missing or extra symbol.
 
     Args:
-        aligned: Whether output and target stand step by step under each other, see `SequenceAccuracy`.
+        aligned: Whether output and target are aligned step by step, see `SequenceAccuracy`.
         kwargs: Settings of every torchmetrics metric.
 
     Reference:
@@ -132,10 +132,10 @@ class CoarseAccuracy(SequenceAccuracy):
 
 @final
 class FineAccuracy(SequenceAccuracy):
-    """The share of a target that comes out right before the first error, averaged over the sequences.
+    """The share of each target before the first error, averaged over the sequences.
 
     Args:
-        aligned: Whether output and target stand step by step under each other, see `SequenceAccuracy`.
+        aligned: Whether output and target are aligned step by step, see `SequenceAccuracy`.
         kwargs: Settings of every torchmetrics metric.
 
     Reference:
@@ -157,9 +157,9 @@ class FineAccuracy(SequenceAccuracy):
 
 @final
 class SymbolAccuracy(SequenceAccuracy):
-    """The share of a target's symbols that are right, each at its own step, averaged over the sequences.
+    """The share of correct symbols of each target, averaged over the sequences; 1 for an empty target.
 
-    For answers that are not fed back, where one error does not lead to the next. Of an empty target it is 1.
+    For answers that are not fed back, so that errors do not propagate.
 
     Args:
         kwargs: Settings of every torchmetrics metric.

@@ -1,4 +1,4 @@
-"""Fresh starts: other weights for a model whose learning has stalled."""
+"""Fresh starts: new weights for a model whose learning has stalled."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["start_afresh"]
 
 
 def start_afresh(model: Learner, restarts: int, seed: int) -> None:
-    """Draw new weights, and forget what the optimizer gathered about the old ones.
+    """Draw new weights, and clear the state of the optimizer.
 
     Args:
         model: The model, in training.
-        restarts: How many fresh starts this makes; the memory names a start for each.
-        seed: Seed of the weights. The random numbers of the run go on as if nothing had been drawn.
+        restarts: Number of fresh starts, this one included; it selects one of the memory's `starts`.
+        seed: Seed of the weights. The random state of the run is not affected.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for module in reversed(list(model.modules())):  # a module after its parts, to have the last word
+        for module in reversed(list(model.modules())):  # a module after its parts, so that its own initialization wins
             if callable(reset := getattr(module, "reset_parameters", None)):
                 reset()
         for worker in model.workers:

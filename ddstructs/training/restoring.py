@@ -1,4 +1,4 @@
-"""A LightningModule whose checkpoints say what they are, and are read as data."""
+"""A LightningModule whose checkpoints describe themselves, and are read as data."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ __all__ = ["Restorable"]
 
 
 class Restorable(LightningModule):
-    """Saves its settings and its task as plain data, and is built again from them.
+    """A LightningModule that saves its settings and its task as plain data, and is rebuilt from them.
 
     Attributes:
-        learning_rate: Rate of the optimizer at the start of its schedule.
-        decay_steps: Updates over which it falls, if it does.
+        learning_rate: Initial learning rate.
+        decay_steps: Number of updates over which it decays; constant if None.
     """
 
     learning_rate: float
@@ -38,12 +38,12 @@ class Restorable(LightningModule):
 
     @property
     def task(self) -> Task | None:
-        """The task of the trainer, if there is one."""
+        """The task of the trainer; None without one."""
         datamodule = getattr(self._trainer, "datamodule", None)
         return datamodule if isinstance(datamodule, Task) else None
 
     def on_train_start(self) -> None:
-        self.train()  # which Lightning leaves as it is, and a controller that was loaded is in evaluation mode
+        self.train()  # Lightning keeps the mode, and a loaded controller is in evaluation mode
         if self._random is not None:
             set_random_state(self._random)
             self._random = None
@@ -67,7 +67,7 @@ class Restorable(LightningModule):
         if fitting:
             check_resumable(self, checkpoint, path)
             reopen_epoch(checkpoint["loops"])
-        # Where Lightning saved checkpoints before, and what it may delete: no path is ever taken from a file.
+        # Lightning's callbacks store paths that they may delete: never take a path from a file.
         callbacks = checkpoint.get("callbacks", {}).items()
         checkpoint["callbacks"] = {name: state for name, state in callbacks if not name.startswith("ModelCheckpoint")}
         self._random = checkpoint.get(RANDOM) if fitting else None
@@ -75,7 +75,7 @@ class Restorable(LightningModule):
         task = self.task
         if task is not None and TASK in checkpoint and task_name(checkpoint) != type(task).__name__:
             raise InputError(
-                f"the checkpoint is of the task {task_name(checkpoint)}, but the data is {type(task).__name__}"
+                f"the checkpoint is for the task {task_name(checkpoint)}, but the data is {type(task).__name__}"
             )
 
     @classmethod
@@ -84,15 +84,16 @@ class Restorable(LightningModule):
     ) -> Self:
         """Build the controller that a checkpoint describes, with its weights, in evaluation mode.
 
-        Nothing in the file is executed, and only classes of ddstructs, torch.nn and registered plugins are built.
+        Nothing in the file is executed, and only classes on the closed list (see SECURITY.md) are built from it.
 
         Args:
             checkpoint_path: The file.
-            map_location: Where the weights go; the CPU if not given.
-            settings: Arguments of the constructor that replace those of the checkpoint, such as `hard=True`.
+            map_location: Device of the weights; the CPU if not given.
+            settings: Constructor arguments that override those of the checkpoint, such as `hard=True`.
 
         Raises:
-            InputError: If the file is missing, damaged, not a checkpoint of a controller, or names another class.
+            InputError: If the file is missing, damaged or not a checkpoint of a controller, or if it names a class
+                that is not on the closed list.
         """
         checkpoint = read(checkpoint_path, replaced=settings, task=False)
         model = restore(lambda: cls._described(checkpoint, checkpoint_path, settings), checkpoint, checkpoint_path)
@@ -101,14 +102,14 @@ class Restorable(LightningModule):
 
     @classmethod
     def rehearse(cls, checkpoint: dict[str, Any], path: str | Path) -> None:
-        """Refuse a checkpoint whose weights are not those of the controller it describes, before that is built.
+        """Check that the weights of a checkpoint fit the controller it describes, without building that.
 
         Args:
-            checkpoint: What `read` returned.
-            path: The file, for the error.
+            checkpoint: The result of `read`.
+            path: The file, for the error message.
 
         Raises:
-            InputError: If they are not, or if the settings in it build no controller.
+            InputError: If they do not fit, or if the settings are invalid.
         """
         rehearse(lambda: cls._described(checkpoint, path, {}), checkpoint, path)
 

@@ -1,4 +1,4 @@
-"""Going on with a run: what a checkpoint must hold for that, and what was set anew since."""
+"""Resuming a run: the checks of its checkpoint, and settings that may change."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ __all__ = ["check_loops", "check_resumable", "check_unfinished", "reopen_epoch",
 
 
 def check_resumable(model: nn.Module, checkpoint: Mapping[str, Any], path: str | Path) -> None:
-    """Refuse a checkpoint with which the training of a model cannot go on.
+    """Raise an error if training cannot be resumed from a checkpoint.
 
     Args:
         model: The model.
         checkpoint: The checkpoint, as Lightning loads it.
-        path: Where it comes from, for the error.
+        path: The file, for the error message.
 
     Raises:
-        InputError: If it holds weights alone, numbers that are not finite, or an optimizer of another model.
+        InputError: If the checkpoint has only weights, numbers that are not finite, or the optimizer of another model.
     """
     if "optimizer_states" not in checkpoint:
         raise InputError(
-            f"{path} holds weights alone, so that a run cannot go on from it: use last.ckpt of the run, or start anew"
+            f"{path} has only weights, from which a run cannot be resumed: use last.ckpt of the run, or start a new one"
         )
     for name, kind in RUN.items():
         if not isinstance(checkpoint.get(name), kind):
@@ -47,7 +47,7 @@ def check_resumable(model: nn.Module, checkpoint: Mapping[str, Any], path: str |
 
 
 def _unlike(part: Mapping[str, Any], example: Mapping[str, Any]) -> str | None:
-    """The first entry that is of another kind than in an example; what only one of them has is not looked at."""
+    """The first entry whose type differs from that in an example; entries that only one of them has are ignored."""
     return next((str(name) for name in part if name in example and not _is_like(part[name], example[name])), None)
 
 
@@ -73,18 +73,18 @@ def _examples() -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 GROUP, SCHEDULE = _examples()
-"""What an optimizer and a schedule of learning rates look like in a checkpoint."""
+"""Examples of the state of an optimizer and of a learning rate schedule in a checkpoint."""
 
 
 LOOPS = ("fit_loop", "validate_loop", "test_loop", "predict_loop")
-"""Lightning's loops, as a checkpoint and a trainer call them."""
+"""Lightning's loops: the name in a checkpoint, and the attribute of a trainer."""
 
 
 def check_loops(trainer: Trainer, checkpoint: Mapping[str, Any], path: str | Path) -> None:
-    """Refuse what a checkpoint says of Lightning's loops, if it has another form than what they say themselves.
+    """Check that a checkpoint's state of Lightning's loops has the form of the trainer's own.
 
     Raises:
-        InputError: If it has.
+        InputError: If it does not.
     """
     loops = checkpoint.get("loops", {})
     for name in loops:
@@ -93,11 +93,11 @@ def check_loops(trainer: Trainer, checkpoint: Mapping[str, Any], path: str | Pat
         example = getattr(trainer, name).state_dict()
         state = loops[name] if isinstance(loops[name], dict) else {}
         if not all(_has_form(state[part], example[part]) for part in example if part in state):
-            raise InputError(f"{path} is damaged: it does not say how far its {name} was")
+            raise InputError(f"{path} is damaged: the progress of its {name} is missing or invalid")
 
 
 def _has_form(state: Any, example: Any) -> bool:
-    """Whether a state has all that an example has, and numbers where it has numbers."""
+    """Whether a state has all entries of an example, and numbers where the example has numbers."""
     if isinstance(example, dict):
         return isinstance(state, dict) and all(
             name in state and _has_form(state[name], example[name]) for name in example
@@ -106,12 +106,12 @@ def _has_form(state: Any, example: Any) -> bool:
 
 
 def reopen_epoch(loops: dict[str, Any]) -> None:
-    """Let a run that was stopped in the middle of an epoch go on there, and not at the start of the next.
+    """Let a run that stopped in the middle of an epoch resume there rather than at the next epoch.
 
-    An epoch that `max_steps` ends early counts as processed in the checkpoint that Lightning writes at its end.
+    Lightning's checkpoint counts an epoch as processed even if `max_steps` ended it early.
 
     Args:
-        loops: What the checkpoint says of the loops, changed in place.
+        loops: The state of the loops in the checkpoint; modified in place.
 
     Raises:
         InputError: If it is damaged.
@@ -122,36 +122,36 @@ def reopen_epoch(loops: dict[str, Any]) -> None:
             for progress in (epochs["total"], epochs["current"]):
                 progress["processed"] = progress["completed"] = progress["started"] - 1
     except (KeyError, TypeError) as error:
-        raise InputError("the checkpoint does not say how far its run was: it is damaged") from error
+        raise InputError("the checkpoint is damaged: the progress of its run is missing or invalid") from error
 
 
 def check_unfinished(trainer: Trainer, checkpoint: Mapping[str, Any]) -> None:
-    """Refuse to go on with a run that has no updates left.
+    """Raise an error if a run has no updates left.
 
     Args:
-        trainer: The trainer that is to go on with it.
-        checkpoint: What `read` returned.
+        trainer: The trainer that is to resume the run.
+        checkpoint: The result of `read`.
 
     Raises:
-        InputError: If it has as many epochs or updates as the trainer gives.
+        InputError: If the run has reached the trainer's maximum of epochs or updates.
     """
     reopen_epoch(checkpoint["loops"])
     steps, epochs = checkpoint["global_step"], checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
     for name, done, most in (("max_steps", steps, trainer.max_steps), ("max_epochs", epochs, trainer.max_epochs)):
         if most is not None and 0 <= most <= done:
             raise InputError(
-                f"the run has come to its end, after {epochs} epochs and {steps} updates, and --trainer.{name} is "
-                f"{most}: give a larger number to train on"
+                f"the run is complete after {epochs} epochs and {steps} updates, and --trainer.{name} is {most}: "
+                "give a larger number to continue it"
             )
 
 
 def set_rate(trainer: Trainer, rate: float, decay_steps: int | None) -> None:
-    """Give the optimizers of a resumed run another learning rate, or another decay, from where the run is.
+    """Change the learning rate or its decay in a resumed run, from its current update on.
 
     Args:
-        trainer: The trainer, with what the checkpoint says of its optimizers and schedules.
-        rate: The rate at the start of the schedule.
-        decay_steps: Updates over which it falls; it does not fall if None.
+        trainer: The trainer, with optimizers and schedules restored from the checkpoint.
+        rate: The initial learning rate of the schedule.
+        decay_steps: Number of updates over which the rate decays; constant if None.
     """
     factor = 1.0
     for config in trainer.lr_scheduler_configs if decay_steps is not None else ():
@@ -165,22 +165,22 @@ def set_rate(trainer: Trainer, rate: float, decay_steps: int | None) -> None:
 
 
 def _misfit(state: Any, parameters: list[nn.Parameter]) -> str | None:
-    """What is wrong with the state of an optimizer, if anything is."""
+    """What is wrong with the state of an optimizer; None if nothing is."""
     try:
         entries, groups = dict(state["state"]), [list(group["params"]) for group in state["param_groups"]]
     except (KeyError, TypeError, ValueError):
-        return "is in another form"
+        return "has an unexpected form"
     members = [member for group in groups for member in group]
     for group in state["param_groups"]:
         if (wrong := _unlike(group, GROUP)) is not None:
             return f"has no {wrong}"
-    if len(groups) > 1:  # of an optimizer of the user's own, in an order that only it knows
+    if len(groups) > 1:  # a user's own optimizer, whose order of parameters is unknown
         return None
     if members != list(range(len(parameters))) or not entries.keys() <= set(members):
-        return f"is of {len(members)} parameters, but the controller has {len(parameters)}"
+        return f"has {len(members)} parameters, but the controller has {len(parameters)}"
     for index, entry in entries.items():
         if not isinstance(entry, dict):
-            return f"has no numbers for parameter {index}"
+            return f"is missing for parameter {index}"
         for name, part in entry.items():
             if not isinstance(part, Tensor) or part.shape not in ((), parameters[index].shape):
                 return f"has a {name} for parameter {index} that does not fit it"

@@ -1,4 +1,4 @@
-"""Checkpoints on the disk: written whole or not at all, and read as data."""
+"""Checkpoint files: written atomically, and read as data."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["SafeCheckpointIO", "with_safe_saving"]
 
 @final
 class SafeCheckpointIO(TorchCheckpointIO):
-    """Writes each checkpoint beside its place and renames it, and looks at each before it is loaded.
+    """Writes checkpoints atomically, and checks them before they are loaded.
 
-    A disk that fills, a process that is killed or a power failure in the middle of it leaves the checkpoint that was
-    there. Lightning's own writes over it on most file systems, and leaves what it wrote in the system's temporary
-    folder. The command line and `reproduce` use this one; a trainer of your own takes it as a plugin. Addresses outside
-    the file system (`s3://...`) are left to Lightning.
+    If the disk fills, the process is killed or the power fails during a write, the previous checkpoint remains.
+    Lightning's own plugin overwrites it in place on most file systems, and leaves partial files in the system's
+    temporary folder. The command line and `reproduce` use this class; pass it to your own trainer as a plugin. URLs
+    such as `s3://...` are left to Lightning.
 
     Example:
         >>> from pytorch_lightning import Trainer
@@ -38,7 +38,7 @@ class SafeCheckpointIO(TorchCheckpointIO):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        content = io.BytesIO()  # into a file torch fails with an error of its own once there is no room
+        content = io.BytesIO()  # writing to a file directly, torch hides the error of a full disk
         torch.save(checkpoint, content)
         write_atomically(path, content.getbuffer())
 
@@ -49,17 +49,15 @@ class SafeCheckpointIO(TorchCheckpointIO):
             return content
         content = load(path)
         if not isinstance(content, dict) or "pytorch-lightning_version" not in content:
-            raise InputError(
-                f"{path} does not say which version of Lightning wrote it: it is damaged, or no checkpoint"
-            )
+            raise InputError(f"{path} is not a checkpoint, or it is damaged: the version of Lightning is missing")
         return content
 
 
 def with_safe_saving(plugins: Any = None) -> list[Any]:
-    """The plugins of a trainer, and a `SafeCheckpointIO` unless one of them handles checkpoints already.
+    """Add a `SafeCheckpointIO` to the plugins of a trainer, unless one of them already handles checkpoints.
 
     Args:
-        plugins: What `Trainer(plugins=...)` takes.
+        plugins: The argument `plugins` of `Trainer`.
     """
     given = [] if plugins is None else list(plugins) if isinstance(plugins, list | tuple) else [plugins]
     return given if any(isinstance(plugin, CheckpointIO) for plugin in given) else [*given, SafeCheckpointIO()]

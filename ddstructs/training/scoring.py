@@ -1,4 +1,4 @@
-"""How a model is scored: the metrics that the task names, and those of the memories' signals."""
+"""The scores of a model: the metrics of its task, and those of the signals of its memories."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Scoring(nn.Module):
     """The metrics of each split, and the loss.
 
     Args:
-        task: The task, which names metrics and knows the floor of the loss; those of `Task` itself if None.
-        memories: The memories whose signals are measured; those of one name together.
+        task: The task, which names the metrics and knows the floor of the loss; if None, the metrics of `Task`.
+        memories: The memories whose signals are measured; signals of one name share a metric.
     """
 
     def __init__(self, task: Task | None, memories: Sequence[Memory]) -> None:
@@ -61,15 +61,15 @@ class Scoring(nn.Module):
         return cast("dict[str, Metric]", dict(cast("nn.ModuleDict", self.sets[f"{split}_"])))
 
     def update(self, split: Split, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Take note of a batch.
+        """Add a batch.
 
         Args:
-            split: The set that it is of.
+            split: The set the batch is from.
             logits: Shape `(batch, time, output_symbols)`.
             batch: The batch.
 
         Returns:
-            The loss, and the symbols put out where some were asked for, `IGNORE` elsewhere.
+            The loss, and the output symbols, with `IGNORE` in steps without a target.
         """
         asked = batch.targets != IGNORE
         loss = cross_entropy(logits[asked], batch.targets[asked])
@@ -83,9 +83,9 @@ class Scoring(nn.Module):
         return loss, output
 
     def penalty(self, split: Split, told: Sequence[Told], batch: Batch) -> Tensor | None:
-        """Take note of the signals in real steps, and return how far they are from decided, in [0, 1].
+        """Add the signals of all steps before the padding, and return how undecided they are, in [0, 1].
 
-        What concerns the signals of a memory stands here alone: the memory names them, and the action measures them.
+        This is the only place that measures signals: the memory names them, and the action measures them.
         """
         time, metrics, fractions = batch.inputs.shape[1], self.metrics(split), []
         real = torch.arange(time, device=batch.inputs.device) < batch.lengths[:, None]
@@ -101,7 +101,7 @@ class Scoring(nn.Module):
 
 
 def _load(target: str) -> Metric:
-    """A metric of the class that `package.module:Class` names; output and targets stand under each other here."""
+    """A metric of the class at `package.module:Class`, for output aligned with its targets."""
     module, _, name = target.partition(":")
     kind = cast("type[Metric]", getattr(import_module(module), name))
     return kind(aligned=True) if issubclass(kind, SequenceAccuracy) else kind()

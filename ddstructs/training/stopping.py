@@ -1,4 +1,4 @@
-"""When training is done, and what the model was seen to do."""
+"""The end of training, and a summary of the last validation."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["Finished", "summary", "validated"]
 
 
 class Finished(Callback):
-    """Stops training once the task is learned: its curriculum is finished, and the validation set reaches its goal.
+    """Stops training once the task is learned: the curriculum is finished, and validation reaches the task's goal.
 
-    The validation set has lengths beyond those of training, unless it is set otherwise: see `Generated`.
+    By default the validation set has lengths beyond those of training, see `Generated`.
 
     Args:
-        curriculum: Whether the curriculum must be finished. Without that, as in `ddstructs reproduce`, a run may stop
-            sooner, once lengths beyond those it was trained on are right.
+        curriculum: Whether the curriculum must be finished. If not, as in `ddstructs reproduce`, a run stops as soon
+            as validation reaches the goal.
 
     Example:
         >>> from pytorch_lightning import Trainer
@@ -45,7 +45,7 @@ def is_learned(task: Task, trainer: Trainer) -> bool:
 
 
 def summary(trainer: Trainer, task: Task) -> str:
-    """What the model was seen to do in the last validation, and on which lengths; a line or two.
+    """The metrics and lengths of the last validation, and a verdict, in a line or two.
 
     Example:
         After 1350 updates: coarse 1.0000, fine 1.0000 on validation sequences of lengths 8..128. The task is learned.
@@ -55,7 +55,7 @@ def summary(trainer: Trainer, task: Task) -> str:
     figures = [f"{name} {metrics[f'val_{name}']:.4f}" for name in shown if f"val_{name}" in metrics]
     updates = f"After {trainer.global_step} updates"
     if not figures:
-        return f"{updates}: nothing was validated, so nothing is known of the model."
+        return f"{updates}: there was no validation, so the quality of the model is unknown."
     lengths = task.validated_lengths
     where = f" of lengths {lengths[0]}..{lengths[1]}" if lengths else ""
     return f"{updates}: {', '.join(figures)} on validation sequences{where}. {_verdict(task, trainer)}"
@@ -66,25 +66,25 @@ def _verdict(task: Task, trainer: Trainer) -> str:
         return "The task is learned."
     stages = task.stages
     if not stages.finished:
-        came = f"It is not learned: the curriculum came to length {int(stages.stage)} of {stages.longest}"
+        came = f"It is not learned: the curriculum reached length {int(stages.stage)} of {stages.longest}"
         if stages.restarts:
             return (
-                f"{came}, and stalled {stages.restarts} times before. Try longer sources in its first stage "
-                f"(--data.start_length, now {stages.start}), which a cell does not remember without its memory, "
+                f"{came}, and stalled {stages.restarts} times before. Try longer sources in the first stage "
+                f"(--data.start_length, now {stages.start}), which the cell cannot remember without the memory, "
                 "or another seed or cell."
             )
-        return f"{came}. Train for longer, or with another seed or cell."
+        return f"{came}. Train longer, or with another seed or cell."
     bound = "at most" if task.goal.smaller else "at least"
     missed = f"It is not learned: {task.goal.metric} of {bound} {task.goal.value} was expected."
     if _counts(trainer.lightning_module):
-        return f"{missed} Train for longer, or with noise on the state of the cell: --model.state_noise 1."
-    return f"{missed} Train for longer, or with another seed or cell."
+        return f"{missed} Train longer, or with noise on the state of the cell: --model.state_noise 1."
+    return f"{missed} Train longer, or with another seed or cell."
 
 
 def _counts(model: LightningModule) -> bool:
-    """Whether the cell has a state, without noise on it, in which it can count the steps of a sequence.
+    """Whether the cell has a noiseless state in which it can count steps.
 
-    That is right on the lengths of training, and wrong beyond.
+    Counting solves the lengths of training, but does not generalize to longer sequences.
     """
     if not isinstance(model, Controller):
         return False

@@ -1,4 +1,4 @@
-"""Weights and what they are of: a model is built for a checkpoint only once it is known that they fit."""
+"""The weights of a checkpoint: they are checked against the model it describes before that is built."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from ddstructs.registry.spec import build
 __all__ = ["check_fit", "check_same", "load_weights", "rehearse", "restore"]
 
 STATE = 2**22
-"""Most numbers in the state of an empty memory, for one row."""
+"""Maximum number of elements in the state of an empty memory, for one row."""
 
 MEANING = (
     *("memory", "cell", "input_symbols", "output_symbols", "hidden_size", "embedding_size"),
     *("value_skip", "read_skip", "read_gate", "output_layer", "learn_initial"),
 )
-"""The settings of a controller that say what its weights are of. The others say how it is trained and run."""
+"""The settings that determine the meaning of a controller's weights; the others affect only training and inference."""
 
 M = TypeVar("M", bound=nn.Module)
 
 
 def restore(make: Callable[[], M], content: Mapping[str, Any], path: str | Path) -> M:
-    """Build a model and give it the weights of a checkpoint. No random numbers of the caller's are drawn.
+    """Build a model and load the weights of a checkpoint. The caller's random state is not affected.
 
     Args:
         make: Builds the model.
-        content: What `read` returned.
-        path: Where it comes from, for the error.
+        content: The result of `read`.
+        path: The file, for error messages.
 
     Raises:
-        InputError: If they do not fit.
+        InputError: If the weights do not fit.
     """
     rehearse(make, content, path)
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
@@ -47,18 +47,18 @@ def restore(make: Callable[[], M], content: Mapping[str, Any], path: str | Path)
 
 
 def rehearse(make: Callable[[], nn.Module], content: Mapping[str, Any], path: str | Path) -> None:
-    """Refuse weights that are not those of a model, without the memory and the time that it takes to build it.
+    """Check that weights fit a model, without the memory and time to build it.
 
-    It is built on torch's meta device, where a tensor has a shape and nothing else. A part that looks at its numbers
-    as it is built cannot be there, and is not rehearsed.
+    The model is built on torch's meta device, where tensors have no data. Modules that read their own numbers during
+    construction cannot be built there, and are not checked.
 
     Args:
         make: Builds the model.
-        content: What `read` returned.
-        path: Where it comes from, for the error.
+        content: The result of `read`.
+        path: The file, for error messages.
 
     Raises:
-        InputError: If they do not fit.
+        InputError: If the weights do not fit.
     """
     try:
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
@@ -73,7 +73,7 @@ def rehearse(make: Callable[[], nn.Module], content: Mapping[str, Any], path: st
         raise
     check_fit(model, content["state_dict"], path)
     if sum(sizes) > STATE:
-        raise InputError(f"the memory in {path} takes {sum(sizes)} numbers before its first step, more than {STATE}")
+        raise InputError(f"the empty memory in {path} has {sum(sizes)} numbers, but at most {STATE} were expected")
 
 
 def _numbers(state: Any) -> int:
@@ -88,30 +88,30 @@ def _numbers(state: Any) -> int:
 
 
 def load_weights(model: nn.Module, content: Mapping[str, Any], path: str | Path) -> None:
-    """Put the weights of a checkpoint into a model.
+    """Load the weights of a checkpoint into a model.
 
     Args:
         model: The model.
-        content: What `read` returned.
-        path: Where it comes from, for the error.
+        content: The result of `read`.
+        path: The file, for error messages.
 
     Raises:
-        InputError: If they do not fit.
+        InputError: If the weights do not fit.
     """
     check_fit(model, content["state_dict"], path)
     model.load_state_dict(content["state_dict"])
 
 
 def check_fit(model: nn.Module, weights: Mapping[str, Tensor], path: str | Path) -> None:
-    """Refuse weights that are not those of a model: other names, other shapes, numbers of another kind, or none at all.
+    """Check that weights have the names, shapes and dtypes of a model's, and are finite.
 
     Raises:
-        InputError: If they do not fit.
+        InputError: If they do not.
     """
     own = model.state_dict()
     reason = None
     if missing := own.keys() - weights.keys():
-        reason = f"there is no {min(missing)}"
+        reason = f"{min(missing)} is missing"
     elif unknown := weights.keys() - own.keys():
         reason = f"the model has no {min(unknown)}"
     for name in own if reason is None else ():
@@ -130,20 +130,20 @@ def check_fit(model: nn.Module, weights: Mapping[str, Tensor], path: str | Path)
 
 
 def _kind(tensor: Tensor) -> object:
-    """What must be the same in two tensors for one to be copied into the other without loss of sense."""
+    """The properties that must be equal for one tensor to be copied into another."""
     return tensor.layout, tensor.is_quantized, "float" if tensor.is_floating_point() else tensor.dtype
 
 
 def check_same(settings: Mapping[str, Any], checkpoint: Mapping[str, Any], path: str | Path) -> None:
-    """Refuse to use weights for something other than what they were trained as, even where their shapes agree.
+    """Check that weights are loaded into a model with the settings they were trained with, even if their shapes agree.
 
     Args:
-        settings: The settings of the controller that is to have the weights.
-        checkpoint: The settings of the one that they are of.
-        path: Where they come from, for the error.
+        settings: The settings of the controller to load the weights into.
+        checkpoint: The settings of the controller the weights are from.
+        path: The file, for error messages.
 
     Raises:
-        InputError: If a setting differs that says what the weights are of.
+        InputError: If a setting that determines the meaning of the weights differs.
     """
     for name in MEANING:
         if name not in settings or name not in checkpoint:
@@ -153,12 +153,12 @@ def check_same(settings: Mapping[str, Any], checkpoint: Mapping[str, Any], path:
             same = "the symbols of the task as they are" if name.endswith("_symbols") else f"{name} as it is"
             raise InputError(
                 f"the weights in {path} are of a controller with {name} {_shown(its)}, not {_shown(mine)}: "
-                f"leave {same}, or train anew"
+                f"keep {same}, or train a new model"
             )
 
 
 def _rebuilt(spec: Any) -> Any:
-    """What today's code says of something that a checkpoint describes."""
+    """The current description of an object that a checkpoint describes, possibly written by an older version."""
     if not (isinstance(spec, dict) and "class_path" in spec):
         return spec
     try:
@@ -169,7 +169,7 @@ def _rebuilt(spec: Any) -> Any:
 
 
 def _shown(setting: Any) -> str:
-    """A setting in few words: of a class its name and what it is given."""
+    """A setting in brief: for an object, its class name and arguments."""
     if not (isinstance(setting, dict) and "class_path" in setting):
         return str(setting)[:80]
     arguments = ", ".join(f"{name}={value}" for name, value in setting.get("init_args", {}).items())

@@ -1,1 +1,1 @@
-"""Means to see what a memory is used for: a trace of a run, its pictures, its page, and what it says in words."""
+"""Inspection of how a model uses its memory: traces, a diagnosis, plots and a player."""

@@ -1,4 +1,4 @@
-"""The picture of a trace, every so many epochs of a training."""
+"""A callback that draws traces during training."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ __all__ = ["TraceCallback"]
 
 
 class TraceCallback(Callback):
-    """Draws what the memory is used for as training goes on: to TensorBoard if it is the logger, or else to PNG files.
+    """Draws a trace of the model during training: to TensorBoard if that is the logger, otherwise to PNG files.
 
-    The files lie in a folder `traces` beside what else the logger writes, or in `folder`. On the command line it is
+    Files are written to `traces` in the folder of the logger, or to `folder`. On the command line, use
     `--trainer.callbacks+=TraceCallback`.
 
     Args:
-        every_n_epochs: How often to draw.
-        text: What to transduce; the first, and so the shortest, sequence of the validation set if not given.
-        folder: Where the files go, whatever the logger is.
+        every_n_epochs: Number of epochs between pictures.
+        text: Text to transduce; the first, and so the shortest, sequence of the validation set if not given.
+        folder: Folder of the files; if given, files are written for every logger.
 
     Raises:
         ValueError: If `every_n_epochs` is less than 1.
-        InputError: As training begins, if matplotlib is not there.
+        InputError: At the start of training, if matplotlib is not installed.
 
     Example:
         >>> from pytorch_lightning import Trainer
@@ -56,7 +56,7 @@ class TraceCallback(Callback):
             return
         task: object = trainer.datamodule  # type: ignore[attr-defined]
         if not (isinstance(task, Task) and isinstance(pl_module, Controller)):
-            raise TypeError("a TraceCallback is for a Controller that is trained on a Task")
+            raise TypeError("a TraceCallback needs a Controller that is trained on a Task")
         self._draw(trainer, pl_module, task, epoch)
 
     def _draw(self, trainer: Trainer, model: Controller, task: Task, epoch: int) -> None:
@@ -68,7 +68,9 @@ class TraceCallback(Callback):
             source = Batch(*(part[:1] for part in next(iter(task.val_dataloader()))))
         seen = trace(model, source, task=task, title=f"epoch {epoch}")
         steps = int(seen.lengths[0])
-        figure = Figure(figsize=(min(16, 2.2 + 0.24 * steps), 6), layout="tight")  # none that pyplot would keep
+        figure = Figure(
+            figsize=(min(16, 2.2 + 0.24 * steps), 6), layout="tight"
+        )  # not through pyplot, which would keep it
         FigureCanvasAgg(figure)
         plot_trace(seen, figure.add_subplot())
         add_figure = getattr(getattr(trainer.logger, "experiment", None), "add_figure", None)

@@ -1,4 +1,4 @@
-"""What a memory was used for, in words and numbers."""
+"""Diagnosis: how a memory was used, in words and numbers."""
 
 from __future__ import annotations
 
@@ -13,51 +13,51 @@ from ddstructs.view.trace import Trace
 __all__ = ["Diagnosis", "diagnose"]
 
 NEVER = 0.05
-"""A share below which something as good as never happens."""
+"""Shares below this count as never."""
 
 FRACTION = 0.2, 0.8
-"""A pop between these is neither of nothing nor of a unit."""
+"""A pop between these is fractional."""
 
 SAME = 0.1
-"""How far two outputs may be apart, where they are vectors, to be called the same."""
+"""Maximum difference between two output vectors that count as the same."""
 
 FAILURES = {
-    "never pushes": "The memory stays empty: the network does its task, if at all, without it.",
-    "never pops": "What is pushed stays: the network only ever adds to the memory.",
-    "pops in fractions": "Most of what is popped goes in parts of a unit, so that a value is read over several steps.",
-    "scratch register": "What is read was pushed in the same step or the one before: nothing is kept for later.",
+    "never pushes": "The memory stays empty: the network works without it.",
+    "never pops": "Pushed values are never removed: the memory only grows.",
+    "pops in fractions": "Most strength is popped by fractional pops, so that each value is read over several steps.",
+    "scratch register": "Reads return values pushed in the same step or the one before: nothing is stored for later.",
 }
-"""The ways in which a network is known not to use its memory, and what each means."""
+"""The known ways in which networks fail to use their memory, and what each means."""
 
-GOOD = "No known failure: the memory stores values, and gives them back later."
+GOOD = "No known failure: the memory stores values and returns them later."
 
 SHORT = 8
-"""In fewer steps than these no failure can be told."""
+"""Minimum number of steps for naming a failure."""
 
-UNKNOWN = "No failure has a name for a memory that does not push and pop: these are its numbers."
+UNKNOWN = "The known failures apply only to memories that push and pop; only numbers are given."
 
-UNCLEAR = f"Fewer than {SHORT} steps: too short a run to name a failure."
+UNCLEAR = f"Fewer than {SHORT} steps: the run is too short to name a failure."
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What a memory was used for. `str` of it says all of this in words.
+    """How a memory was used in a run. `str()` describes it in words.
 
     Attributes:
-        failures: The known failures that it shows, by the names in `FAILURES`; none is a good sign.
+        failures: The known failures found, by their names in `FAILURES`; empty if there are none.
         short: Whether the run is too short to name a failure.
-        distances: For each signal of the memory, such as push, its mean distance from 0 and 1, in [0, 0.5].
-        pushed: Strength pushed in a step, on average, all heads together. None, as are the next three, of a memory that
-            does not push and pop.
-        popped: Share of the strength pushed that was popped again.
-        fractions: Share of the strength popped that went by pops of 0.2 to 0.8.
-        empty_pops: Share of the strength asked for by pops that was not there.
-        never_read: Share of the strength pushed that was not read later; of each value, the most that one later step
-            reads of it counts. None if the trace cannot tell.
-        kept: Share of what was read that was pushed two steps or more before; None if the trace cannot tell.
-        depth: Total strength held after each step, the mean of the rows that last so long.
-        rounded_same: Share of the outputs that stay the same with hard actions, so that the memory is the discrete
-            structure; an output is a symbol, or a vector in which no number moves by 0.1.
+        distances: Mean distance from 0 or 1 of each signal of the memory, in [0, 0.5], by the name of the signal.
+        pushed: Mean strength pushed per step, summed over the heads. This and the next three are None for memories
+            that do not push and pop.
+        popped: Share of the pushed strength that was popped.
+        fractions: Share of the popped strength that was removed by pops of 0.2 to 0.8.
+        empty_pops: Share of the strength requested by pops that the memory did not hold.
+        never_read: Share of the pushed strength that was not read in a later step. For each value, the largest amount
+            read in one later step counts as read. None if the trace does not have the origin of the reads.
+        kept: Share of the reads that were pushed at least two steps before; None likewise.
+        depth: Total strength held after each step, averaged over the rows that have this step.
+        rounded_same: Share of the outputs that do not change with hard actions, under which the memory is a discrete
+            structure. Output vectors count as unchanged if no element changes by 0.1 or more.
     """
 
     failures: tuple[str, ...]
@@ -88,30 +88,30 @@ class Diagnosis:
         lines.append(", ".join(told))
         if self.pushed is not None:
             lines += [
-                f"{self.pushed:.2f} units are pushed in a step, and {self.popped:.0%} of that is popped again",
-                f"{self.fractions:.0%} of what is popped goes by fractional pops (0.2 to 0.8)",
-                f"{self.empty_pops:.0%} of what pops ask for is not there",
+                f"{self.pushed:.2f} units are pushed per step, and {self.popped:.0%} of that is popped",
+                f"{self.fractions:.0%} of the popped strength is removed by fractional pops (0.2 to 0.8)",
+                f"{self.empty_pops:.0%} of the strength requested by pops is not in the memory",
             ]
         if self.never_read is not None and self.kept is not None:
             lines += [
-                f"{self.never_read:.0%} of what is pushed is never read later",
-                f"{self.kept:.0%} of what is read was pushed two steps or more before",
+                f"{self.never_read:.0%} of the pushed strength is never read in a later step",
+                f"{self.kept:.0%} of the reads were pushed two or more steps before",
             ]
         deepest = max(range(len(self.depth)), key=lambda t: self.depth[t])
         lines += [
             f"the memory is deepest after step {deepest}, with {self.depth[deepest]:.1f} units, "
             f"and ends with {self.depth[-1]:.1f}",
-            f"with hard actions, {self.rounded_same:.0%} of the outputs are the same",
+            f"with hard actions, {self.rounded_same:.0%} of the outputs stay the same",
         ]
         good = UNCLEAR if self.short else GOOD if self.pushed is not None else UNKNOWN
         return "\n".join([*([f"{name}: {FAILURES[name]}" for name in self.failures] or [good]), *lines])
 
 
 def diagnose(trace: Trace) -> Diagnosis:
-    """Say what the memory was used for in a trace, and name the known failures.
+    """Diagnose how the memory was used in a trace, and name known failures.
 
     Args:
-        trace: What to look at. A batch is judged as a whole.
+        trace: The trace. A batch is diagnosed as a whole.
 
     Example:
         >>> import torch
@@ -139,7 +139,7 @@ def diagnose(trace: Trace) -> Diagnosis:
 
 
 class _Working(NamedTuple):
-    """What was pushed and popped, if the memory does so."""
+    """Statistics of pushes and pops; None for memories that do not push and pop."""
 
     pushed: float | None = None
     popped: float | None = None
@@ -153,7 +153,7 @@ def _working(trace: Trace, real: Tensor, depth: Tensor) -> _Working:
     before = torch.cat([torch.zeros_like(depth[:, :1]), depth[:, :-1]], dim=1)
     asked = pop.sum(dim=2)
     gone = (before + push.sum(dim=2) - depth).clamp(min=0) * real  # padding neither pushes nor pops
-    taken = torch.minimum(gone, asked)  # what falls off a full memory was not popped
+    taken = torch.minimum(gone, asked)  # values that fall off a full memory were not popped
     low, high = FRACTION
     partly = (pop * ((pop > low) & (pop < high))).sum(dim=2) / asked.clamp(min=1e-12)
     pushed, popped = float(push.sum()), float(taken.sum())
@@ -166,7 +166,7 @@ def _working(trace: Trace, real: Tensor, depth: Tensor) -> _Working:
 
 
 def _failures(working: _Working, kept: float | None) -> list[str]:
-    """The names of the failures that the numbers of a diagnosis show."""
+    """The names of the failures that the statistics show."""
     if working.pushed is None or working.popped is None or working.fractions is None:
         return []
     if working.pushed < NEVER:
@@ -188,7 +188,7 @@ def _distance(trace: Trace, name: str, real: Tensor) -> float:
 
 
 def _reading(trace: Trace, real: Tensor) -> tuple[float | None, float | None]:
-    """The share of what is pushed that no later step reads, and of what is read that was pushed two steps before."""
+    """The share of pushed strength that no later step reads, and of reads pushed at least two steps before."""
     if trace.mixed is not None or len(trace.known) < trace.heads or not trace.heads:
         return None, None
     at, weight = trace.taken
@@ -203,7 +203,7 @@ def _reading(trace: Trace, real: Tensor) -> tuple[float | None, float | None]:
 
 
 def _agreement(trace: Trace, real: Tensor) -> float:
-    """The share of outputs that stay the same with rounded signals."""
+    """The share of outputs that stay the same with hard actions."""
     if not trace.output.is_floating_point():
         asked = trace.output >= 0
         same = (trace.output == trace.rounded)[asked]

@@ -1,4 +1,4 @@
-"""Numbers of a run as events: only where one changes, or is not zero. A run of any length takes its own length."""
+"""A sparse form of the numbers of a run, whose size grows linearly with its length."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ __all__ = ["Events", "Lives", "dense", "depth", "expand"]
 
 
 class Events(NamedTuple):
-    """Numbers, and where each of them stands.
+    """A sparse table: nonzero entries, or changes of a value over time.
 
     Attributes:
-        at: Its place along each axis, sorted, shape `(events, axes)`.
-        amount: The numbers, shape `(events,)`.
+        at: Index of each entry along each axis, sorted, shape `(events, axes)`.
+        amount: Value of each entry, shape `(events,)`.
     """
 
     at: Tensor
     amount: Tensor
 
     def code(self, sizes: tuple[int, ...]) -> Tensor:
-        """The places as one number each, in the same order, for axes of these sizes."""
+        """The indices as flat indices into axes of these sizes."""
         code = self.at.new_zeros(len(self.at))
         for axis, size in enumerate(sizes):
             code = code * size + self.at[:, axis]
         return code
 
     def sort(self, sizes: tuple[int, ...]) -> Events:
-        """The same events, in the order of their places."""
+        """Sort the events by their indices."""
         order = self.code(sizes).argsort()
         return Events(self.at[order], self.amount[order])
 
     def of_row(self, row: int) -> Events:
-        """The events of one row, which is the first axis, without that axis."""
+        """The events of one row, the first axis, without that axis."""
         low, high = torch.searchsorted(self.at[:, 0].contiguous(), torch.tensor([row, row + 1])).tolist()
         return Events(self.at[low:high, 1:], self.amount[low:high])
 
 
 class Lives(NamedTuple):
-    """The slots of every step, expanded from the lives of the values.
+    """The slots of every step, expanded from the strengths of the values over time.
 
     Attributes:
         strengths: Strength of each slot, shape `(batch, time, slots)`.
-        holds: Which value each slot holds, -1 where there is none, in the same shape.
+        holds: Index of the value in each slot, -1 for none, in the same shape.
     """
 
     strengths: Tensor
     holds: Tensor
 
     def of(self, numbers: Tensor, nothing: int) -> Tensor:
-        """What the value in each slot has of numbers `(batch, values)`, in the shape of the slots."""
+        """Look up numbers `(batch, values)` for the value in each slot; `nothing` for empty slots."""
         numbers = torch.cat([numbers, numbers.new_full((len(numbers), 1), nothing)], dim=1)
         return numbers.gather(1, (self.holds % numbers.shape[1]).flatten(1)).view(self.holds.shape)
 
@@ -61,10 +61,10 @@ def dense(life: Events, steps: int) -> Tensor:
 
     Args:
         life: The events of the row: value, step, and the strength from that step on.
-        steps: How many steps.
+        steps: Number of steps.
 
     Returns:
-        Shape `(values, steps)`; values after the last that was held are left out.
+        Shape `(values, steps)`; values after the last one that was held are left out.
     """
     values = int(life.at[:, 0].max()) + 1 if len(life.at) else 0
     entry = torch.zeros(values, steps, dtype=torch.int64)
@@ -84,7 +84,7 @@ def depth(life: Events, batch: int, time: int) -> Tensor:
 
 
 def expand(life: Events, batch: int, time: int) -> Lives:
-    """All slots of all steps, those that are live first: a table of steps times slots."""
+    """All slots of all steps, live slots first, as a dense table."""
     rows = []
     for row in range(batch):
         grid = dense(life.of_row(row), time).T

@@ -1,4 +1,4 @@
-"""A trace as the page needs it: not the contents of every step, but the life of each value, in thousandths."""
+"""The data of the player: the strength of each value over time, in thousandths."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ddstructs.view.trace import Trace
 __all__ = ["film"]
 
 FAINT = 5
-"""Thousandths under which a strength, or a part of a read, is not told."""
+"""Strengths and parts of reads below this many thousandths are left out."""
 
 
 def film(trace: Trace) -> dict[str, Any]:
-    """The film of a trace, as plain data.
+    """The data that the player needs of a trace, as plain data.
 
     Returns:
-        `stores`, the heads of each store; `names` of the heads; `pushes` and `takes`, the end at which each head does
-        so, `"top"` or `"bottom"`; `signals`, what each head is told; and `rows`, for each of which there are `input`
-        and `output` by step, `signals` by step and head, `tiles` from the bottom to the top, each `[store, symbol, step
-        of its push, step, strength, step, strength...]` with an entry where its strength changes, and `reads` by step
-        and head, each `[tile, weight, tile, weight...]`, or null where the trace cannot tell.
+        `stores`, the heads of each store; `names` of the heads; `pushes` and `takes`, the end at which each head
+        pushes, and pops and reads, `"top"` or `"bottom"`; `signals`, the names of the signals of each head; and
+        `rows`. Each row has `input` and `output` by step; `signals` by step and head; `tiles` from the bottom to the
+        top, each `[store, symbol, step of its push, step, strength, step, strength...]` with an entry for each change
+        of its strength; and `reads` by step and head, each `[tile, weight, tile, weight...]`, or null if unknown.
     """
     heads, first = [], 0
     for count in trace.stores:
@@ -76,7 +76,7 @@ def _row(trace: Trace, row: int, columns: list[list[int]]) -> dict[str, Any]:
 
 
 def _lives(trace: Trace, row: int, steps: int) -> Iterator[tuple[int, list[int]]]:
-    """Each value, with the steps at which its strength in thousandths changes, and what it is from then on."""
+    """Each value, with the steps at which its strength in thousandths changes, and the new strengths."""
     at, amount = trace.life.of_row(row)
     events = zip(*at.T.tolist(), _thousandths(amount).tolist(), strict=True)
     for value, own in groupby(events, key=lambda event: event[0]):

@@ -1,4 +1,4 @@
-"""What a line does with given actions, in one pass: a step costs what it pushes, pops and reads."""
+"""The history of a memory on a line, in one pass whose cost per step is the number of values it touches."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["Followed", "follow"]
 
 
 class Followed(NamedTuple):
-    """The lives of the values of a memory.
+    """The history of the values in a memory.
 
     Attributes:
-        pushes: For each row its values in the order in which they lie, each by its push, `step * heads + head`.
-        life: Row, value, step, and the strength of the value from that step on.
-        taken: Row, step, head, value, and how much of the value the head reads.
+        pushes: For each row, its values in the order of the contents; each is given by its push, `step * heads + head`.
+        life: Changes of strength: row, value, step, and the strength from that step on.
+        taken: Reads: row, step, head, value, and the weight with which the head reads the value.
     """
 
     pushes: list[list[int]]
@@ -31,12 +31,12 @@ class Followed(NamedTuple):
 
 
 def follow(layout: Layout, push: Tensor, pop: Tensor) -> Followed:
-    """Follow the values of a line; it equals `ops.reference` in every bit.
+    """Follow the values of a line; the results equal `ops.reference` bit for bit.
 
     Args:
         layout: The heads.
         push: d_t, shape `(batch, time, heads)`, float64.
-        pop: u_t, in the same shape.
+        pop: u_t, likewise.
     """
     rows = [_Row(layout, *each) for each in zip(push.tolist(), pop.tolist(), strict=True)]
     life, taken = [], []
@@ -49,7 +49,7 @@ def follow(layout: Layout, push: Tensor, pop: Tensor) -> Followed:
 
 
 class _Row:
-    """One row: its live tiles, from bottom to top, and what became of all."""
+    """One row: its live tiles from bottom to top, and the history of all."""
 
     def __init__(self, layout: Layout, push: list[list[float]], pop: list[list[float]]) -> None:
         self.line: deque[int] = deque()
@@ -71,7 +71,7 @@ class _Row:
         self.order = below[::-1] + above
 
     def take(self, amount: float, end: End) -> list[tuple[int, float]]:
-        """What each tile gives of an amount that is drawn from an end; see `reference.take`."""
+        """The strength that each tile gives when an amount is taken from an end; see `reference.take`."""
         given, total = [], 0.0
         for tile in reversed(self.line) if end is End.TOP else self.line:
             strength, missing = self.strengths[tile], amount - total
@@ -84,7 +84,7 @@ class _Row:
         return given
 
     def pop(self, step: int, amount: float, end: End) -> None:
-        """Draw an amount, and drop the tiles that are gone."""
+        """Take an amount from an end, and drop the empty tiles."""
         for tile, given in self.take(amount, end):
             left = self.strengths[tile] - given
             self.strengths[tile] = self.lives[tile][step] = left
@@ -93,6 +93,6 @@ class _Row:
 
 
 def _events(found: Sequence[tuple[float, ...]], axes: int) -> Events:
-    """Events of tuples, each a place and a number."""
+    """Events from tuples of indices and an amount."""
     at = torch.tensor([each[:-1] for each in found], dtype=torch.int64).view(-1, axes)
     return Events(at, torch.tensor([each[-1] for each in found], dtype=torch.float64))

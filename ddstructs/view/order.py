@@ -1,4 +1,4 @@
-"""The one order in which the slots of a run lie, those that are gone among them."""
+"""A single order of all slots of a run, past ones included."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ __all__ = ["line_order"]
 
 
 def line_order(origin: Tensor) -> list[int] | None:
-    """All pushes that a memory ever held, in an order that is its contents' order after every step.
+    """All pushes a memory ever held, in an order that is consistent with its contents after every step.
 
-    Where no step tells which of two lies before the other, the earlier push does.
+    If no step determines the order of two pushes, the earlier push comes first.
 
     Args:
-        origin: Which push each slot comes from, -1 where there is none, shape `(time, slots)`.
+        origin: The push each slot comes from, -1 for none, shape `(time, slots)`.
 
     Returns:
-        The pushes, or None if there is no such order: two slots changed places, or one was there twice.
+        The pushes, or None if there is no such order, because two slots changed places or one appeared twice.
 
     Example:
         >>> import torch
@@ -31,7 +31,7 @@ def line_order(origin: Tensor) -> list[int] | None:
     step = live.nonzero()[:, 0]
     slots = origin[live]
     beside = step[1:] == step[:-1]
-    pairs = (slots[:-1][beside] * count + slots[1:][beside]).unique()  # each neighbour once, in however many steps
+    pairs = (slots[:-1][beside] * count + slots[1:][beside]).unique()  # each pair of neighbors once
     above: dict[int, list[int]] = {push: [] for push in pushes.tolist()}
     waiting = dict.fromkeys(above, 0)
     for pair in pairs.tolist():

@@ -1,4 +1,4 @@
-"""What a memory does with given actions, found out from the outside: by pushing other values through it."""
+"""The history of any memory, inferred as a black box by pushing marked values through it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["Looked", "look"]
 
 
 class Looked(NamedTuple):
-    """What one memory did.
+    """The history of one memory.
 
     Attributes:
-        followed: The lives of its values, as of a line. One that is a mixture has the push -1.
-        mixed: What the mixtures come to, shape `(batch, time, values, width)`; None if it keeps what is pushed.
+        followed: The history of its values. A value that is a mixture of pushes has the push -1.
+        mixed: The values of the mixtures, shape `(batch, time, values, width)`; None if values are stored as pushed.
     """
 
     followed: Followed
@@ -30,11 +30,11 @@ class Looked(NamedTuple):
 
 
 def look(memory: Memory, actions: Any, reads: Tensor) -> Looked:
-    """Find out what a memory does from the outside, by pushing other values through it.
+    """Infer the history of a memory by pushing other values through it.
 
-    Values are cargo: what is pushed does not change where it comes to lie. So the same pushes and pops with a mark in
-    the place of each value show which push every slot comes from, and with a unit vector in its place, how much of it
-    is read. Any memory for which this holds needs to say nothing about itself; for any other it is noticed.
+    In most memories the values do not affect where they are stored. Running the same signals with a mark in place of
+    each value then shows which push every slot comes from, and with unit vectors, the weights of the reads. This needs
+    no cooperation of the memory; memories for which the assumption fails are detected.
     """
     strengths, origin = _slots(memory, actions)
     batch, slots = len(strengths), strengths.shape[-1]
@@ -56,7 +56,7 @@ def look(memory: Memory, actions: Any, reads: Tensor) -> Looked:
 
 
 def _life(strengths: Tensor, place: Tensor, values: int) -> Events:
-    """Where the strength of a value changes; the place says which value each slot holds."""
+    """The changes in strength of each value; `place` is the index of the value in each slot."""
     batch, time = strengths.shape[:2]
     row, step, slot = strengths.nonzero(as_tuple=True)
     grid = strengths.new_zeros(batch, values, time)
@@ -66,14 +66,14 @@ def _life(strengths: Tensor, place: Tensor, values: int) -> Events:
 
 
 def _taken(weights: Tensor, place: Tensor) -> Events:
-    """The weights that are not zero."""
+    """The nonzero weights."""
     row, step, head, slot = weights.nonzero(as_tuple=True)
     at = torch.stack([row, step, head, place[row, step, slot]], dim=1)
     return Events(at, weights[row, step, head, slot])
 
 
 def _slots(memory: Memory, actions: Any) -> tuple[Tensor, Tensor | None]:
-    """Strengths and origin of the slots after each step; no origin where a slot holds something else than one push."""
+    """Strengths and origin of the slots after each step; the origin is None if a slot is not exactly one push."""
     batch, time, heads, width = actions.value.shape
     pushed = actions.value.flatten(1, 2)
     generator = torch.Generator().manual_seed(0)
@@ -104,7 +104,7 @@ def _slots(memory: Memory, actions: Any) -> tuple[Tensor, Tensor | None]:
 
 
 def _weights(memory: Memory, actions: Any, reads: Tensor, origin: Tensor) -> Tensor | None:
-    """How much of each slot each head reads; none if the reads are no weighted sums of the slots."""
+    """The weight of each slot in the read of each head; None if the reads are not weighted sums of the slots."""
     batch, time, heads, width = actions.value.shape
     if memory.read_width != width:
         return None

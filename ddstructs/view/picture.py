@@ -1,4 +1,4 @@
-"""What a trace looks like in numbers: a row for each value, a column for each step."""
+"""The data of a picture of a trace: a row for each value, a column for each step."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ddstructs.view.trace import Trace
 __all__ = ["WEAK", "Picture", "picture"]
 
 WEAK = 0.02
-"""A value that was never stronger gets no row of its own: there are as many as steps."""
+"""Values whose strength never exceeds this are left out, because there can be one in every step."""
 
 
 class Picture(NamedTuple):
     """The picture of one row of a batch.
 
     Attributes:
-        strengths: The strength of each value over time, shape `(values, steps)`.
-        windows: What is read: step, head, value, and how much of it.
-        names: The symbol with which each value was pushed.
-        left_out: How many values are left out, for they were never as strong as `WEAK`.
+        strengths: Strength of each value over time, shape `(values, steps)`.
+        windows: Reads: step, head, value, and the weight of the value.
+        names: The input symbol at the push of each value.
+        left_out: Number of values left out because they were never stronger than `WEAK`.
     """
 
     strengths: NDArray[np.float64]

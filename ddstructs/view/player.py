@@ -1,4 +1,4 @@
-"""The page that plays a trace: one file, in which the trace lies as data and nothing comes from elsewhere."""
+"""The page that plays a trace: one self-contained HTML file with the trace as data."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["frame", "page"]
 
 
 def page(trace: Trace, other: Trace | None = None) -> str:
-    """The page of a trace, or of two beside each other.
+    """The page of a trace, or of two traces side by side.
 
-    It is pure ASCII, and what comes from a trace stands in it as JSON, in which no character can end the element it is
-    in; the script writes it into the page as text only.
+    The page is ASCII. Data of a trace is embedded as JSON in which no character can end the script element, and the
+    script inserts it as text only.
     """
     traces = [trace] if other is None else [trace, other]
     template = files("ddstructs.view").joinpath("player.html").read_text(encoding="ascii")
@@ -27,11 +27,11 @@ def page(trace: Trace, other: Trace | None = None) -> str:
     middle, _, after = rest.partition("{{data}}")
     title = " | ".join(shown(each.title) for each in traces)
     ascii_title = html.escape(title).encode("ascii", "xmlcharrefreplace").decode()
-    return before + ascii_title + middle + _embed([_tell(each) for each in traces]) + after
+    return before + ascii_title + middle + _embed([_data(each) for each in traces]) + after
 
 
 def frame(trace: Trace) -> str:
-    """The page in a frame of its own, for a notebook: neither its styles nor its script reach what is around it."""
+    """The page in a sandboxed frame for notebooks, which isolates its styles and its script."""
     title = html.escape(shown(trace.title))
     return (
         f'<iframe srcdoc="{html.escape(page(trace))}" sandbox="allow-scripts" title="{title}" '
@@ -39,16 +39,16 @@ def frame(trace: Trace) -> str:
     )
 
 
-def _tell(trace: Trace) -> dict[str, Any]:
+def _data(trace: Trace) -> dict[str, Any]:
     found = diagnose(trace)
     verdict = ", ".join(found.failures) or (
-        "too short a run to tell" if found.short else "no known failure" if found.pushed is not None else "its numbers"
+        "run too short to diagnose" if found.short else "no known failure" if found.pushed is not None else "statistics"
     )
     return {"title": shown(trace.title), "verdict": verdict, "report": str(found), **film(trace)}
 
 
 def _embed(data: object) -> str:
-    """JSON that may stand in a script element."""
+    """JSON that is safe inside a script element."""
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)  # ASCII, so U+2028 and U+2029 are escaped
     for char in "<>&":
         text = text.replace(char, f"\\u{ord(char):04x}")

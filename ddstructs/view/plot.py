@@ -1,4 +1,4 @@
-"""Pictures of a trace: figure 1 of the paper, drawn from what really happened. Needs matplotlib."""
+"""Plots of a trace, in the style of figure 1 of the paper. Needs matplotlib."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ __all__ = ["plot_lengths", "plot_signals", "plot_trace", "require_matplotlib"]
 
 PUSH, POP = "#2a7f62", "#b3552d"
 WINDOWS = ("#d1105a", "#2456c7", "#7a4fb5", "#8a6d00")
-"""The outline of what each head reads."""
+"""The color of the outline around the reads of each head."""
 
 
 def plot_trace(trace: Trace, ax: Axes | None = None, row: int = 0) -> tuple[Figure, Axes]:
-    """Draw what the memory held over time, as figure 1 of the paper does.
+    """Draw the contents of the memory over time, in the style of figure 1 of the paper.
 
-    Time runs across. Each value has a row, in the order in which they lie in the memory; the darker, the stronger. What
-    is being read is outlined, thicker the more of it. The input stands below and the output above, and bars beneath
-    show the signals, pop downward.
+    Time runs to the right. Each value has a row, in the order of the contents; darker is stronger. Values being read
+    are outlined; a thicker line is a larger weight. The input is below, the output above, and bars beneath show the
+    signals, with pop downward.
 
     Args:
-        trace: What to draw.
-        ax: Where to draw it; a new figure if not given.
-        row: Which row of the batch.
+        trace: The trace.
+        ax: Axes to draw on; those of a new figure if not given.
+        row: Row of the batch.
 
     Returns:
-        The figure, and the axes of the picture; those of the bars come after it in `figure.axes`.
+        The figure and the axes of the picture; the axes of the bars follow it in `figure.axes`.
 
     Raises:
         IndexError: If the batch has no such row.
@@ -58,7 +58,7 @@ def plot_trace(trace: Trace, ax: Axes | None = None, row: int = 0) -> tuple[Figu
     )  # fmt: skip
     ax.set_ylim(0, max(1, len(grid)))
     for time, head, slot, weight in windows:
-        inset = 0.06 + 0.1 * head  # so that two heads on one value are both seen
+        inset = 0.06 + 0.1 * head  # keeps two heads on one value apart
         ax.add_patch(
             Rectangle(
                 (time - 0.5 + inset, slot + inset), 1 - 2 * inset, 1 - 2 * inset,
@@ -84,15 +84,15 @@ def plot_trace(trace: Trace, ax: Axes | None = None, row: int = 0) -> tuple[Figu
 
 
 def plot_signals(trace: Trace, ax: Axes | None = None, row: int = 0) -> tuple[Figure, Axes]:
-    """Draw what every head is told over time, such as push and pop, and the depth of the memory.
+    """Draw the signals of every head over time, such as push and pop, and the depth of the memory.
 
     Args:
-        trace: What to draw.
-        ax: Where to draw it; a new figure if not given.
-        row: Which row of the batch.
+        trace: The trace.
+        ax: Axes to draw on; those of a new figure if not given.
+        row: Row of the batch.
 
     Returns:
-        The figure, and the axes of the signals; those of the depth come after it in `figure.axes`.
+        The figure and the axes of the signals; the axes of the depth follow it in `figure.axes`.
 
     Raises:
         IndexError: If the batch has no such row.
@@ -121,11 +121,11 @@ def plot_signals(trace: Trace, ax: Axes | None = None, row: int = 0) -> tuple[Fi
 
 
 def plot_lengths(accuracy: Mapping[str, Mapping[int, float]], ax: Axes | None = None) -> tuple[Figure, Axes]:
-    """Draw accuracy against the length of the source, a line for each model or setting.
+    """Draw accuracy against the length of the source, one line per model or setting.
 
     Args:
-        accuracy: By the name of a line, the accuracy in [0, 1] by length.
-        ax: Where to draw it; a new figure if not given.
+        accuracy: For the name of each line, the accuracy in [0, 1] by length.
+        ax: Axes to draw on; those of a new figure if not given.
 
     Returns:
         The figure and the axes.
@@ -154,13 +154,13 @@ def plot_lengths(accuracy: Mapping[str, Mapping[int, float]], ax: Axes | None = 
 
 
 def require_matplotlib() -> None:
-    """Refuse to draw without matplotlib.
+    """Raise an error if matplotlib is not installed.
 
     Raises:
         InputError: If it is not installed.
     """
     if not find_spec("matplotlib"):
-        raise InputError("a picture needs matplotlib: pip install 'ddstructs[plot]'")
+        raise InputError("a plot needs matplotlib: pip install 'ddstructs[plot]'")
 
 
 def _axes(width: float, height: float) -> Axes:
@@ -183,7 +183,7 @@ def _steps(trace: Trace, row: int) -> int:
 
 
 def _bars(ax: Axes, trace: Trace, row: int, steps: int) -> None:
-    """Signals as bars that go up, pop as bars that go down; the heads beside each other."""
+    """Draw signals as bars upward and pop as bars downward, with the heads side by side."""
     width, named = 0.8 / max(1, trace.heads), {name for name, _ in trace.labels}
     tops = np.zeros((trace.heads, steps))
     for column, (signal, head) in enumerate(trace.labels):
@@ -208,12 +208,12 @@ def _bars(ax: Axes, trace: Trace, row: int, steps: int) -> None:
 
 
 def _color(signal: str, column: int) -> str:
-    """The color of a signal: push and pop have their own."""
+    """The color of a signal; push and pop have fixed colors."""
     return {"push": PUSH, "pop": POP}.get(signal, WINDOWS[column % len(WINDOWS)])
 
 
 def _symbols(ax: Axes | SecondaryAxis, text: tuple[str, ...], steps: int) -> None:
-    """Label the steps with symbols if there are any and they have room, with numbers if not."""
+    """Label the steps with symbols if there are any and they fit, otherwise with numbers."""
     if any(text) and steps <= 120:
         labels = ax.set_xticks(range(steps), [shown(symbol) for symbol in text])
         size = 9 if steps <= 60 else 6

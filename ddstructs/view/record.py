@@ -1,4 +1,4 @@
-"""Run a model once, and write down what it does to its memory."""
+"""Record a trace: run a model once and keep everything it does with its memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Text = Sequence[Sequence[str]]
 
 
 class Recording(NamedTuple):
-    """What a model did: the parts of a trace that it tells itself, batch first."""
+    """The parts of a trace that come from the model itself, batch first."""
 
     actions: Any
     lengths: Tensor
@@ -47,24 +47,24 @@ def trace(
     input_text: Text | None = None,
     output_text: Text | None = None,
 ) -> Trace:
-    """Run a model from an empty memory, and keep what happens in each step.
+    """Run a model from an empty memory, and record every step.
 
     Args:
-        model: What to trace.
-        x: For a memory, the actions of a sequence. For a `MemoryRNN`, its input, in its own form. For a `Controller`, a
-            text or several (its task must be given) or a batch, which it reads and then answers greedily, as `predict`
-            does; or input symbols `(batch, time)`, which it is given as they are.
-        task: The task of a `Controller`, which encodes a text and names the symbols.
-        title: What the trace is called; the task and the memory if not given.
-        input_text: Symbols to show for the inputs, one a step and row, where the task has no names for them.
-        output_text: The same for the outputs.
+        model: The model to trace.
+        x: For a `Memory`, the actions of a sequence. For a `MemoryRNN`, its input in its usual form. For a
+            `Controller`, one or more texts (which need `task`) or a batch, which it answers greedily as `predict`
+            does; or input symbols `(batch, time)`, which it runs on without feeding back its output.
+        task: The task of a `Controller`, which encodes text and names the symbols.
+        title: Title of the trace; the task and the memory if not given.
+        input_text: Display symbols of the inputs, one per row and step, if the task has no names for them.
+        output_text: Display symbols of the outputs, likewise.
 
     Returns:
-        The trace. The model is as it was before, and no random number was drawn from torch's generator.
+        The trace. The model and torch's random state are unchanged.
 
     Raises:
         ValueError: If a shape does not fit, or if the model's numbers are not finite.
-        TypeError: If the model is none of these, or `x` nothing that it takes.
+        TypeError: If `model` or `x` has an unsupported type.
 
     Example:
         >>> import torch
@@ -80,13 +80,15 @@ def trace(
         elif isinstance(model, MemoryRNN):
             memory, run = model.memory, _run_rnn(model, x)
         else:
-            from ddstructs.view.transduce import run_controller  # brings Lightning: only when it may be needed
+            from ddstructs.view.transduce import run_controller  # imports Lightning
 
             memory, run = run_controller(model, x, task)
     for name, part in (("actions", run.actions.value), ("output", run.output)):
         wrong = (~part.isfinite()).flatten(2).any(2).any(0) if part.dim() > 2 else (~part.isfinite()).any(0)
         if wrong.any():
-            raise ValueError(f"the {name} of step {int(wrong.int().argmax())} are not finite: there is nothing to see")
+            raise ValueError(
+                f"the {name} of step {int(wrong.int().argmax())} are not finite: the model cannot be traced"
+            )
     done = replay(memory, run.actions)
     batch, time = run.actions.value.shape[:2]
     name = type(memory).__name__
@@ -111,7 +113,7 @@ def _run_memory(memory: Memory, actions: Any) -> Recording:
     memory.check(actions, time=True)
     batch, time = actions.value.shape[:2]
     if not batch * time:
-        raise ValueError("x has no steps: one or more were expected")
+        raise ValueError("x has no steps, but one or more were expected")
     reads, _ = memory(actions)
     rounded, _ = memory(harden(actions))
     none = [[""] * time] * batch
@@ -137,7 +139,7 @@ def rounded(rnn: MemoryRNN, x: Tensor, lengths: Tensor | None = None) -> Unrolle
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Have dropout and its like off within a block."""
+    """Put a model into evaluation mode within a block."""
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
     before = [module.training for module in modules]
     for module in modules:

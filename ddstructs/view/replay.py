@@ -1,4 +1,4 @@
-"""What a memory does with given actions: of a line by following its values, of any other from the outside."""
+"""The history of a memory under given actions: exact for memories on a line, inferred for all others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Replay", "replay"]
 
 
 class Replay(NamedTuple):
-    """What a memory did; the parts are those of `Trace`."""
+    """The history of a memory; the fields are those of `Trace`."""
 
     reads: Tensor
     pushes: Tensor
@@ -30,14 +30,14 @@ class Replay(NamedTuple):
 
 
 def replay(memory: Memory, actions: Any) -> Replay:
-    """Run the actions of a sequence, and find out where each slot comes from and how it is read.
+    """Run the actions of a sequence, and find the origin of each slot and the weights of the reads.
 
-    The memories that lie side by side in a bank are looked at one by one: a line by following its values, any other
-    from the outside.
+    The members of a bank are replayed separately: memories on a line by following their values, all others as black
+    boxes.
 
     Args:
         memory: The memory.
-        actions: What it is told, a whole sequence.
+        actions: The actions of a sequence.
 
     Raises:
         ValueError: If a push or a pop is NaN or outside [0, 1], or a shape does not fit.
@@ -60,7 +60,7 @@ def _member(memory: Memory, actions: Any, reads: Tensor) -> Looked:
 
 
 def _joined(memory: Memory, members: list[Memory], each: list[Looked], reads: Tensor) -> Replay:
-    """The memories side by side as one: values are counted through, and pushes and heads those of the whole."""
+    """Join the histories of members into that of the whole memory, with its numbering of values, pushes and heads."""
     batch, time = reads.shape[:2]
     store_of_head = [store for store, heads in enumerate(memory.stores) for _ in range(heads)]
     pushes, store_of, lives, taken, head, first = [], [], [], [], 0, 0

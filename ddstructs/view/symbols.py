@@ -1,4 +1,4 @@
-"""How a symbol looks where it is shown."""
+"""The display form of symbols."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ __all__ = ["shown"]
 
 
 def shown(symbol: str) -> str:
-    r"""A symbol as something to look at: a space is a ␣, and what does not print is escaped.
+    r"""The display form of a symbol: a space becomes ␣, and unprintable characters are escaped.
 
     Example:
         >>> shown(" "), shown("\n"), shown("a b")

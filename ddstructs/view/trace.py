@@ -1,4 +1,4 @@
-"""What happened in a run, step by step, as plain data."""
+"""A trace: everything that happened in a run, step by step, as plain data."""
 
 from __future__ import annotations
 
@@ -21,33 +21,32 @@ __all__ = ["Trace"]
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """Every step of a run, one row of a batch beside another, as `ddstructs.trace` writes it down.
+    """Every step of a run, for each row of a batch, as recorded by `ddstructs.trace`.
 
-    Tensors are on the CPU, in float64 or int64. What the memory did is its recorded actions once more, in float64: so
-    `weights @ contents.values` is `reads` up to the rounding of float64, whatever the model computes in.
+    Tensors are on the CPU, in float64 or int64. The memory is replayed with the recorded actions in float64, so
+    `weights @ contents.values` equals `reads` up to the rounding of float64, whatever the dtype of the model.
 
     Attributes:
-        title: What was traced, in a few words.
-        signals: What the memory was told in each step, as numbers in [0, 1], shape `(batch, time, signals)`.
-        labels: For each of these its name, such as `push`, and its head.
+        title: Title of the trace.
+        signals: Signals of the memory in each step, as numbers in [0, 1], shape `(batch, time, signals)`.
+        labels: The name, such as `push`, and the head of each signal.
         value: v_t, shape `(batch, time, heads, width)`.
         reads: r_t, shape `(batch, time, heads, read_width)`.
-        pushes: The values that each row ever held, in the order in which they lie: which push each is,
-            `step * heads + head`, -1 of one that is a mixture, shape `(batch, values)`.
-        store_of: The store that holds each, -1 where a row has fewer values, in the same shape.
-        life: Where the strength of a value changes: row, value, step, and its strength from that step on.
-        taken: What is read: row, step, head, value, and how much of the value the head reads.
-        known: The heads of which `taken` tells; of the others the reads are no weighted sums of what was pushed.
-        mixed: What the values that are mixtures come to, shape `(batch, time, mixtures, width)`; None without any.
-        stores: How many heads work on each store, in order; see `Memory.stores`.
-        ends: Where each head pushes, and where it pops and reads; see `Memory.ends`.
-        lengths: How many steps of each row count, shape `(batch,)`.
-        input: What the model was given: symbols `(batch, time)`, or vectors `(batch, time, size)`; of a bare memory,
-            its values.
-        output: What the model gave, in the same way, -100 where no symbol was asked for; of a bare memory, its reads.
-        rounded: What the model would have given on these inputs with hard actions; see `ddstructs.harden`.
-        input_text: The input of each step as a symbol to look at, a tuple of `time` strings a row.
-        output_text: The output of each step, in the same way; empty where none was asked for.
+        pushes: All values each row ever held, in the order of the contents, given by their pushes,
+            `step * heads + head`, or -1 for a mixture; shape `(batch, values)`.
+        store_of: The store of each value, -1 in rows with fewer values, shape `(batch, values)`.
+        life: Changes of strength: row, value, step, and the strength of the value from that step on.
+        taken: Reads: row, step, head, value, and the weight with which the head reads the value.
+        known: The heads whose reads are in `taken`; the reads of the others are not weighted sums of pushed values.
+        mixed: The values of mixtures, shape `(batch, time, mixtures, width)`; None if there are none.
+        stores: Number of heads on each store, in order; see `Memory.stores`.
+        ends: The ends at which each head pushes, and pops and reads; see `Memory.ends`.
+        lengths: Number of steps of each row, shape `(batch,)`.
+        input: Input of the model: symbols `(batch, time)` or vectors `(batch, time, size)`; for a `Memory`, its values.
+        output: Output of the model in the same form, -100 in steps without an answer; for a `Memory`, its reads.
+        rounded: Output of the model on the same inputs with hard actions; see `ddstructs.harden`.
+        input_text: Display symbol of the input of each step, a tuple of `time` strings per row.
+        output_text: Display symbol of the output of each step, likewise; empty in steps without an answer.
     """
 
     title: str
@@ -72,21 +71,21 @@ class Trace:
 
     @property
     def heads(self) -> int:
-        """How many heads the memory has."""
+        """Number of heads."""
         return self.value.shape[2]
 
     @property
     def push(self) -> Tensor:
-        """d_t, shape `(batch, time, heads)`; zero for a head that does not push."""
+        """d_t, shape `(batch, time, heads)`; zero for heads that do not push."""
         return self.named("push")
 
     @property
     def pop(self) -> Tensor:
-        """u_t, shape `(batch, time, heads)`; zero for a head that does not pop."""
+        """u_t, shape `(batch, time, heads)`; zero for heads that do not pop."""
         return self.named("pop")
 
     def named(self, name: str) -> Tensor:
-        """One signal of every head, shape `(batch, time, heads)`; zero for a head that has none of this name."""
+        """One signal of every head, shape `(batch, time, heads)`; zero for heads without this signal."""
         found = self.signals.new_zeros(*self.signals.shape[:2], self.heads)
         for column, (label, head) in enumerate(self.labels):
             if label == name:
@@ -95,24 +94,24 @@ class Trace:
 
     @property
     def strengths(self) -> Tensor:
-        """s_t of the slots that are held after each step, in the order of the memory's contents.
+        """s_t of the slots held after each step, in the order of the contents, padded with zeros.
 
-        Shape `(batch, time, slots)`, padded with zeros. This and what follows is a table, in which a long run takes its
-        length squared; `life` and `taken` say the same in a space that grows with the run.
+        Shape `(batch, time, slots)`. This and the following properties are dense tables, whose size is quadratic in the
+        length of the run; `life` and `taken` have the same data in linear space.
         """
         return self._slots.strengths
 
     @property
     def origin(self) -> Tensor | None:
-        """Which push each slot comes from, `step * heads + head`, -1 where there is no slot, in the same shape.
+        """The push each slot comes from, `step * heads + head`, -1 for none, in the shape of `strengths`.
 
-        None of a memory that does not keep its values as they were pushed.
+        None for memories that do not store values as they were pushed.
         """
         return None if self.mixed is not None else self._slots.of(self.pushes, -1)
 
     @property
     def weights(self) -> Tensor | None:
-        """How much of each slot each head reads, shape `(batch, time, heads, slots)`; None if one is not known."""
+        """Weight of each slot in the read of each head, shape `(batch, time, heads, slots)`; None if unknown."""
         if len(self.known) < self.heads:
             return None
         (batch, time), values = self.value.shape[:2], self.pushes.shape[1]
@@ -122,19 +121,19 @@ class Trace:
 
     @property
     def values(self) -> Tensor | None:
-        """V_t, shape `(batch, time, slots, width)`, only if `origin` is None; else it tells them."""
+        """V_t, shape `(batch, time, slots, width)`, if `origin` is None; otherwise None, as `origin` determines it."""
         if self.mixed is None:
             return None
         return torch.stack([self.contents(time).values for time in range(self.value.shape[1])], dim=1)
 
     def contents(self, time: int) -> Contents:
-        """What the memory held after a step.
+        """The contents of the memory after a step.
 
         Args:
             time: The step, counted from 0.
 
         Returns:
-            Values `(batch, slots, width)` and strengths `(batch, slots)`, padded with zeros to the deepest step.
+            Values `(batch, slots, width)` and strengths `(batch, slots)`, padded with zeros to the maximum over steps.
         """
         pushed, width = self.value.flatten(1, 2), self.value.shape[-1]
         values = pushed.gather(1, self.pushes.clamp(min=0)[..., None].expand(-1, -1, width))
@@ -156,7 +155,7 @@ class Trace:
         return expand(self.life, *self.value.shape[:2])
 
     def save(self, path: str | Path) -> None:
-        """Write the trace to a file, as JSON. What `load` reads from it is the same in every bit."""
+        """Write the trace to a JSON file, from which `load` restores it bit for bit."""
         write_atomically(path, self.to_json())
 
     @classmethod
@@ -164,12 +163,12 @@ class Trace:
         """Read a trace from a file.
 
         Raises:
-            InputError: If the file cannot be read, or is no trace.
+            InputError: If the file cannot be read, or is not a trace.
         """
         try:
             text = Path(path).read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
-            raise InputError(f"{path} is no trace: it is not text in UTF-8") from error
+            raise InputError(f"{path} is not a trace: it is not UTF-8 text") from error
         except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
             raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
         return cls.from_json(text, str(path))
@@ -185,30 +184,30 @@ class Trace:
 
         Args:
             text: The JSON.
-            name: What an error calls it.
+            name: Name of the text in error messages.
 
         Raises:
-            InputError: If it is no trace, or one whose parts do not fit together.
+            InputError: If it is not a trace, or an inconsistent one.
         """
         try:
             content = json.loads(text, parse_constant=refuse)
             form = content.pop("format", None) if isinstance(content, dict) else None
             if form == "ddstructs trace 1":
-                raise ValueError("it was written by version 0.1: write it again, with ddstructs trace")
+                raise ValueError("it was written by version 0.1: write it again with ddstructs trace")
             if form != FORMAT:
-                raise ValueError(f"it does not say that it is a {FORMAT}")
+                raise ValueError(f"its format is not {FORMAT!r}")
             if content.keys() != {field.name for field in fields(cls)}:
-                raise ValueError("it has other parts than a trace")
+                raise ValueError("it does not have the parts of a trace")
             return check(cls(**{part: read(part, value) for part, value in content.items()}))
         except (ValueError, TypeError, KeyError, RuntimeError, OverflowError, RecursionError) as error:
-            raise InputError(f"{name} is no trace: {' '.join(str(error).split())[:200]}") from error
+            raise InputError(f"{name} is not a trace: {' '.join(str(error).split())[:200]}") from error
 
     def save_html(self, path: str | Path, other: Trace | None = None) -> None:
-        """Write a page that plays the trace, in one file that needs neither a server nor the network.
+        """Write a page that plays the trace: one HTML file that needs neither a server nor the network.
 
         Args:
             path: The file.
-            other: A trace to show beside this one, such as that of the model before it was trained.
+            other: A trace to show beside this one, such as that of the untrained model.
         """
         from ddstructs.view.player import page
 

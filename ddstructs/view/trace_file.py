@@ -1,4 +1,4 @@
-"""The file of a trace: its form, and what must fit together in it, so that what loads can be drawn and played."""
+"""The file format of a trace, and the consistency checks that make a loaded trace safe to draw and play."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 __all__ = ["FORMAT", "check", "plain", "read", "refuse"]
 
 FORMAT = "ddstructs trace 2"
-"""What a file says it is."""
+"""The format marker of a file."""
 
 KINDS = {"float64": torch.float64, "int64": torch.int64}
-"""The dtypes in a file."""
+"""The dtypes of tensors in a file."""
 
 OPTIONAL = ("mixed",)
-"""The tensors that not every memory has."""
+"""The tensors that may be missing."""
 
 EVENTS = {"life": 3, "taken": 4}
-"""The events, and how many axes their places have."""
+"""The events, and the number of axes of their indices."""
 
 FREE = ("input", "output", "rounded")
 """The tensors of symbols `(batch, time)`, int64, or of vectors, float64 and with more axes."""
@@ -41,17 +41,17 @@ AXES = {
     "output": "BT",
     "rounded": "BT",
 }
-"""The axes of each tensor; one letter is one size."""
+"""The axes of each tensor; equal letters are equal sizes."""
 
 WHOLE = ("lengths", "pushes", "store_of")
 """The tensors of int64."""
 
 RANGES = {"signals": (0, 1), "life": (-1e-6, 1e6), "taken": (-1e6, 1e6)}
-"""Between which numbers those of a tensor lie: strengths may be rounded below 0."""
+"""The range of each tensor; strengths may be rounded below 0."""
 
 
 def plain(part: object) -> object:
-    """A part of a trace as JSON has it."""
+    """Convert a part of a trace to JSON data."""
     if isinstance(part, Events):
         return {name: plain(each) for name, each in part._asdict().items()}
     if not isinstance(part, Tensor):
@@ -61,7 +61,7 @@ def plain(part: object) -> object:
 
 
 def read(name: str, part: Any) -> Any:
-    """A part of a trace, from what JSON has of it."""
+    """Convert JSON data to a part of a trace."""
     if name in AXES:
         if part is None:
             if name in OPTIONAL:
@@ -86,19 +86,19 @@ def _tensor(part: Any) -> Tensor:
 
 
 def check(trace: Trace) -> Trace:
-    """Refuse a trace whose parts do not fit together. No step takes more memory than the parts themselves.
+    """Check the consistency of a trace, in memory proportional to its size.
 
     Raises:
-        ValueError: If they do not.
+        ValueError: If parts do not fit together.
     """
     tensors = {name: tensor for name in AXES if (tensor := cast("Tensor | None", getattr(trace, name))) is not None}
     _check_tensors(tensors)
     batch, time, heads = trace.value.shape[:3]
     for text in (trace.input_text, trace.output_text):
         if len(text) != batch or any(len(row) != time for row in text):
-            raise ValueError("there is not one symbol for each step")
+            raise ValueError("the number of symbols is not that of steps")
     if not (batch and time and trace.lengths.any()):
-        raise ValueError("it has no step")
+        raise ValueError("it has no steps")
     if not ((trace.lengths >= 0) & (trace.lengths <= time)).all():
         raise ValueError(f"lengths are outside 0..{time}, but there are {time} steps")
     if sum(trace.stores) != heads or not all(count > 0 for count in trace.stores):
@@ -106,9 +106,9 @@ def check(trace: Trace) -> Trace:
     if len(trace.labels) != trace.signals.shape[2] or not all(0 <= head < heads for _, head in trace.labels):
         raise ValueError(f"labels are of {len(trace.labels)} signals, but there are {trace.signals.shape[2]}")
     if len(set(trace.labels)) < len(trace.labels):
-        raise ValueError("a signal is there twice")
+        raise ValueError("a signal is duplicated")
     if [len(ends) for ends in trace.ends] != [2] * heads or not {*sum(trace.ends, ())} <= {"top", "bottom"}:
-        raise ValueError(f"ends are not two of top and bottom for each of {heads} heads")
+        raise ValueError(f"ends are not a pair of 'top' or 'bottom' for each of {heads} heads")
     if trace.rounded.shape != trace.output.shape or trace.rounded.dtype != trace.output.dtype:
         raise ValueError(f"rounded has shape {tuple(trace.rounded.shape)}, but output has {tuple(trace.output.shape)}")
     if list(trace.known) != sorted({*trace.known} & {*range(heads)}):
@@ -119,24 +119,24 @@ def check(trace: Trace) -> Trace:
 
 
 def _check_values(trace: Trace) -> None:
-    """Refuse values that no push made, or that no store holds."""
+    """Check that every value has a push and a store."""
     (time, heads), pushes, store_of = trace.value.shape[1:3], trace.pushes, trace.store_of
     if not ((pushes >= -1) & (pushes < time * heads)).all():
-        raise ValueError("pushes are of steps that there are not")
+        raise ValueError("a push is outside the steps")
     if not ((store_of >= -1) & (store_of < len(trace.stores))).all():
-        raise ValueError("a value is in a store that there is not")
+        raise ValueError("a value is in an unknown store")
     pushed = pushes.sort(dim=1).values
     if ((pushed[:, 1:] == pushed[:, :-1]) & (pushed[:, 1:] >= 0)).any():
-        raise ValueError("a push is there twice")
+        raise ValueError("a push is duplicated")
     mixtures = ((pushes < 0) & (store_of >= 0)).sum(dim=1)
     if not (mixtures == (0 if trace.mixed is None else trace.mixed.shape[2])).all():
-        raise ValueError("there is not one value for each mixture")
+        raise ValueError("the number of mixed values is not that of mixtures")
     if ((pushes >= 0) & (store_of < 0)).any():
-        raise ValueError("a push is in no store")
+        raise ValueError("a push has no store")
 
 
 def _check_events(trace: Trace) -> None:
-    """Refuse events of values or steps that there are not, out of order, or of values that are not held."""
+    """Check that events are sorted, in range, and of values that are held."""
     (batch, time, heads), values = trace.value.shape[:3], trace.pushes.shape[1]
     sizes = {"life": (batch, values, time), "taken": (batch, time, heads, values)}
     for name, axes in EVENTS.items():
@@ -147,9 +147,9 @@ def _check_events(trace: Trace) -> None:
             raise ValueError(f"{name} is {at.dtype} and {amount.dtype}")
         _check_range(name, amount)
         if not ((at >= 0) & (at < torch.tensor(sizes[name]))).all():
-            raise ValueError(f"{name} tells of what there is not")
+            raise ValueError(f"{name} has an index that is out of range")
         if not (events.code(sizes[name]).diff() > 0).all():
-            raise ValueError(f"{name} is not in order")
+            raise ValueError(f"{name} is not sorted")
     row, value, step = trace.life.at.T
     if (trace.store_of[row, value] < 0).any() or (trace.pushes[row, value] > (step + 1) * heads - 1).any():
         raise ValueError("a value is held before it is pushed")
@@ -159,11 +159,11 @@ def _check_events(trace: Trace) -> None:
     read = Events(torch.stack([row, value, step], dim=1), trace.taken.amount)
     last = torch.searchsorted(trace.life.code(sizes["life"]), read.code(sizes["life"]), right=True) - 1
     if not ((last >= 0) & (trace.life.at[last, :2] == read.at[:, :2]).all(1) & (trace.life.amount[last] > 0)).all():
-        raise ValueError("a value is read that is not held")
+        raise ValueError("a value is read while it is not held")
 
 
 def _check_tensors(tensors: dict[str, Tensor]) -> None:
-    """Refuse tensors whose shapes do not fit each other, or whose numbers are none that a memory has."""
+    """Check the shapes, dtypes and ranges of tensors."""
     sizes = dict(zip("BTHW", tensors["value"].shape, strict=True))
     sizes |= {"V": tensors["pushes"].size(-1), "C": tensors["signals"].size(-1), "R": tensors["reads"].size(-1)}
     sizes["M"] = tensors["mixed"].size(2) if "mixed" in tensors and tensors["mixed"].dim() > 2 else 0
@@ -178,7 +178,7 @@ def _check_tensors(tensors: dict[str, Tensor]) -> None:
 
 
 def _check_range(name: str, tensor: Tensor) -> None:
-    """Refuse numbers that a memory has none of."""
+    """Check that the numbers of a tensor are finite and in range."""
     if not tensor.isfinite().all():
         raise ValueError(f"{name} has a number that is not finite")
     low, high = RANGES.get(name, (-torch.inf, torch.inf))
@@ -187,5 +187,5 @@ def _check_range(name: str, tensor: Tensor) -> None:
 
 
 def refuse(number: str) -> NoReturn:
-    """Refuse what JSON has no number for, such as NaN."""
-    raise ValueError(f"{number} is no number")
+    """Raise an error for constants such as NaN, which are not JSON."""
+    raise ValueError(f"{number} is not a JSON number")

@@ -1,4 +1,4 @@
-"""The run of a controller that is traced: it reads a source, and then answers on its own."""
+"""The traced run of a controller: it reads a source, then answers greedily."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["run_controller"]
 
 
 def run_controller(model: object, x: object, task: Task | None) -> tuple[Memory, Recording]:
-    """Run a controller on what `trace` takes for one; its memory, and what it did."""
+    """Run a controller on an input of `trace`; return its memory and the recording."""
     if not isinstance(model, Controller):
         raise TypeError(f"model is a {type(model).__name__}, but a Controller, MemoryRNN or Memory was expected")
     texts = [x] if isinstance(x, str) else x
     if isinstance(texts, list | tuple) and texts and all(isinstance(text, str) for text in texts):
         if not isinstance(task, Generated):
-            raise TypeError("a text was given, but no task that encodes it: trace(model, text, task=Reversal())")
+            raise TypeError("a text needs a task that encodes it: trace(model, text, task=Reversal())")
         x = task.assemble(*task.sources(texts))
     if isinstance(x, Batch):
         batch = Batch(*(part.to(model.device) for part in x))
@@ -52,7 +52,7 @@ def run_controller(model: object, x: object, task: Task | None) -> tuple[Memory,
 
 
 def _answer(model: Controller, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """What a controller is given when it answers greedily, where it was asked for an answer, and how many steps."""
+    """The inputs of a controller that answers greedily, the steps that need an answer, and the lengths."""
     prompt = (batch.inputs == SEPARATOR).int().argmax(dim=1) + 1
     longest = int(prompt.max())
     answers = model.decode(batch)[:, longest:]

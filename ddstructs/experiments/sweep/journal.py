@@ -1,4 +1,4 @@
-"""The file of a study, which Optuna keeps as a journal: opened by one command at a time, and checked first."""
+"""The journal file of an Optuna study: locked by one command at a time, and validated when opened."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from ddstructs.files import write_atomically
 __all__ = ["open_journal", "writing"]
 
 CREATE_STUDY = 0
-"""The operation that the first line of a journal records. Optuna passes over lines that belong to no study."""
+"""The operation in the first line of a journal. Optuna itself skips lines that belong to no study."""
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Keep other commands from writing to a journal, until this one ends in whatever way.
+    """Lock a journal against other commands until the block ends.
 
     Raises:
-        InputError: If another one writes to it.
+        InputError: If another command holds the lock.
     """
     _check_is_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,12 +38,12 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def open_journal(path: Path) -> JournalStorage:
-    """Open a journal, a new one if there is no file.
+    """Open a journal, or create one if there is no file.
 
-    A last line that was cut short, as after a power failure, is set aside in a file of its own.
+    A truncated last line, as after a power failure, is moved to a separate file.
 
     Raises:
-        InputError: If the file is anything else, or damaged in any other way; it is left as it is.
+        InputError: If the file is not a journal, or is damaged in any other way; it is left unchanged.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     _check_is_file(path)
@@ -56,16 +56,16 @@ def open_journal(path: Path) -> JournalStorage:
         raise
     except OSError as error:
         raise InputError(f"cannot use {path} as a study: {error.strerror or error}") from error
-    except Exception as error:  # lines of JSON may tell Optuna anything, and it fails in as many ways
+    except Exception as error:  # Optuna raises many types of errors on unexpected JSON
         reason = f"{type(error).__name__}: {one_line(error)[:100]}"
         raise InputError(f"{path} is not the journal of a study, or it is damaged: {reason}") from error
 
 
 def _torn(path: Path) -> bytes:
-    """What follows the last line end of a journal whose lines are whole.
+    """The truncated last line of a journal, after the last line end.
 
     Raises:
-        InputError: If one of them is not JSON.
+        InputError: If a complete line is not JSON.
     """
     *lines, rest = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines, 1):
@@ -86,10 +86,10 @@ def _check_is_file(path: Path) -> None:
 
 
 def _set_aside(path: Path, torn: bytes) -> None:
-    """Take what follows the last line end out of a journal, into a new file beside it."""
+    """Move the truncated last line of a journal to a new file beside it."""
     number = 1
     while (aside := path.with_name(f"{path.name}.torn-{number}")).exists():
         number += 1
     write_atomically(aside, torn)
     write_atomically(path, path.read_bytes()[: -len(torn)])
-    print(f"The last line of {path} was cut short; it is now in {aside}, and its trial is repeated.")
+    print(f"The last line of {path} was truncated; it was moved to {aside}, and its trial will be repeated.")

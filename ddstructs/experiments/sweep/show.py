@@ -1,4 +1,4 @@
-"""What a study has found, for the terminal."""
+"""The progress and the results of a study, for the terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["line", "summary"]
 
 
 def line(trial: FrozenTrial) -> str:
-    """A trial that came to an end, in one line."""
+    """A finished trial in one line."""
     if "error" in trial.user_attrs:
         return f"trial {trial.number}: FAILED: {trial.user_attrs['error']}"
     value = trial.value if trial.value is not None else trial.intermediate_values[max(trial.intermediate_values)]

@@ -1,4 +1,4 @@
-"""The search space: each setting, with its range."""
+"""The search space: settings and their ranges."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["suggest"]
 
 
 def suggest(trial: BaseTrial, heads: int, cell: str) -> Settings:
-    """Settings to try, by section of the recipe; the recipe gives all others.
+    """Suggest settings by section of the recipe, which provides all others.
 
     Args:
         trial: Suggests the values.
-        heads: Number of the memory's heads; each has its own biases.
+        heads: Number of heads of the memory; each has its own biases.
         cell: Name of the recurrent cell.
     """
     model = {

@@ -1,4 +1,4 @@
-"""The search for better settings: trials of several seeds, suggested by Optuna, executed by an engine."""
+"""The search for settings: trials of several seeds, suggested by Optuna and executed by an engine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ddstructs.experiments.sweep.space import suggest
 __all__ = ["Sweep", "ended", "open_study", "score", "search"]
 
 FIRST_SEED = 1000
-"""The seeds of a search are not those of the results."""
+"""The first seed of a search, so that it does not use the seeds of the results."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Sweep:
         cell: Name of the recurrent cell.
         settings: Their settings in the recipe.
         journal: The file of the study.
-        trials: Number of trials that the study is to have.
-        seeds: Number of runs in a trial, each with another seed.
+        trials: Total number of trials of the study.
+        seeds: Number of runs per trial, each with a different seed.
     """
 
     task: str
@@ -51,7 +51,7 @@ class Sweep:
 
     @property
     def name(self) -> str:
-        """The name of the study. A journal can have several; trials that do not compare are in different ones."""
+        """The name of the study. A journal can hold several; trials that cannot be compared are in different ones."""
         return f"{self.task}-{self.memory}-{self.cell}-{self.run(FIRST_SEED, self.settings).config}-{self.seeds}"
 
     def run(self, seed: int, settings: Settings) -> Run:
@@ -60,10 +60,10 @@ class Sweep:
 
 
 def open_study(sweep: Sweep) -> optuna.Study:
-    """The study in the journal, a new one if there is none.
+    """Open the study in the journal, or create it.
 
     Raises:
-        InputError: If the journal is damaged, or is something else.
+        InputError: If the journal is damaged, or is not a journal.
     """
     storage = open_journal(sweep.journal)
     sampler = TPESampler(constant_liar=True)  # takes trials in progress into account, so that they spread out
@@ -76,17 +76,17 @@ def open_study(sweep: Sweep) -> optuna.Study:
 
 
 def ended(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials that came to an end, also by an error; those that were lost with their command did not."""
+    """The finished trials, including failed ones but not those that were interrupted with their command."""
     states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
     trials = study.get_trials(deepcopy=False, states=states)
     return [trial for trial in trials if trial.state != TrialState.FAIL or "error" in trial.user_attrs]
 
 
 def search(sweep: Sweep, study: optuna.Study, engine: Engine) -> Iterator[FrozenTrial]:
-    """Execute trials, as many at once as there are workers, until the study has enough; yield each as it ends.
+    """Execute trials, one per worker at a time, until the study has enough; yield each as it finishes.
 
     Raises:
-        InputError: If the recipe does not fit the classes that it is for.
+        InputError: If the recipe does not fit its classes.
     """
     from ddstructs.experiments import train  # imports torch, which takes seconds
 
@@ -98,7 +98,7 @@ def search(sweep: Sweep, study: optuna.Study, engine: Engine) -> Iterator[Frozen
     trials: dict[int, optuna.Trial] = {}
 
     def proceed(trial: optuna.Trial) -> FrozenTrial | None:
-        """Submit the next run of a trial, or end the trial."""
+        """Submit the next run of a trial, or finish the trial."""
         scores = trial.user_attrs["scores"]
         if len(scores) == sweep.seeds:
             return study.tell(trial, mean(scores))
@@ -111,7 +111,7 @@ def search(sweep: Sweep, study: optuna.Study, engine: Engine) -> Iterator[Frozen
         return None
 
     def fill() -> Iterator[FrozenTrial]:
-        """Give every worker a trial; one that an interrupted command had all but ended ends here."""
+        """Give every worker a trial; recovered trials whose runs are all complete finish here."""
         while len(trials) < min(engine.workers, sweep.trials - len(ended(study))):
             trial = study.ask()
             trial.set_user_attr("settings", suggest(trial, heads, sweep.cell))
@@ -123,7 +123,7 @@ def search(sweep: Sweep, study: optuna.Study, engine: Engine) -> Iterator[Frozen
     for number, result in engine.completed():
         trial = trials.pop(number)
         done = None
-        if isinstance(result, Failure):  # settings that break a run are not worth another try
+        if isinstance(result, Failure):  # settings that make a run fail are not tried again
             trial.set_user_attr("error", result.reason)
             done = study.tell(trial, state=TrialState.FAIL)
         else:
@@ -144,9 +144,9 @@ def _add_scores(trial: optuna.Trial, before: list[float], new: list[float]) -> N
 
 
 def score(perfect: bool, fine: float, updates: int, max_updates: int) -> float:
-    """The value of a run: above 1 if every sequence was right, nearer 2 the sooner; below 1 by its fine accuracy.
+    """The score of a run: 1 to 2 if every sequence was right, higher for fewer updates; otherwise its fine accuracy.
 
-    It is of the validation set alone: a search must not see the test set.
+    Both are from the validation set, because a search must not see the test set.
 
     Example:
         >>> from ddstructs.experiments.sweep.study import score
@@ -157,7 +157,7 @@ def score(perfect: bool, fine: float, updates: int, max_updates: int) -> float:
 
 
 def _recover(study: optuna.Study) -> None:
-    """Enqueue the trials that were lost with their command again, with the scores of their runs that were done."""
+    """Enqueue interrupted trials again, with the scores of their completed runs."""
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
         again = {"again": trial.number, "scores": trial.user_attrs.get("scores", [])}
