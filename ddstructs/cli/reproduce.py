@@ -19,6 +19,7 @@ from ddstructs.experiments.runs import Run, choose, every_run, folder_name, pars
 from ddstructs.experiments.store import Store
 from ddstructs.experiments.work import test_long_sequences, train_and_test
 from ddstructs.files import write_atomically
+from ddstructs.registry.ranges import Size
 
 __all__ = ["reproduce"]
 
@@ -29,7 +30,7 @@ def reproduce(
     cells: str = "rnn,lstm",
     seeds: str = "0-9",
     out: Path = Path("runs/reproduce"),
-    workers: int = 1,
+    workers: Size = 1,
     scheduler: str | None = None,
     long: bool = False,
     retry: bool = False,

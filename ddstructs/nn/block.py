@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ddstructs.nn.layer import MemoryLayer
+from ddstructs.nn.rnn import MemoryRNN
 from ddstructs.state import State
 
 __all__ = ["Block", "LayersState"]
@@ -62,10 +64,10 @@ class Block(nn.Module):
     def unroll(
         self, x: Tensor, state: Any = None, lengths: Tensor | Sequence[int] | None = None
     ) -> tuple[Tensor, Any, Any]:
-        """As `forward`, and what the memories in the layer were told, if it says so; else None."""
+        """As `forward`, and what its memories were told if it is a `MemoryLayer` or a `MemoryRNN`; else None."""
         given, actions = self.norm(x), None
-        if callable(unroll := getattr(self.layer, "unroll", None)):
-            output, actions, _, state = unroll(given, state, lengths)
+        if isinstance(self.layer, MemoryLayer | MemoryRNN):
+            output, actions, _, state = self.layer.unroll(given, state, lengths)
         elif self.carries:
             output, state = self.layer(given, state, lengths)
         else:

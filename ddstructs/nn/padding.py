@@ -7,17 +7,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["from_lengths", "real_steps"]
+__all__ = ["checked", "mask_of", "real_steps"]
 
 
-def from_lengths(lengths: Tensor | Sequence[int], batch: int, time: int, device: torch.device) -> Tensor:
-    """The steps before the end of each row, shape `(batch, time)`, bool.
+def checked(lengths: Tensor | Sequence[int], batch: int, time: int) -> Tensor:
+    """Lengths as a tensor, shape `(batch,)`.
 
     Args:
-        lengths: Number of steps in each row, shape `(batch,)`, each in 0..time.
+        lengths: Number of steps in each row, each in 0..time.
         batch: Number of rows.
         time: Number of steps.
-        device: Where the result lives.
 
     Raises:
         ValueError: If the shape is another, or a length on the CPU is outside 0..time.
@@ -32,6 +31,11 @@ def from_lengths(lengths: Tensor | Sequence[int], batch: int, time: int, device:
         wrong = lengths[(lengths < 0) | (lengths > time)]
         if len(wrong):
             raise ValueError(f"lengths has {wrong[0].item()}, but x has {time} steps: 0..{time} was expected")
+    return lengths
+
+
+def mask_of(lengths: Tensor, time: int, device: torch.device) -> Tensor:
+    """The steps before the end of each row, shape `(batch, time)`, bool."""
     return torch.arange(time, device=device) < lengths.to(device)[:, None]
 
 
@@ -59,7 +63,7 @@ def real_steps(
     if lengths is not None:
         if padding_mask is not None:
             raise ValueError("lengths and padding_mask both say what is padding: give one of them")
-        return from_lengths(lengths, x.shape[0], x.shape[1], x.device)
+        return mask_of(checked(lengths, x.shape[0], x.shape[1]), x.shape[1], x.device)
     if padding_mask is None:
         return None
     if not isinstance(padding_mask, Tensor) or padding_mask.dtype != torch.bool:

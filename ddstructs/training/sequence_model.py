@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Sequence
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 from torch import Tensor, nn
 
-from ddstructs.memory import Memory, check_size
+from ddstructs.memory import Memory
 from ddstructs.nn.attention import CausalAttention, Position
 from ddstructs.nn.block import Block, LayersState
 from ddstructs.nn.layer import MemoryLayer
 from ddstructs.nn.recurrent import Recurrent
 from ddstructs.registry.describe import describe
+from ddstructs.registry.ranges import Finite, Positive, Size, Spread, check_ranges
 from ddstructs.registry.spec import build
 from ddstructs.training.learner import Learner, Outcome, Told
 from ddstructs.training.scoring import Scoring
@@ -78,30 +78,30 @@ class SequenceModel(Learner):
     def __init__(
         self,
         memory: Memory,
-        input_symbols: int,
-        output_symbols: int,
+        input_symbols: Size,
+        output_symbols: Size,
         layers: Sequence[Layer | nn.Module] = ("memory",),
-        embed_dim: int = 128,
-        num_heads: int = 4,
-        feed_forward: int | None = None,
+        embed_dim: Size = 128,
+        num_heads: Size = 4,
+        feed_forward: Size | None = None,
         dropout: float = 0.0,
         position: Position = "rotary",
-        max_length: int = 4096,
+        max_length: Size = 4096,
         cell: Literal["rnn", "lstm", "gru"] = "lstm",
-        push_bias: float | Sequence[float] | None = None,
-        pop_bias: float | Sequence[float] | None = None,
-        spread: float = 1.0,
-        signal_noise: float = 2.0,
-        read_noise: float = 0.0,
-        signal_penalty: float = 0.0,
+        push_bias: Finite | Sequence[Finite] | None = None,
+        pop_bias: Finite | Sequence[Finite] | None = None,
+        spread: Spread = 1.0,
+        signal_noise: Spread = 2.0,
+        read_noise: Spread = 0.0,
+        signal_penalty: Spread = 0.0,
         hard: bool = False,
-        learning_rate: float = 5e-3,
-        decay_steps: int | None = None,
-        clip: float = 1.0,
+        learning_rate: Positive = 5e-3,
+        decay_steps: Size | None = None,
+        clip: Positive = 1.0,
     ) -> None:
         given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        check_ranges(SequenceModel.__init__, given)
         super().__init__()
-        _check(given)
         if not layers or isinstance(layers, str):
             raise ValueError(f"layers is {layers!r}, but a list of one or more was expected, such as ['memory']")
         given["layers"] = [build(layer) for layer in layers]
@@ -145,19 +145,14 @@ class SequenceModel(Learner):
         return Outcome(self.classify(self.norm(x)), tuple(told), LayersState(tuple(after)))
 
 
-def _check(settings: dict[str, Any]) -> None:
-    for name in ("input_symbols", "output_symbols", "embed_dim", "num_heads", "feed_forward", "decay_steps"):
-        if settings[name] is not None:
-            check_size(name, settings[name])
-    for name in ("learning_rate", "clip"):
-        if not 0 < settings[name] < math.inf:
-            raise ValueError(f"{name} is {settings[name]}, but it must be a finite number more than 0")
-    if not settings["signal_penalty"] >= 0:
-        raise ValueError(f"signal_penalty is {settings['signal_penalty']}, but it must be 0 or more")
-
-
 def _plain(value: object) -> object:
-    """A setting as a checkpoint holds it."""
+    """A setting in the form that a checkpoint stores; a module that plain data cannot build is named, and given anew.
+
+    Such a model is loaded with `load_from_checkpoint(path, layers=[...])`.
+    """
     if isinstance(value, nn.Module):
-        return describe(value)
+        try:
+            return describe(value)
+        except TypeError:
+            return {"class_path": f"{type(value).__module__}.{type(value).__qualname__}", "init_args": {}}
     return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
