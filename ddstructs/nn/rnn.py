@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from ddstructs.memory import Memory, State, check_reset
 from ddstructs.nn import fused, loop
 from ddstructs.nn.network import Network, Noise, Path, RNNState, Unrolled, build_cell
+from ddstructs.nn.padding import checked, mask_of
 
 __all__ = ["MemoryRNN", "RNNState", "Unrolled", "renamed"]
 
@@ -260,7 +261,7 @@ class MemoryRNN(nn.Module):
             self._check_state(state, x)
             state = self._tied(state)
         if lengths is not None:
-            lengths = _checked(lengths, batch, time)
+            lengths = checked(lengths, batch, time)
         reset = check_reset(reset, x)
         noise = self._draw_noise(x)
         if fused.fits(self._network(), x, *_parts(state)):
@@ -286,7 +287,7 @@ class MemoryRNN(nn.Module):
             self._network(), x, *_parts(state), noise, initial=initial, lengths=lengths, reset=reset, read_skip=skip,
             told=told or not whole,
         )  # fmt: skip
-        real = None if whole or lengths is None else _mask(lengths, x.shape[1], x.device)
+        real = None if whole or lengths is None else mask_of(lengths, x.shape[1], x.device)
         output = run.output if whole else self._output(run.output, run.reads, real)
         return Unrolled(output, run.actions, cast("Tensor", run.reads), RNNState(run.hidden, run.read, run.memory))
 
@@ -297,7 +298,7 @@ class MemoryRNN(nn.Module):
         batch, time = x.shape[:2]
         if state is None:
             state = self.initial_state(batch, device=x.device, dtype=x.dtype)
-        real = None if lengths is None else _mask(lengths, time, x.device)
+        real = None if lengths is None else mask_of(lengths, time, x.device)
         if real is not None:
             x = torch.where(real[..., None], x, 0)
         fresh = None if reset is None else self.initial_state(batch, device=x.device, dtype=state.read.dtype)
@@ -423,25 +424,6 @@ class MemoryRNN(nn.Module):
 def _parts(state: RNNState | None) -> tuple[Tensor | None, tuple[Tensor, ...], State | None]:
     """The last read, the states of the cell, and the state of the memory."""
     return (None, (), None) if state is None else (state.read, state.hidden, state.memory)
-
-
-def _checked(lengths: Tensor | Sequence[int], batch: int, time: int) -> Tensor:
-    """Lengths as a tensor, one for each row."""
-    lengths = torch.as_tensor(lengths)
-    if lengths.shape != (batch,):
-        raise ValueError(f"lengths has shape {tuple(lengths.shape)}, but one for each of {batch} rows was expected")
-    if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
-        raise TypeError(f"lengths are {lengths.dtype}, but they count steps: int64 was expected")
-    if lengths.device.type == "cpu" and not torch.compiler.is_compiling():
-        wrong = lengths[(lengths < 0) | (lengths > time)]
-        if len(wrong):
-            raise ValueError(f"lengths has {wrong[0].item()}, but x has {time} steps: 0..{time} was expected")
-    return lengths
-
-
-def _mask(lengths: Tensor, time: int, device: torch.device) -> Tensor:
-    """Which steps count, shape `(batch, time)`."""
-    return torch.arange(time, device=device) < lengths.to(device)[:, None]
 
 
 def renamed(name: str, prefix: str = "") -> str:

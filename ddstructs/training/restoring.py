@@ -116,7 +116,11 @@ class Restorable(LightningModule):
     @classmethod
     def _described(cls, checkpoint: dict[str, Any], path: str | Path, settings: dict[str, Any]) -> Self:
         try:
-            return cls(**{name: build(value) for name, value in (checkpoint["hyper_parameters"] | settings).items()})
+            arguments = {
+                name: build(value) for name, value in checkpoint["hyper_parameters"].items() if name not in settings
+            }
+            given = {name: value if isinstance(value, list) else build(value) for name, value in settings.items()}
+            return cls(**arguments, **given)  # a list given here may hold modules that plain data cannot
         except InputError:
             raise
         except Exception as error:  # the settings may be anything, and torch fails in as many ways
