@@ -17,6 +17,7 @@ from ddstructs.cli.settings import Settings
 from ddstructs.cli.words import Word
 from ddstructs.errors import InputError, one_line, printable
 from ddstructs.files import write_atomically
+from ddstructs.nn.weights import check_same
 from ddstructs.registry.data import dump_yaml
 from ddstructs.registry.plugins import load_plugins
 from ddstructs.registry.spec import Spec, construct
@@ -26,7 +27,6 @@ from ddstructs.training.controller import Controller
 from ddstructs.training.resume import check_resumable, check_unfinished
 from ddstructs.training.saving import with_safe_saving
 from ddstructs.training.stopping import summary
-from ddstructs.training.weights import check_same
 
 __all__ = ["Run", "execute", "read_checkpoint"]
 

@@ -15,11 +15,13 @@ from ddstructs.memory import Memory, State, check_reset
 from ddstructs.nn import fused, loop
 from ddstructs.nn.network import Network, Noise, Path, RNNState, Unrolled, build_cell
 from ddstructs.nn.padding import checked, mask_of
+from ddstructs.nn.pretrained import Pretrained
+from ddstructs.registry.describe import describe
 
 __all__ = ["MemoryRNN", "RNNState", "Unrolled", "renamed"]
 
 
-class MemoryRNN(nn.Module):
+class MemoryRNN(Pretrained):
     r"""A recurrent controller around any memory.
 
     The last read joins the input of the cell, and the cell's output $h_t$ works the memory:
@@ -137,10 +139,29 @@ class MemoryRNN(nn.Module):
         self.output_layer = linear(hidden_size, hidden_size, output_layer, bias=True)
         self.read_skip = linear(read_size, hidden_size, read_skip)
         self.read_gate = linear(hidden_size, hidden_size, read_gate and self.read_skip is not None, bias=True)
-        given = {"push": push_bias, "pop": pop_bias}
-        self.starts = tuple(signals.biases(start, given, type(memory).__name__) for start in memory.starts)
+        self._biases = {"push": push_bias, "pop": pop_bias}
+        self.starts = tuple(signals.biases(start, self._biases, type(memory).__name__) for start in memory.starts)
         self.register_load_state_dict_pre_hook(_rename)  # type: ignore[no-untyped-call]
         self.reset_parameters()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        biases = {f"{name}_bias": list(b) if isinstance(b, Sequence) else b for name, b in self._biases.items()}
+        return biases | {
+            "input_size": self.input_size,
+            "hidden_size": self.hidden_size,
+            "memory": describe(self.memory),
+            "cell": describe(self.cell),
+            "batch_first": self.batch_first,
+            "value_skip": self.value_skip is not None,
+            "read_skip": self.read_skip is not None,
+            "read_gate": self.read_gate is not None,
+            "read_noise": self.read_noise,
+            "state_noise": self.state_noise,
+            "output_layer": self.output_layer is not None,
+            "learn_initial": self.initial is not None,
+            "hard": self.hard,
+        }
 
     def reset_parameters(self, start: int = 0) -> None:
         """Set what differs from the usual start of the layers: the biases of push and pop, the gate, the first state.
