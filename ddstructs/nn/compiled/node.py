@@ -250,7 +250,8 @@ def _ring(shape: Shape, cut: Plan, batch: int, dtype: np.dtype[Any], *, back: bo
     return Ring(
         np.zeros(most * shape.wide_inputs, dtype), np.zeros(most * acted, dtype), np.zeros(most * shape.wide, dtype),
         np.empty(later * shape.wide_reads, dtype), np.empty(later * shape.sums, dtype), np.empty(signals, dtype),
-        np.empty(signals, dtype), np.empty(batch * shape.reads + shape.wide_reads, dtype), np.zeros(later * acted, dtype),
+        np.empty(signals, dtype), np.empty(batch * shape.reads + shape.wide_reads, dtype),
+        np.zeros(later * acted, dtype),
     )  # fmt: skip
 
 
