@@ -91,7 +91,7 @@ def obstacle(
     for part in (cell, to_action, memory, value_skip):
         if part is not None and not _bare(part):
             return f"{type(part).__name__} has hooks, or a forward of its own"
-    if any(p.dtype != x.dtype or p.device != x.device for part in (cell, to_action) for p in part.parameters()):
+    if any(weight.dtype != x.dtype or weight.device != x.device for weight in (cell.weight_hh, to_action.weight)):
         return "the parameters have another dtype than x"
     if state is not None:
         if not isinstance(state, LineState):
@@ -155,12 +155,14 @@ def run(
     cell, to_action, value_skip, memory, hard = network
     assert isinstance(cell, nn.RNNCell | nn.LSTMCell | nn.GRUCell)
     assert isinstance(to_action, nn.Linear)
-    assert memory.line is not None
+    layout = memory.line
+    assert layout is not None
     batch, time = x.shape[:2]
+    assert state is None or isinstance(state, LineState)
     if state is None:
-        state = memory.initial_state(batch, dtype=x.dtype)
-    assert isinstance(state, LineState)
-    line = tapes.record(memory.line, state, room=time)
+        line = tapes.empty(layout, batch, memory.width, x.dtype, time)
+    else:
+        line = tapes.record(layout, state, time)
     skips = [None if part is None else part.weight for part in (value_skip, read_skip)]
     weights = (
         cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh, to_action.weight, to_action.bias, *skips, initial,

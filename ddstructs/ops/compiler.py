@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import sys
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +21,12 @@ PACKAGE = Path(__file__).parents[1]
 SOURCES = "ops", "nn"
 """The folders of this package in which anything is compiled."""
 
+PATIENCE = 1.0
+"""After so many seconds of compiling a line is printed."""
+
 _told = False
+_said: list[bool] = []
+_announcing = threading.Lock()
 
 
 def compiled(*, inline: bool = False, fastmath: bool | set[str] = False) -> Callable[..., Callable[..., Any]]:
@@ -38,12 +46,44 @@ def compiled(*, inline: bool = False, fastmath: bool | set[str] = False) -> Call
         made: Any = numba.njit(nogil=True, fastmath=fastmath, forceinline=inline, error_model="numpy")(function)
         if not inline:
             _remember(made, function)
-        by_type = made.get_call_template
+        by_type, build = made.get_call_template, made.compile
         # Numba would compile a call with the number 0 apart from one with any integer.
         made.get_call_template = lambda arguments, names: by_type(tuple(map(numba.types.unliteral, arguments)), names)
+
+        def announced(signature: Any) -> Any:
+            with _announced():
+                return build(signature)
+
+        made.compile = announced
         return cast("Callable[..., Any]", made)
 
     return compile_
+
+
+@contextmanager
+def _announced() -> Iterator[None]:
+    """Say on the error stream, once in a process, that something is compiled if that takes over a second."""
+    if _announcing.locked() or _said:
+        yield
+        return
+    with _announcing:
+        timer = threading.Timer(PATIENCE, _say)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
+def _say() -> None:
+    _said.append(True)
+    print(
+        "ddstructs: compiling kernels, which takes some seconds and is kept for the next time "
+        "(`python -m ddstructs.nn warm` does it ahead)",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def chosen(function: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

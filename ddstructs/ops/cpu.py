@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ddstructs.ops import engine
+from ddstructs.ops import engine, threads
 from ddstructs.ops.layout import Inputs
 
 __all__ = ["backward", "forward"]
@@ -32,7 +32,12 @@ def forward(inputs: Inputs, pushes: Sequence[int], takes: Sequence[int]) -> tupl
     arrays = _arrays(inputs)
     strengths = np.empty((len(inputs.push), _tiles(inputs)), arrays.strengths.dtype)
     reads = np.empty(inputs.value.shape, arrays.value.dtype)
-    engine.scan(engine.Heads.at(pushes, takes), arrays, strengths, reads)
+    heads = engine.Heads.at(pushes, takes)
+
+    def run(rows: slice) -> None:
+        engine.scan(heads, _part(arrays, rows), strengths[rows], reads[rows])
+
+    threads.over(run, threads.cuts(len(reads)), reads.size)
     return torch.from_numpy(reads), torch.from_numpy(strengths)
 
 
@@ -61,16 +66,23 @@ def backward(
     reads_grad = torch.zeros_like(inputs.value) if reads_grad is None else reads_grad
     after_grad = inputs.strengths[:, :0] if strengths_grad is None else strengths_grad
     others = [np.empty(part.shape, part.dtype) for part in (arrays.strengths, arrays.push, arrays.pop)]
-    engine.scan_backward(
-        engine.Heads.at(pushes, takes), arrays, reads_grad.contiguous().numpy(), after_grad.contiguous().numpy(),
-        values_grad, *others,
-    )  # fmt: skip
+    heads, given = engine.Heads.at(pushes, takes), (reads_grad.contiguous().numpy(), after_grad.contiguous().numpy())
+
+    def run(rows: slice) -> None:
+        written = (part[rows] for part in (*given, values_grad, *others))
+        engine.scan_backward(heads, _part(arrays, rows), *written)
+
+    threads.over(run, threads.cuts(len(values_grad)), values_grad.size)
     before_grad, push_grad, pop_grad = map(torch.from_numpy, others)
     return torch.from_numpy(values_grad), before_grad, push_grad, pop_grad
 
 
 def _arrays(inputs: Inputs) -> engine.Inputs:
     return engine.Inputs(*(part.contiguous().numpy() for part in inputs))
+
+
+def _part(arrays: engine.Inputs, rows: slice) -> engine.Inputs:
+    return engine.Inputs(*(part[rows] for part in arrays))
 
 
 def _tiles(inputs: Inputs) -> int:

@@ -27,7 +27,7 @@ from ddstructs.ops import engine
 from ddstructs.ops.layout import Layout, LineState, Slots, compact, strength_dtype
 from ddstructs.ops.once import differentiable_once
 
-__all__ = ["Tape", "TapeState", "step"]
+__all__ = ["Tape", "TapeState", "empty", "extend", "record", "step"]
 
 
 class Tape:
@@ -262,6 +262,12 @@ def extend(state: TapeState, steps: int, differentiate: bool) -> tuple[Tape, Ten
         token = None
     tape.reserve(steps)
     return tape, token
+
+
+def empty(layout: Layout, batch: int, width: int, dtype: torch.dtype, room: int) -> TapeState:
+    """The state of an empty line on a tape with room for some steps."""
+    template = torch.empty(batch, 0, width, dtype=dtype)
+    return TapeState(Tape(layout, Slots(template, torch.empty(batch, 0, dtype=dtype)), template, room), 0, None)
 
 
 def record(layout: Layout, state: LineState, room: int = 32) -> TapeState:

@@ -123,7 +123,7 @@ class Ring(NamedTuple):
         sums: Backward only: gradient of the sums, shape `(rows, sums)`.
         push: Of one step, shape `(slice, 1, heads)`.
         pop: The same.
-        read: The reads of one step, shape `(slice, reads)`.
+        read: The reads of one step, shape `(slice, reads)`, with room for one row more.
         value: Backward only: the values, in the shape of `actions`; zeros at first.
     """
 

@@ -83,8 +83,8 @@ def backward(
                 for j in range(0, wide, step):
                     store(carry, i * place + j, load(carry, i * place + j) + load(output, (now + i) * wide + j))
                 from_, to = i * place + wide, i * reads
-                for j in range(reads):
-                    read[to + j] = carry[from_ + j] + above[(now + i) * wide_reads + j]
+                for j in range(0, wide_reads, step):  # beyond its end lies the next row, which is written later
+                    store(read, to + j, load(carry, from_ + j) + load(above, (now + i) * wide_reads + j))
                 if len(all_reads):
                     for j in range(reads):
                         read[to + j] += all_reads[rows[i], t, j]

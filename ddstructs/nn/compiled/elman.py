@@ -25,9 +25,9 @@ def _activate(cell, row, before, after, wide, fed, last, out):  # type: ignore[n
         return None
 
     def form(cell, row, before, after, wide, fed, last, out):  # type: ignore[no-untyped-def]
-        z = row * wide
+        gates, z = cell.gates, row * wide
         for j in range(0, wide, lanes(fed)):
-            store(fed, out + j, tanh(load(cell.gates, z + j)))
+            store(fed, out + j, tanh(load(gates, z + j)))
 
     return form
 

@@ -38,7 +38,7 @@ def _activate(cell, row, before, after, wide, fed, last, out):  # type: ignore[n
         return None
 
     def form(cell, row, before, after, wide, fed, last, out):  # type: ignore[no-untyped-def]
-        gates, kept, z = cell.gates, cell.kept, row * 4 * wide
+        gates, kept, all_seen, z = cell.gates, cell.kept, cell.seen, row * 4 * wide
         for j in range(0, wide, lanes(fed)):
             i, f = sigmoid(load(gates, z + j)), sigmoid(load(gates, z + wide + j))
             g, o = tanh(load(gates, z + 2 * wide + j)), sigmoid(load(gates, z + 3 * wide + j))
@@ -49,7 +49,7 @@ def _activate(cell, row, before, after, wide, fed, last, out):  # type: ignore[n
             store(gates, z + 2 * wide + j, g)
             store(gates, z + 3 * wide + j, o)
             store(kept, after * wide + j, c)
-            store(cell.seen, row * wide + j, seen)
+            store(all_seen, row * wide + j, seen)
             store(fed, out + j, o * seen)
 
     return form
@@ -61,14 +61,14 @@ def _slope(cell, row, before, b, wide, fed, last, out, grad, at, sums, to):  # t
         return None
 
     def form(cell, row, before, b, wide, fed, last, out, grad, at, sums, to):  # type: ignore[no-untyped-def]
-        gates, carry, z = cell.gates, cell.carry, row * 4 * wide
+        gates, kept, all_seen, carry, z = cell.gates, cell.kept, cell.seen, cell.carry, row * 4 * wide
         for j in range(0, wide, lanes(fed)):
             i, f = load(gates, z + j), load(gates, z + wide + j)
             g, o = load(gates, z + 2 * wide + j), load(gates, z + 3 * wide + j)
-            seen, h_grad = load(cell.seen, row * wide + j), load(grad, at + j)
+            seen, h_grad = load(all_seen, row * wide + j), load(grad, at + j)
             c_grad = load(carry, b * wide + j) + h_grad * o * tanh_slope(seen)
             store(sums, to + j, c_grad * g * sigmoid_slope(i))
-            store(sums, to + wide + j, c_grad * load(cell.kept, before * wide + j) * sigmoid_slope(f))
+            store(sums, to + wide + j, c_grad * load(kept, before * wide + j) * sigmoid_slope(f))
             store(sums, to + 2 * wide + j, c_grad * i * tanh_slope(g))
             store(sums, to + 3 * wide + j, h_grad * seen * sigmoid_slope(o))
             store(carry, b * wide + j, c_grad * f)

@@ -20,7 +20,7 @@ from ddstructs.nn.compiled.lstm import LSTM
 from ddstructs.nn.compiled.plan import Plan, plan, slices
 from ddstructs.nn.compiled.weights import Parameters, empty_grads, measure, packed, unpacked
 from ddstructs.nn.network import Noise
-from ddstructs.ops import engine
+from ddstructs.ops import engine, threads
 from ddstructs.ops.engine import Array, Strided
 from ddstructs.ops.once import differentiable_once
 from ddstructs.ops.tape import Tape
@@ -138,7 +138,7 @@ class Steps(Function):
                 last[1][rows] = kept[:, : shape.hidden]
             return part
 
-        parts = [run(rows) for rows in slices(lengths)]
+        parts = threads.over(run, slices(lengths), _work(shape, lengths))
         tape.time = start + time
         if differentiate:
             kept_arrays = [torch.from_numpy(array) for part in parts for array in part[2:]]
@@ -164,7 +164,7 @@ class Steps(Function):
         panels = packed(kind, shape, parameters, transposed=True)
         given_grads = Told(
             _NOTHING[dtype.char] if output_grad is None else _strided(output_grad),
-            *_told([None if part is None else part.contiguous().numpy() for part in (push, pop, value, reads)], dtype),
+            *_told([None if part is None else _array(part) for part in (push, pop, value, reads)], dtype),
         )  # fmt: skip
         dx = _empty_like(x, shape.inputs, dtype) if ctx.needs_input_grad[2] else None
         dx_place = _NOTHING[dtype.char] if dx is None else _strided(dx)
@@ -179,10 +179,10 @@ class Steps(Function):
             places = np.zeros((len(rows), shape.wide + shape.wide_reads), dtype)
             kept = np.zeros((len(rows), kept_size), dtype)
             if read_grad is not None:
-                places[:, shape.wide : shape.wide + shape.reads] = read_grad.numpy().reshape(batch, -1)[rows]
+                places[:, shape.wide : shape.wide + shape.reads] = read_grad.detach().numpy().reshape(batch, -1)[rows]
             for to, hidden_grad in zip((places, kept), hidden_grads, strict=False):
                 if hidden_grad is not None:
-                    to[:, : shape.hidden] = hidden_grad.numpy()[rows]
+                    to[:, : shape.hidden] = hidden_grad.detach().numpy()[rows]
             found = empty_grads(shape, dtype, dx_place)
             backward(
                 kind(part.gates, part.kept, part.seen, kept.reshape(-1)), memory, shape, panels,
@@ -205,7 +205,7 @@ class Steps(Function):
             memory, tiles_grad = _undone(tape, start, start + shape.time, tiles_grad, continued)
             tape.cursor = None
             pieces = [Slice(rows, cut, *arrays[5 * i : 5 * i + 5]) for i, (rows, cut) in enumerate(cuts)]
-            results = [run(piece) for piece in pieces]
+            results = threads.over(run, pieces, 2 * _work(shape, lengths))
             tape.cursor = start, memory.line
         total, initial = results[0]
         for more, fresh in results[1:]:  # in the order of the slices, whoever came first
@@ -229,6 +229,12 @@ _EMPTY = {kind: np.empty(0, kind) for kind in "fd"}
 _NOTHING = {kind: Strided(empty, 0, 0) for kind, empty in _EMPTY.items()}
 
 
+def _work(shape: Shape, lengths: Array) -> int:
+    """Multiplications in all steps."""
+    place = shape.wide + shape.wide_reads
+    return int(lengths.sum()) * (shape.sums * (place + shape.wide_inputs) + shape.wide * place)
+
+
 def _row(shape: Shape, initial: Array | None, dtype: np.dtype[Any]) -> tuple[Array, Array]:
     """The place and the state beside the output with which a row begins."""
     place, kept = np.zeros(shape.wide + shape.wide_reads, dtype), np.zeros(shape.wide, dtype)
@@ -244,8 +250,13 @@ def _ring(shape: Shape, cut: Plan, batch: int, dtype: np.dtype[Any], *, back: bo
     return Ring(
         np.zeros(most * shape.wide_inputs, dtype), np.zeros(most * acted, dtype), np.zeros(most * shape.wide, dtype),
         np.empty(later * shape.wide_reads, dtype), np.empty(later * shape.sums, dtype), np.empty(signals, dtype),
-        np.empty(signals, dtype), np.empty(batch * shape.reads, dtype), np.zeros(later * acted, dtype),
+        np.empty(signals, dtype), np.empty(batch * shape.reads + shape.wide_reads, dtype),
+        np.zeros(later * acted, dtype),
     )  # fmt: skip
+
+
+def _array(part: Tensor) -> Array:
+    return part.detach().contiguous().numpy()
 
 
 def _told(parts: list[Any], dtype: np.dtype[Any]) -> list[Array]:

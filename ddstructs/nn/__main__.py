@@ -1,0 +1,52 @@
+"""`python -m ddstructs.nn warm`: compile the kernels ahead, for images and clusters.
+
+What is compiled is kept where numba keeps it: in `__pycache__` beside the sources, or in the folder that
+`NUMBA_CACHE_DIR` names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import torch
+
+from ddstructs.nn.rnn import MemoryRNN
+from ddstructs.stack import Stack
+
+__all__ = ["main", "warm"]
+
+CELLS = "rnn", "lstm", "gru"
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+def warm(cell: str, dtype: torch.dtype) -> None:
+    """Compile all kernels that a network with this cell needs: of whole sequences, of steps, and its own.
+
+    Stack, queue and deque share their code.
+    """
+    memory = Stack(2)
+    rnn = MemoryRNN(2, 2, memory, cell, dtype=dtype)
+    long, short = torch.zeros(4, 1, 2, dtype=dtype), torch.zeros(1, 1, 2, dtype=dtype)
+    output, state = rnn(long)
+    again, _ = rnn(short, state)
+    (output.sum() + again.sum()).backward()
+    reads, _ = memory(rnn.unroll(long.transpose(0, 1)).actions)
+    reads.sum().backward()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m ddstructs.nn", description=__doc__)
+    parser.add_argument("command", choices=["warm"])
+    parser.add_argument("--cells", nargs="+", choices=CELLS, default=CELLS)
+    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=["float32"])
+    arguments = parser.parse_args()
+    for dtype in arguments.dtypes:
+        for cell in arguments.cells:
+            start = time.monotonic()
+            warm(cell, DTYPES[dtype])
+            print(f"{cell}, {dtype}: {time.monotonic() - start:.1f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Compiled code is kept between processes, and a cache that cannot be used is only slower."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import ddstructs
+from ddstructs.ops import compiler
+
+PROGRAM = """
+import numpy as np
+from ddstructs.ops import compiler
+compiler.PATIENCE = 0.0
+from ddstructs.ops.products import pack
+panels = np.empty(16, np.float32)
+pack(np.ones((1, 3), np.float32), 16, panels, 0)
+assert panels.sum() == 3
+print(len(pack.stats.cache_hits), len(pack.stats.cache_misses))
+"""
+
+
+def run(cache: Path) -> tuple[str, str]:
+    """What a process prints that compiles one kernel, or finds it."""
+    home = str(Path(ddstructs.__file__).parents[1])
+    settings = {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": home}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, env=os.environ | settings
+    )
+    return done.stdout.strip(), done.stderr
+
+
+def test_what_is_compiled_is_found_by_the_next_process(tmp_path: Path) -> None:
+    assert run(tmp_path)[0] == "0 1"
+    assert run(tmp_path)[0] == "1 0"
+
+
+def test_a_damaged_cache_is_compiled_again_with_one_warning(tmp_path: Path) -> None:
+    run(tmp_path)
+    for index in tmp_path.rglob("*.nbi"):
+        index.write_bytes(b"damaged")
+    printed, errors = run(tmp_path)
+    assert printed == "0 1"
+    assert errors.count("RuntimeWarning") == 1
+    assert "are not cached" in errors
+
+
+def test_a_cache_whose_code_is_gone_is_compiled_again(tmp_path: Path) -> None:
+    run(tmp_path)
+    for code in tmp_path.rglob("*.nbc"):
+        code.unlink()
+    assert run(tmp_path)[0] == "0 1"
+
+
+def test_a_folder_that_cannot_be_made_is_passed_over(tmp_path: Path) -> None:
+    place = tmp_path / "a file, not a folder"
+    place.write_text("")
+    assert run(place)[0] in ("0 1", "1 0")  # as numba finds another folder, or none
+
+
+def test_a_long_compilation_is_announced_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[bool] = []
+    monkeypatch.setattr(compiler, "PATIENCE", 0.0)
+    monkeypatch.setattr(compiler, "_said", said)
+    for _ in range(2):
+        with compiler._announced():
+            while not said:
+                time.sleep(0.01)
+    assert capsys.readouterr().err.count("compiling kernels") == 1
+
+
+def test_code_of_other_sources_is_not_used(tmp_path: Path) -> None:
+    other = PROGRAM.replace("compiler.PATIENCE = 0.0", "compiler._STAMP = 'other sources'")
+    run(tmp_path)
+    home = str(Path(ddstructs.__file__).parents[1])
+    settings = {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": home}
+    done = subprocess.run(
+        [sys.executable, "-c", other], capture_output=True, text=True, check=True, env=os.environ | settings
+    )
+    assert done.stdout.strip() == "0 1"
