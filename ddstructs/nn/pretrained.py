@@ -96,7 +96,7 @@ class Pretrained(nn.Module):
         own = _read_settings(path, cls)
         check_settings(own, path, settings)
         weights = _read_weights(Path(folder) / WEIGHTS)
-        model = restore(lambda: construct(cls, own | settings, path), {"state_dict": weights}, folder)
+        model = restore(lambda: construct(cls, own, path, settings), {"state_dict": weights}, folder)
         check_same(model.settings, own, folder)
         model.load_state_dict({name: weight.clone() for name, weight in weights.items()}, assign=True)  # in their dtype
         return model.to(device or "cpu").eval()
