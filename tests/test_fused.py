@@ -58,7 +58,7 @@ def gradients(rnn: MemoryRNN, found: list[Tensor], *inputs: Tensor) -> list[Tens
 @settings(max_examples=150)
 @given(data=st.data())
 def test_all_at_once_is_one_by_one(data: st.DataObject) -> None:
-    cell = data.draw(st.sampled_from(["rnn", "lstm"]), "cell")
+    cell = data.draw(st.sampled_from(["rnn", "lstm", "gru"]), "cell")
     rnn = network(
         data.draw(st.sampled_from(sorted(LINES)), "memory"),
         cell,
@@ -107,7 +107,7 @@ def test_without_gradients_it_is_the_same(memory: str, times: tuple[int, ...], m
             torch.testing.assert_close(mine, expected, rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 @pytest.mark.parametrize("memory", LINES)
 def test_the_usual_network_takes_all_steps_at_once(memory: str, cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "run", None)
@@ -201,7 +201,7 @@ def test_in_the_padding_nothing_is_pushed_or_popped_not_even_nan() -> None:
     assert push[1, 3:].count_nonzero() == pop[1, 3:].count_nonzero() == 0
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 def test_what_comes_out_shares_no_memory(cell: str) -> None:
     """A state is a value: it is neither changed by what is done to the output nor as large as the sequence."""
     rnn = network(cell=cell, read_skip=False)
@@ -228,7 +228,7 @@ def test_a_state_that_does_not_fit_is_refused(change: Callable[[RNNState], RNNSt
         rnn.unroll(x, change(rnn.unroll(x).state))
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 def test_backward_may_run_twice_and_from_several_futures(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rnn, x, y, z = network("deque", cell), draw(2, 9, INPUT), draw(2, 7, INPUT, seed=5), draw(2, 40, INPUT, seed=6)
 
@@ -254,7 +254,7 @@ def test_a_second_derivative_is_refused_in_one_line() -> None:
         slope.sum().backward()
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 def test_what_is_no_longer_used_is_freed_at_once(cell: str) -> None:
     rnn, x = network(cell=cell), draw(2, 5, INPUT)
     gc.disable()  # so that nothing that refers to itself is found

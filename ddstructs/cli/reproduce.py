@@ -22,6 +22,7 @@ from ddstructs.experiments.suites import SUITES, Suite
 from ddstructs.experiments.tables import drawing, render_suite, suite_summary
 from ddstructs.experiments.work import test_long_sequences, train_and_test
 from ddstructs.files import write_atomically
+from ddstructs.registry.ranges import Size
 
 __all__ = ["reproduce"]
 
@@ -34,7 +35,7 @@ def reproduce(
     seeds: str = "0-9",
     budget: Literal["small", "default", "published"] = "default",
     out: Path | None = None,
-    workers: int = 1,
+    workers: Size = 1,
     scheduler: str | None = None,
     long: bool = False,
     retry: bool = False,

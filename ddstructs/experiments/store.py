@@ -47,6 +47,8 @@ class Store:
         Raises:
             InputError: If another command holds the lock.
         """
+        if self.out.exists() and not self.out.is_dir():
+            raise InputError(f"--out is {self.out}, but that is a file: give a folder")
         self.out.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self.out / ".lock", timeout=0):

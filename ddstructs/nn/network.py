@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from ddstructs.memory import Memory
 from ddstructs.registry.plugins import named
 from ddstructs.state import State
 
-__all__ = ["Network", "Noise", "RNNState", "Unrolled", "build_cell"]
+__all__ = ["Network", "Noise", "Path", "RNNState", "Unrolled", "build_cell"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,18 @@ class Unrolled(NamedTuple):
     actions: Any
     reads: Tensor
     state: RNNState
+
+
+class Path(NamedTuple):
+    """How a network runs over a sequence.
+
+    Attributes:
+        name: "compiled" if all steps are taken at once in compiled code, "loop" if they are taken one by one.
+        reason: Why, in a few words.
+    """
+
+    name: Literal["compiled", "loop"]
+    reason: str
 
 
 class Network(NamedTuple):

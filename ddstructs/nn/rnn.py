@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from ddstructs.memory import Action, Memory, check_reset
+from ddstructs.memory import Memory, State, check_reset
 from ddstructs.nn import fused, loop
-from ddstructs.nn.network import Network, Noise, RNNState, Unrolled, build_cell
+from ddstructs.nn.network import Network, Noise, Path, RNNState, Unrolled, build_cell
 
 __all__ = ["MemoryRNN", "RNNState", "Unrolled", "renamed"]
 
@@ -194,7 +194,7 @@ class MemoryRNN(nn.Module):
             if reset is not None:
                 raise ValueError("reset goes with a padded x and lengths, not with a PackedSequence")
             padded, own = pad_packed_sequence(x, batch_first=True)
-            output, _, _, state = self.unroll(padded, state, own)
+            output, _, _, state = self._sequence(padded, state, own, None, told=False)
             if x.sorted_indices is not None:
                 output, own = output[x.sorted_indices], own[x.sorted_indices.cpu()]
             packed = pack_padded_sequence(output, own, batch_first=True)
@@ -206,12 +206,14 @@ class MemoryRNN(nn.Module):
                 f"but ({axes}, {self.input_size}) or (time, {self.input_size}) was expected"
             )
         if x.dim() == 2:
-            output, _, _, state = self.unroll(x[None], state, lengths, None if reset is None else reset[None])
+            reset = None if reset is None else reset[None]
+            output, _, _, state = self._sequence(x[None], state, lengths, reset, told=False)
             return output[0], state
         if self.batch_first:
-            output, _, _, state = self.unroll(x, state, lengths, reset)
+            output, _, _, state = self._sequence(x, state, lengths, reset, told=False)
             return output, state
-        output, _, _, state = self.unroll(x.transpose(0, 1), state, lengths, None if reset is None else reset.t())
+        reset = None if reset is None else reset.t()
+        output, _, _, state = self._sequence(x.transpose(0, 1), state, lengths, reset, told=False)
         return output.transpose(0, 1), state
 
     def unroll(
@@ -238,57 +240,108 @@ class MemoryRNN(nn.Module):
         """
         if x.dim() != 3 or x.shape[-1] != self.input_size:
             raise ValueError(f"x has shape {tuple(x.shape)}, but (batch, time, {self.input_size}) was expected")
+        return self._sequence(x, state, lengths, reset, told=True)
+
+    def _sequence(
+        self,
+        x: Tensor,
+        state: RNNState | None,
+        lengths: Tensor | Sequence[int] | None,
+        reset: Tensor | None,
+        *,
+        told: bool,
+    ) -> Unrolled:
+        """As `unroll`, but actions and reads are told only if they are wanted."""
         batch, time = x.shape[:2]
         if not time:
             raise ValueError("x has no time steps: one or more were expected")
         self._check_placement(x)
-        if state is None:
-            state = self.initial_state(batch, device=x.device, dtype=x.dtype)
-        else:
+        if state is not None:
             self._check_state(state, x)
             state = self._tied(state)
-        real = None if lengths is None else _mask(lengths, batch, time, x.device)
+        if lengths is not None:
+            lengths = _checked(lengths, batch, time)
+        reset = check_reset(reset, x)
+        noise = self._draw_noise(x)
+        if fused.fits(self._network(), x, *_parts(state)):
+            return self._all_at_once(x, state, lengths, reset, noise, told=told)
+        return self._one_by_one(x, state, lengths, reset, noise)
+
+    def _all_at_once(
+        self,
+        x: Tensor,
+        state: RNNState | None,
+        lengths: Tensor | None,
+        reset: Tensor | None,
+        noise: Noise,
+        *,
+        told: bool,
+    ) -> Unrolled:
+        """All steps in compiled code, with what `read_skip` adds to the output if nothing comes between."""
+        skip = self.read_skip if self.output_layer is None and self.read_gate is None else None
+        skip = skip if fused.adds_itself(skip) else None
+        whole = self.output_layer is None and (self.read_skip is None or skip is not None)
+        initial = self.initial if state is None or reset is not None else None
+        run = fused.run(
+            self._network(), x, *_parts(state), noise, initial=initial, lengths=lengths, reset=reset, read_skip=skip,
+            told=told or not whole,
+        )  # fmt: skip
+        real = None if whole or lengths is None else _mask(lengths, x.shape[1], x.device)
+        output = run.output if whole else self._output(run.output, run.reads, real)
+        return Unrolled(output, run.actions, cast("Tensor", run.reads), RNNState(run.hidden, run.read, run.memory))
+
+    def _one_by_one(
+        self, x: Tensor, state: RNNState | None, lengths: Tensor | None, reset: Tensor | None, noise: Noise
+    ) -> Unrolled:
+        """The steps in a loop."""
+        batch, time = x.shape[:2]
+        if state is None:
+            state = self.initial_state(batch, device=x.device, dtype=x.dtype)
+        real = None if lengths is None else _mask(lengths, time, x.device)
         if real is not None:
             x = torch.where(real[..., None], x, 0)
-        reset = check_reset(reset, x)
-        noise = self._draw_noise(state, time)
-        network = Network(self.cell, self.to_action, self.value_skip, self.memory, self.hard)
-        if reset is None and fused.fits(network, x, state.read, state.hidden, state.memory):
-            hiddens, actions, reads, state = self._fused(network, x, state, real, noise)
-        else:
-            fresh = None if reset is None else self.initial_state(batch, device=x.device, dtype=state.read.dtype)
-            hiddens, actions, reads, state = loop.run(network, x, state, real, noise, reset, fresh)
+        fresh = None if reset is None else self.initial_state(batch, device=x.device, dtype=state.read.dtype)
+        hiddens, actions, reads, state = loop.run(self._network(), x, state, real, noise, reset, fresh)
+        return Unrolled(self._output(hiddens, reads, real), actions, reads, state)
+
+    def _output(self, hiddens: Tensor, reads: Tensor | None, real: Tensor | None) -> Tensor:
+        """What the network puts out, from the outputs of the cell and the reads of the same steps."""
         output = hiddens
         if self.output_layer is not None:
             output = self.output_layer(output).tanh()
-        if self.read_skip is not None:
+        if self.read_skip is not None and reads is not None:
             heard = self.read_skip(reads.flatten(2))
             output = output + (heard if self.read_gate is None else heard * (1 + self.read_gate(hiddens).tanh()))
-        if real is not None:
-            output = torch.where(real[..., None], output, 0)
-        return Unrolled(output, actions, reads, state)
+        return output if real is None else torch.where(real[..., None], output, 0)
 
-    def _fused(self, network: Network, x: Tensor, state: RNNState, real: Tensor | None, noise: Noise) -> Unrolled:
-        """All steps at once; the output is that of the cell."""
-        batch, time = x.shape[:2]
-        padding = None if real is None else real.logical_not().t()[..., None]
-        run = fused.run(network, x.transpose(0, 1), state.read, state.hidden, state.memory, noise, padding)
+    def _network(self) -> Network:
+        return Network(self.cell, self.to_action, self.value_skip, self.memory, self.hard)
 
-        def owned(part: Tensor) -> Tensor:  # batch first, and in a place of its own
-            return part.transpose(0, 1).clone(memory_format=torch.contiguous_format)
+    def path(self, x: Tensor | PackedSequence, state: RNNState | None = None) -> Path:
+        """How this network would run over a sequence: which code would take its steps, and why.
 
-        if real is None:
-            reads, (read, *hidden) = run.reads[1:], (part[-1].clone() for part in (run.reads, *run.hidden))
-        else:  # of the padding nothing is seen but what was there before it
-            lengths, rows = real.sum(1), torch.arange(batch)
-            reads = run.reads[torch.arange(1, time + 1)[:, None].clamp(max=lengths), rows]
-            read, *hidden = (part[lengths, rows] for part in (run.reads, *run.hidden))
-        return Unrolled(
-            owned(run.hidden[0][1:]),
-            Action(*map(owned, run.actions)),
-            owned(reads).unflatten(2, state.read.shape[1:]),
-            RNNState(tuple(hidden), read.view_as(state.read), run.memory),
-        )
+        Args:
+            x: Inputs, as for `forward`.
+            state: The state to go on from, if any.
+
+        Example:
+            >>> import torch
+            >>> from ddstructs import MemoryRNN, NoMemory, Stack
+            >>> MemoryRNN(8, 32, Stack(16)).path(torch.randn(10, 4, 8)).name
+            'compiled'
+            >>> MemoryRNN(8, 32, NoMemory()).path(torch.randn(10, 4, 8))
+            Path(name='loop', reason='NoMemory is no memory on a line')
+        """
+        if isinstance(x, PackedSequence):
+            x = pad_packed_sequence(x, batch_first=True)[0]
+        elif x.dim() == 2:
+            x = x[None]
+        elif not self.batch_first:
+            x = x.transpose(0, 1)
+        reason = fused.obstacle(self._network(), x, *_parts(state))
+        if reason is None:
+            return Path("compiled", f"a {type(self.cell).__name__} and a {type(self.memory).__name__} on the CPU")
+        return Path("loop", reason)
 
     def initial_state(
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
@@ -354,18 +407,26 @@ class MemoryRNN(nn.Module):
         hidden = zip(self.initial, state.hidden, strict=True)
         return replace(state, hidden=tuple(torch.where(never, first.to(part.dtype), part) for first, part in hidden))
 
-    def _draw_noise(self, state: RNNState, time: int) -> Noise:
-        def draw(deviation: float, like: Tensor, *shape: int) -> Tensor | None:
+    def _draw_noise(self, x: Tensor) -> Noise:
+        def draw(deviation: float, *shape: int) -> Tensor | None:
             if not (self.training and deviation):
                 return None
-            return deviation * torch.randn(*shape, *like.shape, device=like.device, dtype=like.dtype)
+            return deviation * torch.randn(*shape, device=x.device, dtype=x.dtype)
 
-        output, *others = state.hidden
-        return Noise(draw(self.read_noise, state.read, time), draw(self.state_noise, output, len(others), time))
+        (batch, time, _), memory = x.shape, self.memory
+        return Noise(
+            draw(self.read_noise, time, batch, memory.heads, memory.read_width),
+            draw(self.state_noise, self.num_states - 1, time, batch, self.hidden_size),
+        )
 
 
-def _mask(lengths: Tensor | Sequence[int], batch: int, time: int, device: torch.device) -> Tensor:
-    """Which steps count, shape `(batch, time)`."""
+def _parts(state: RNNState | None) -> tuple[Tensor | None, tuple[Tensor, ...], State | None]:
+    """The last read, the states of the cell, and the state of the memory."""
+    return (None, (), None) if state is None else (state.read, state.hidden, state.memory)
+
+
+def _checked(lengths: Tensor | Sequence[int], batch: int, time: int) -> Tensor:
+    """Lengths as a tensor, one for each row."""
     lengths = torch.as_tensor(lengths)
     if lengths.shape != (batch,):
         raise ValueError(f"lengths has shape {tuple(lengths.shape)}, but one for each of {batch} rows was expected")
@@ -375,6 +436,11 @@ def _mask(lengths: Tensor | Sequence[int], batch: int, time: int, device: torch.
         wrong = lengths[(lengths < 0) | (lengths > time)]
         if len(wrong):
             raise ValueError(f"lengths has {wrong[0].item()}, but x has {time} steps: 0..{time} was expected")
+    return lengths
+
+
+def _mask(lengths: Tensor, time: int, device: torch.device) -> Tensor:
+    """Which steps count, shape `(batch, time)`."""
     return torch.arange(time, device=device) < lengths.to(device)[:, None]
 
 

@@ -7,18 +7,18 @@ is never visited again: a step costs what it consumes and reads, however much is
 Backward undoes the steps in reverse order from a log of what each did, so it sees every step as forward saw it without
 a copy of the state per step. The log has a fixed size because a tile dies only once.
 
-All compiled code is in this file: numba reuses compiled code until the file of the called function changes, even if
-that function calls others whose files did.
+Rows that are not in use, such as those of a network whose sequence has ended, are left out by the `rows` of a call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from ddstructs.ops.compiler import compiled
 
 __all__ = [
     "Array",
@@ -125,17 +125,6 @@ class Gradients(NamedTuple):
     pop: Array
 
 
-def compiled(*, inline: bool = False, fastmath: bool | set[str] = False) -> Callable[..., Callable[..., Any]]:
-    """Compile a function with numba: serial, since numba's threads do not survive a fork, and without the GIL.
-
-    Args:
-        inline: Whether to inline it at every call. Measured to pay for small functions in the innermost loops, where an
-            array is passed as seven numbers: without it backward takes twice as long.
-        fastmath: Which rules of floating-point arithmetic the compiler may break.
-    """
-    return numba.njit(cache=True, nogil=True, fastmath=fastmath, forceinline=inline)
-
-
 # A sum over the width may be reassociated, and so vectorised; a sum of strengths may not, since it decides ties.
 # Indices are unsigned: a signed index is checked for counting from the end, which prevents vectorisation (15 times
 # slower).
@@ -205,8 +194,8 @@ def begin(initial: Array, line: Line, below: int) -> None:
 
 @compiled()
 def forward(
-    start: int, stop: int, slots: int, width: int, layout: Heads, push: Array, pop: Array, initial: Strided,
-    value: Strided, line: Line, reads: Array,
+    start: int, stop: int, slots: int, width: int, layout: Heads, rows: Array, push: Array, pop: Array,
+    initial: Strided, value: Strided, line: Line, reads: Array,
 ) -> None:  # fmt: skip
     """Take the steps from `start` to `stop`.
 
@@ -216,6 +205,7 @@ def forward(
         slots: Number of tiles in the initial state.
         width: Size of one value.
         layout: Where the heads work.
+        rows: The row of the line that each row of the actions and reads goes with, shape `(batch,)`, int64.
         push: Shape `(batch, stop - start, heads)`.
         pop: Shape `(batch, stop - start, heads)`; infinity empties the line.
         initial: Values of the initial state.
@@ -227,13 +217,14 @@ def forward(
     (pushes, takes), (start_values, start_row, start_tile), (values, row, apart) = layout, initial, value
     all_strengths, all_order, ends, all_dead, all_last, consumed, cut = line
     heads, unit = len(pushes), all_strengths.dtype.type(1)
-    for b in range(len(push)):
+    for i in range(len(push)):
+        b = rows[i]
         strengths, order, dead, last = all_strengths[b], all_order[b], all_dead[b], all_last[b]
         low, high, deaths = ends[b, 0], ends[b, 1], ends[b, 2]
         for t in range(start, stop):
             first = slots + t * heads
             for h in range(heads):
-                amount, total, top = pop[b, t - start, h], 0.0, takes[h] == 1
+                amount, total, top = pop[i, t - start, h], 0.0, takes[h] == 1
                 consumed[b, t, h], cut[b, t, h] = 0, 0
                 while low < high:
                     tile = order[high - 1 if top else low]
@@ -253,7 +244,7 @@ def forward(
                     else:
                         low += 1
             for h in range(heads):
-                strength = push[b, t - start, h]
+                strength = push[i, t - start, h]
                 strengths[first + h] = strength
                 if strength != 0:
                     if pushes[h] == 1:
@@ -263,12 +254,12 @@ def forward(
                         low -= 1
                         order[low] = first + h
             for h in range(heads if len(reads) else 0):
-                top, read = takes[h] == 1, ((b * (stop - start) + t - start) * heads + h) * width
+                top, read = takes[h] == 1, ((i * (stop - start) + t - start) * heads + h) * width
                 reads[read : read + width] = 0
                 count, rest = window(strengths, order, low, high, top, unit)
-                for i in range(count):
-                    tile = order[high - 1 - i if top else low + i]
-                    weight = rest if rest > 0 and i == count - 1 else strengths[tile]
+                for n in range(count):
+                    tile = order[high - 1 - n if top else low + n]
+                    weight = rest if rest > 0 and n == count - 1 else strengths[tile]
                     if tile < slots:
                         add(weight, start_values, b * start_row + tile * start_tile, reads, read, width)
                     else:
@@ -279,8 +270,8 @@ def forward(
 
 @compiled()
 def rewind(
-    start: int, stop: int, slots: int, width: int, layout: Heads, initial: Strided, value: Strided, line: Line,
-    reads_grad: Array, grads: Gradients,
+    start: int, stop: int, slots: int, width: int, layout: Heads, rows: Array, initial: Strided, value: Strided,
+    line: Line, reads_grad: Array, grads: Gradients,
 ) -> None:  # fmt: skip
     """Undo the steps from `stop` back to `start`, carrying gradients with them if there are any.
 
@@ -290,6 +281,7 @@ def rewind(
         slots: Number of tiles in the initial state.
         width: Size of one value.
         layout: Where the heads work.
+        rows: The rows of the line to undo, in the order of those of the gradients, shape `(batch,)`, int64.
         initial: Values of the initial state.
         value: Values pushed, from the first step of all.
         line: As of step `stop`; changed in place to step `start`, but for its log.
@@ -302,7 +294,8 @@ def rewind(
     (values_grad, grad_row, grad_tile), (strengths_grad, slope_row, slope_tile), push_grad, pop_grad = grads
     heads, unit, nothing = len(pushes), all_strengths.dtype.type(1), strengths_grad.dtype.type(0)
     differentiate = len(reads_grad) > 0
-    for b in range(len(all_strengths)):
+    for i in range(len(rows)):
+        b = rows[i]
         strengths, order, dead, last = all_strengths[b], all_order[b], all_dead[b], all_last[b]
         low, high, deaths = ends[b, 0], ends[b, 1], ends[b, 2]
         at = b * slope_row  # of tile i: strengths_grad[at + i * slope_tile]
@@ -310,7 +303,7 @@ def rewind(
             first = slots + t * heads
             if differentiate:
                 for h in range(heads):
-                    top, g = takes[h] == 1, ((b * (stop - start) + t - start) * heads + h) * width
+                    top, g = takes[h] == 1, ((i * (stop - start) + t - start) * heads + h) * width
                     count, rest = window(strengths, order, low, high, top, unit)
                     edge, beyond = -1, nothing  # the tile at which the window ends, and the slope of the read there
                     if rest > 0:
@@ -323,8 +316,8 @@ def rewind(
                             beyond = dot(reads_grad, g, values, place, width)
                         add(rest, reads_grad, g, values_grad, b * grad_row + edge * grad_tile, width)
                         count -= 1
-                    for i in range(count):
-                        tile = order[high - 1 - i if top else low + i]
+                    for n in range(count):
+                        tile = order[high - 1 - n if top else low + n]
                         place = b * grad_row + tile * grad_tile
                         add(strengths[tile], reads_grad, g, values_grad, place, width)
                         if tile < slots:
@@ -343,7 +336,7 @@ def rewind(
                                 strengths_grad[at + (first + k) * slope_tile] -= beyond
             for h in range(heads - 1, -1, -1):
                 if differentiate:
-                    push_grad[b, t - start, h] = strengths_grad[at + (first + h) * slope_tile]
+                    push_grad[i, t - start, h] = strengths_grad[at + (first + h) * slope_tile]
                 if strengths[first + h] != 0:
                     if pushes[h] == 1:
                         high -= 1
@@ -358,7 +351,7 @@ def rewind(
                     if differentiate:
                         slope = strengths_grad[at + tile * slope_tile]
                 if differentiate:
-                    pop_grad[b, t - start, h] = -slope
+                    pop_grad[i, t - start, h] = -slope
                 for _ in range(consumed[b, t, h]):
                     deaths -= 1
                     if top:
@@ -407,8 +400,8 @@ def step(
     """
     (batch, heads), width = push.shape, values.shape[2]
     forward(
-        time, time + 1, slots, width, Heads(pushes, takes), push.reshape(batch, 1, heads), pop.reshape(batch, 1, heads),
-        strided(values, 0), strided(values, slots), Line(*line), read.reshape(-1),
+        time, time + 1, slots, width, Heads(pushes, takes), np.arange(batch), push.reshape(batch, 1, heads),
+        pop.reshape(batch, 1, heads), strided(values, 0), strided(values, slots), Line(*line), read.reshape(-1),
     )  # fmt: skip
 
 
@@ -435,8 +428,9 @@ def undo(
     """
     width = values.shape[2]
     rewind(
-        time, time + 1, slots, width, Heads(pushes, takes), strided(values, 0), strided(values, slots), Line(*line),
-        read_grad, Gradients(Strided(grad, row, tile), Strided(grad[width:], row, tile), push_grad, pop_grad),
+        time, time + 1, slots, width, Heads(pushes, takes), np.arange(len(values)), strided(values, 0),
+        strided(values, slots), Line(*line), read_grad,
+        Gradients(Strided(grad, row, tile), Strided(grad[width:], row, tile), push_grad, pop_grad),
     )  # fmt: skip
 
 
@@ -459,14 +453,14 @@ def scan(layout: Heads, inputs: Inputs, strengths: Array, reads: Array) -> None:
     """
     initial, before, push, pop, value = inputs
     (slots, width), time = initial.shape[1:], push.shape[1]
-    log, below = room(slots, push), time * np.sum(layout.pushes == 0)
+    log, below, only = room(slots, push), time * np.sum(layout.pushes == 0), np.zeros(1, np.int64)
     for b in range(len(push)):
         row = slice(b, b + 1)
         line = Line(strengths[row], log.order, log.ends, log.dead, log.last, log.consumed, log.cut)
         begin(before[row], line, below)
         forward(
-            0, time, slots, width, layout, push[row], pop[row], strided(initial[row], 0), strided(value[row], 0), line,
-            reads[row].reshape(-1),
+            0, time, slots, width, layout, only, push[row], pop[row], strided(initial[row], 0), strided(value[row], 0),
+            line, reads[row].reshape(-1),
         )  # fmt: skip
 
 
@@ -490,16 +484,16 @@ def scan_backward(
     initial, before, push, pop, value = inputs
     (slots, width), time = initial.shape[1:], push.shape[1]
     line, below = room(slots, push), time * np.sum(layout.pushes == 0)
-    slopes = np.empty_like(line.last[0])
+    slopes, only = np.empty_like(line.last[0]), np.zeros(1, np.int64)
     for b in range(len(push)):
         row = slice(b, b + 1)
         start, pushed = strided(initial[row], 0), strided(value[row], 0)
         begin(before[row], line, below)
-        forward(0, time, slots, width, layout, push[row], pop[row], start, pushed, line, pushed.flat[:0])
+        forward(0, time, slots, width, layout, only, push[row], pop[row], start, pushed, line, pushed.flat[:0])
         slopes[:] = 0
         slopes[: after_grad.shape[1]] = after_grad[b]
         grads = Gradients(strided(values_grad[row], 0), Strided(slopes, len(slopes), 1), push_grad[row], pop_grad[row])
-        rewind(0, time, slots, width, layout, start, pushed, line, reads_grad[row].reshape(-1), grads)
+        rewind(0, time, slots, width, layout, only, start, pushed, line, reads_grad[row].reshape(-1), grads)
         strengths_grad[b] = slopes[:slots]
 
 

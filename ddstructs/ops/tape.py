@@ -37,13 +37,14 @@ class Tape:
         layout: The heads.
         start: The initial slots; copied.
         template: An empty tensor with the batch, width and dtype of the states on this tape.
+        room: For how many steps to make room, at least.
 
     Attributes:
         time: Number of steps taken.
         lock: Held while the tape is read or changed, because the engine releases the GIL.
     """
 
-    def __init__(self, layout: Layout, start: Slots, template: Tensor) -> None:
+    def __init__(self, layout: Layout, start: Slots, template: Tensor, room: int = 32) -> None:
         self.layout, self.template, self.dtype = layout, template, strength_dtype(template.dtype)
         self.heads, self.sides = len(layout), [int(head.push) for head in layout]
         self.ends = engine.Heads.at(self.sides, [int(head.take) for head in layout])
@@ -54,7 +55,7 @@ class Tape:
         self.line: engine.Line
         self.values: Tensor
         self.array: engine.Array
-        self._make_room(max(32, self.slots))
+        self._make_room(max(room, self.slots))
         self.values[:, : self.slots] = start.values
         engine.begin(start.strengths.contiguous().numpy(), self.line, self.room * (self.heads - sum(self.sides)))
 
@@ -109,7 +110,7 @@ class Tape:
             self.cursor = None
             none, signal = engine.Strided(line.strengths.reshape(-1)[:0], 0, 0), line.cut[:, :0]
             engine.rewind(
-                time, after, self.slots, self.width, self.ends, none, none, line, none.flat,
+                time, after, self.slots, self.width, self.ends, np.arange(self.batch), none, none, line, none.flat,
                 engine.Gradients(none, none, signal, signal),
             )  # fmt: skip
         self.cursor = time, line
@@ -151,7 +152,7 @@ class Tape:
         return twin
 
     def reserve(self, steps: int) -> None:
-        """Make room for more steps; never doubling, since with powers of two all rows would share cache lines."""
+        """Make room for more steps, and more than asked for: by three quarters."""
         if self.time + steps > self.room:
             self._make_room(max(self.time + steps, self.room * 7 // 4 + 5), self.line)
 
@@ -160,12 +161,17 @@ class Tape:
         return self.zero.expand(self.batch, self.tiles(self.time), self.width + 1)
 
     def _make_room(self, room: int, line: engine.Line | None = None) -> None:
-        """Move to larger arrays, taking the steps so far from `line`."""
+        """Move to larger arrays, taking the steps so far from `line`.
+
+        An odd number of steps, since with powers of two all rows would share cache lines.
+        """
+        room |= 1
         size, logs = (self.batch, self.tiles(room)), (self.batch, room, self.heads)
         shapes = size, size, (self.batch, 3), size, size, logs, logs
-        kinds = self.dtype, torch.int32, torch.int32, torch.int32, self.dtype, torch.int32, self.dtype
-        self.line = engine.Line(*(torch.empty(s, dtype=k).numpy() for s, k in zip(shapes, kinds, strict=True)))
-        values = torch.empty(*size, self.width, dtype=self.dtype)
+        dtype = np.float64 if self.dtype == torch.float64 else np.float32
+        kinds = dtype, np.int32, np.int32, np.int32, dtype, np.int32, dtype
+        self.line = engine.Line(*(np.empty(s, k) for s, k in zip(shapes, kinds, strict=True)))
+        values = torch.from_numpy(np.empty((*size, self.width), dtype))
         if line is not None:
             time, tiles, below = self.time, self.tiles(self.time), self.heads - sum(self.sides)
             values[:, :tiles] = self.values[:, :tiles]
@@ -252,22 +258,23 @@ def extend(state: TapeState, steps: int, differentiate: bool) -> tuple[Tape, Ten
         if tape.time != time:
             tape = tape.fork(time)
     elif token is not None or (time > 0 and differentiate) or tape.time != time or time + steps > tape.room:
-        tape, token = Tape(tape.layout, Slots(*tape.look(time, tape.live(time))), tape.template), None
+        tape = Tape(tape.layout, Slots(*tape.look(time, tape.live(time))), tape.template, max(32, steps))
+        token = None
     tape.reserve(steps)
     return tape, token
 
 
-def record(layout: Layout, state: LineState) -> TapeState:
-    """The state on a tape: its own, or a new one if it has none."""
+def record(layout: Layout, state: LineState, room: int = 32) -> TapeState:
+    """The state on a tape: its own, or a new one with room for some steps if it has none."""
     if isinstance(state, TapeState) and state.tape.layout == layout:
         return state
     slots = state.slots()
     values, strengths = slots.values.to(strength_dtype(slots.values.dtype)), slots.strengths
     if torch.is_grad_enabled() and (values.requires_grad or strengths.requires_grad):
-        tape = Tape(layout, Slots(values.detach(), strengths.detach()), slots.template.detach())
+        tape = Tape(layout, Slots(values.detach(), strengths.detach()), slots.template.detach(), room)
         return TapeState(tape, 0, Import.apply(values, strengths))  # type: ignore[no-untyped-call]
     live = compact(Contents(values.detach(), strengths.detach()))
-    return TapeState(Tape(layout, Slots(*live), slots.template.detach()), 0, None)
+    return TapeState(Tape(layout, Slots(*live), slots.template.detach(), room), 0, None)
 
 
 class Import(Function):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ddstructs.memory import Memory
 from ddstructs.nn.rnn import MemoryRNN
 from ddstructs.registry.describe import describe
+from ddstructs.registry.ranges import Finite, Positive, Size, Spread, check_ranges
 from ddstructs.registry.spec import build
 from ddstructs.tasks.batch import IGNORE, Batch
 from ddstructs.tasks.task import Split
@@ -24,10 +25,6 @@ from ddstructs.training.restoring import Restorable
 from ddstructs.training.scoring import Scoring
 
 __all__ = ["Controller"]
-
-
-POSITIVE = {"hidden_size": 1, "embedding_size": 1, "decay_steps": 1}
-"""The minimum of each integer setting."""
 
 
 class Controller(Restorable):
@@ -86,34 +83,34 @@ class Controller(Restorable):
     def __init__(
         self,
         memory: Memory,
-        input_symbols: int,
-        output_symbols: int,
+        input_symbols: Size,
+        output_symbols: Size,
         cell: Literal["rnn", "lstm", "gru"] | nn.Module | dict[str, Any] = "rnn",
-        hidden_size: int = 64,
-        embedding_size: int = 64,
-        push_bias: float | Sequence[float] | None = None,
-        pop_bias: float | Sequence[float] | None = None,
+        hidden_size: Size = 64,
+        embedding_size: Size = 64,
+        push_bias: Finite | Sequence[Finite] | None = None,
+        pop_bias: Finite | Sequence[Finite] | None = None,
         value_skip: bool = True,
         read_skip: bool = True,
         read_gate: bool = False,
-        read_noise: float | None = None,
-        state_noise: float = 0.0,
-        signal_penalty: float | None = None,
+        read_noise: Spread | None = None,
+        state_noise: Spread = 0.0,
+        signal_penalty: Spread | None = None,
         output_layer: bool = False,
         learn_initial: bool = True,
         hard: bool = False,
-        learning_rate: float = 5e-3,
-        decay_steps: int | None = None,
-        clip: float = 1.0,
+        learning_rate: Positive = 5e-3,
+        decay_steps: Size | None = None,
+        clip: Positive = 1.0,
     ) -> None:
         given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        check_ranges(Controller.__init__, given)
         super().__init__()
         if read_noise is None:
             width = memory.read_width if isinstance(memory, Memory) else 0  # MemoryRNN raises the error
             given["read_noise"] = min(1.0, math.sqrt(width / 64))
         if signal_penalty is None:
-            given["signal_penalty"] = 0.2 * (math.log(max(1, output_symbols)) / math.log(129))
-        _check(given)
+            given["signal_penalty"] = 0.2 * (math.log(output_symbols) / math.log(129))
         given["cell"] = build(cell)
         self.save_hyperparameters({name: _plain(value) for name, value in given.items()})
         self.input_symbols = input_symbols
@@ -253,17 +250,6 @@ class Controller(Restorable):
                 f"a sequence of length {longest} is longer than any in validation ({seen}), and small errors of the "
                 "signals add up: round them with --model.hard true (hard=True in Python)"
             )
-
-
-def _check(settings: dict[str, Any]) -> None:
-    for name, least in POSITIVE.items():
-        if settings[name] is not None and settings[name] < least:
-            raise ValueError(f"{name} is {settings[name]}, but it must be {least} or more")
-    for name in ("learning_rate", "clip"):
-        if not 0 < settings[name] < math.inf:
-            raise ValueError(f"{name} is {settings[name]}, but it must be a finite number more than 0")
-    if not settings["signal_penalty"] >= 0:
-        raise ValueError(f"signal_penalty is {settings['signal_penalty']}, but it must be 0 or more")
 
 
 def _plain(value: object) -> object:

@@ -1,0 +1,186 @@
+r"""All steps of a network, backward, for a slice of the batch.
+
+Where $\bar{x}$ is the gradient of the loss in $x$, a place $p_t = [h_t; r_t]$ holds the output and the read, $z_t$ are
+the sums of the cell and $a_t$ the action before its activation $\phi$,
+
+$$ \bar{p}_t \mathrel{+}= W^\top \bar{z}_{t+1} \qquad
+   (\bar{d}_t, \bar{u}_t, \bar{v}_t) \mathrel{+}= \mathrm{memory}'(\bar{r}_t) \qquad
+   \bar{a}_t = \phi'(a_t) \odot (\bar{d}_t, \bar{u}_t, \bar{v}_t) $$
+
+$$ \bar{z}_t = \mathrm{cell}'(\bar{h}_t + U^\top \bar{a}_t) \qquad
+   \bar{W} = \textstyle\sum_t \bar{z}_t p_{t-1}^\top \qquad \bar{U} = \textstyle\sum_t \bar{a}_t h_t^\top $$
+
+The gradients of the weights are summed a block of steps at a time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ddstructs.nn.compiled.arrays import Given, Grads, Ring, Shape, Told, Weights
+from ddstructs.nn.compiled.cells import slope
+from ddstructs.nn.compiled.line import undo
+from ddstructs.ops.activations import sigmoid_slope, tanh_slope
+from ddstructs.ops.compiler import compiled
+from ddstructs.ops.engine import Array
+from ddstructs.ops.products import add_rows, blank, copy, gram, product
+from ddstructs.ops.vectors import lanes, load, store
+
+__all__ = ["backward"]
+
+
+@compiled()
+def backward(
+    cell: Any, memory: Any, shape: Shape, weights: Weights, given: Given, ring: Ring, fed: Array, signals: Array,
+    carry: Array, told: Told, grads: Grads,
+) -> None:  # fmt: skip
+    """Carry gradients back through all steps.
+
+    Args:
+        cell: The cell, with what it kept, and the gradient of its last state in `carry`.
+        memory: The memory as of the last step; undone to the first.
+        shape: Sizes.
+        weights: The weights, transposed.
+        given: The inputs.
+        ring: Room for a block.
+        fed: The places.
+        signals: Push and pop of each row before they were rounded.
+        carry: The gradient of the last places, shape `(slice, wide + wide_reads)`; on return that of the first.
+        told: The gradients of what was told.
+        grads: The gradients; written.
+    """
+    time, inputs, hidden, reads, heads, wide_inputs, wide, wide_reads, wide_signals, entered, sums = shape
+    panels, parts, entry, to_action, to_value, to_output, _, _ = weights
+    (x, x_row, x_step), blocks, rows, lengths, reset, _, _, _ = given
+    (out, out_row, out_step), all_push, all_pop, all_value, all_reads = told
+    dx, dx_row, dx_step = grads.x
+    place, step, acted = wide + wide_reads, lanes(fed), wide_reads + wide_signals
+    block, actions, output, above, dz, push_now, pop_now, read, values = ring
+    told_actions = wide_reads + 2 * heads
+    has_state = len(cell.kept) > 0
+    for i in range(len(rows) if len(all_reads) > 0 else 0):  # in the padding the last read is told again
+        for t in range(lengths[i], time):
+            for j in range(reads):
+                carry[i * place + wide + j] += all_reads[rows[i], t, j]
+    for n in range(len(blocks) - 1, -1, -1):
+        first, last, count, row, at, anew = blocks[n]
+        size = (last - first) * count
+        for t in range(first, last):
+            for i in range(count):
+                here = (t - first) * count + i
+                copy(x, rows[i] * x_row + t * x_step, block, here * wide_inputs, inputs)
+                if len(out):
+                    copy(out, rows[i] * out_row + t * out_step, output, here * wide, hidden)
+        blank(above, 0, size * wide_reads)
+        if to_output >= 0:
+            product(
+                size, wide_reads, wide, output, 0, wide, panels, to_output, above, 0, wide_reads, above, 0, wide_reads
+            )  # fmt: skip
+        for t in range(last - 1, first - 1, -1):
+            now = (t - first) * count
+            before, after, action = at + now, at + now + count, now * acted
+            for i in range(count):
+                for j in range(0, wide, step):
+                    store(carry, i * place + j, load(carry, i * place + j) + load(output, (now + i) * wide + j))
+                from_, to = i * place + wide, i * reads
+                for j in range(reads):
+                    read[to + j] = carry[from_ + j] + above[(now + i) * wide_reads + j]
+                if len(all_reads):
+                    for j in range(reads):
+                        read[to + j] += all_reads[rows[i], t, j]
+                blank(carry, from_, wide_reads)
+            undo(
+                memory, t, rows[:count], read[: count * reads], push_now[:count], pop_now[:count], values,
+                actions, action, acted,
+            )  # fmt: skip
+            for i in range(count):
+                value, signal = action + i * acted, (row + now + i) * wide_signals
+                if len(all_value):
+                    for j in range(reads):
+                        actions[value + j] += all_value[rows[i], t, j]
+                for j in range(0, wide_reads, step):
+                    store(actions, value + j, load(actions, value + j) * tanh_slope(load(values, value + j)))
+                for h in range(heads):
+                    push_grad, pop_grad = push_now[i, 0, h], pop_now[i, 0, h]
+                    if len(all_push):
+                        push_grad += all_push[rows[i], t, h]
+                    if len(all_pop):
+                        pop_grad += all_pop[rows[i], t, h]
+                    actions[value + wide_reads + h] = push_grad * sigmoid_slope(signals[signal + h])
+                    actions[value + wide_reads + heads + h] = pop_grad * sigmoid_slope(signals[signal + heads + h])
+            product(
+                count, wide, told_actions, actions, action, acted, panels, to_action, carry, 0, place, carry, 0, place
+            )  # fmt: skip
+            for i in range(count):
+                to = (now + i) * sums
+                slope(
+                    cell, row + now + i, before + i, i, wide, fed, (before + i) * place, (after + i) * place, carry,
+                    i * place, dz, to,
+                )  # fmt: skip
+                if hidden < wide:
+                    for j in range(hidden, sums, wide):
+                        blank(dz, to + j, wide - hidden)
+            for k in range(len(parts)):
+                column, columns, target, inner, panel = parts[k]
+                product(
+                    count, inner, columns, dz, now * sums + column, sums, panels, panel, carry, target, place, carry,
+                    target, place,
+                )  # fmt: skip
+        for k in range(len(parts)):
+            column, columns, target, inner, _ = parts[k]
+            gram(
+                size, columns, inner, dz, column, sums, fed, at * place + target, place, grads.recurrent,
+                column * place + target, place,
+            )  # fmt: skip
+        gram(size, entered, wide_inputs, dz, 0, sums, block, 0, wide_inputs, grads.entry, 0, wide_inputs)
+        gram(
+            size, wide_reads + (2 * heads + 3) // 4 * 4, wide, actions, 0, acted, fed, (at + count) * place, place,
+            grads.action, 0, wide,
+        )  # fmt: skip
+        if to_value >= 0:
+            gram(size, wide_reads, wide_inputs, actions, 0, acted, block, 0, wide_inputs, grads.value, 0, wide_inputs)
+        if to_output >= 0:
+            gram(
+                size,
+                wide,
+                wide_reads,
+                output,
+                0,
+                wide,
+                fed,
+                (at + count) * place + wide,
+                place,
+                grads.read,
+                0,
+                wide_reads,
+            )
+        add_rows(size, sums, dz, grads.bias)
+        add_rows(size, acted, actions, grads.action_bias)
+        if len(dx):
+            blank(block, 0, size * wide_inputs)
+            product(
+                size, wide_inputs, entered, dz, 0, sums, panels, entry, block, 0, wide_inputs, block, 0, wide_inputs
+            )
+            if to_value >= 0:
+                product(
+                    size, wide_inputs, wide_reads, actions, 0, acted, panels, to_value, block, 0, wide_inputs, block,
+                    0, wide_inputs,
+                )  # fmt: skip
+            for t in range(first, last):
+                for i in range(count):
+                    here = ((t - first) * count + i) * wide_inputs
+                    copy(block, here, dx, rows[i] * dx_row + t * dx_step, inputs)
+                    if inputs < wide_inputs:
+                        blank(block, here + inputs, wide_inputs - inputs)
+        for i in range(count if anew and len(reset) else 0):
+            if reset[rows[i], first]:
+                for j in range(place):
+                    grads.fresh_place[j] += carry[i * place + j]
+                blank(carry, i * place, place)
+                if has_state:
+                    for j in range(wide):
+                        grads.fresh_kept[j] += cell.carry[i * wide + j]
+                    blank(cell.carry, i * wide, wide)
+    for i in range(len(rows) if len(dx) else 0):
+        for t in range(lengths[i], time):
+            blank(dx, rows[i] * dx_row + t * dx_step, inputs)

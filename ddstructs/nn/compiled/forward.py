@@ -1,0 +1,173 @@
+"""All steps of a network, forward, for a slice of the batch.
+
+What does not depend on the step before is computed for a block of steps at once, while it is in the cache: what the
+input adds to the sums and to the values, and what the reads add to the output.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ddstructs.nn.compiled.arrays import Given, Ring, Shape, Start, Told, Weights
+from ddstructs.nn.compiled.cells import activate
+from ddstructs.nn.compiled.line import rest, take
+from ddstructs.ops.activations import sigmoid, tanh
+from ddstructs.ops.compiler import compiled
+from ddstructs.ops.engine import Array
+from ddstructs.ops.products import blank, copy, product
+from ddstructs.ops.vectors import lanes, load, store
+
+__all__ = ["forward"]
+
+
+@compiled()
+def forward(
+    cell: Any, lasting: bool, memory: Any, shape: Shape, weights: Weights, given: Given, start: Start, ring: Ring,
+    fed: Array, signals: Array, told: Told,
+) -> None:  # fmt: skip
+    """Take all steps.
+
+    Args:
+        cell: The cell, with what it keeps.
+        lasting: Whether it keeps the gates of all rows, rather than those of one block.
+        memory: The memory, as of the first step.
+        shape: Sizes.
+        weights: The weights.
+        given: The inputs.
+        start: The state before the first step, and after the last.
+        ring: Room for a block.
+        fed: The places; written.
+        signals: Push and pop of each row before they are rounded, shape `(rows, wide_signals)`; written.
+        told: What is told; written.
+    """
+    time, inputs, hidden, reads, heads, wide_inputs, wide, wide_reads, wide_signals, entered, sums = shape
+    panels, parts, entry, to_action, to_value, to_output, bias, action_bias = weights
+    (x, x_row, x_step), blocks, rows, lengths, reset, reads_noise, state_noise, hard = given
+    (out, out_row, out_step), all_push, all_pop, all_value, all_reads = told
+    state, kept_state, fresh_place, fresh_kept = start
+    block, actions, output, _, _, push_now, pop_now, read, _ = ring
+    place, gates, kept = wide + wide_reads, cell.gates, cell.kept
+    acted, has_state, step = wide_reads + wide_signals, len(cell.kept) > 0, lanes(fed)
+    for n in range(len(blocks)):
+        first, last, count, row, at, anew = blocks[n]
+        size = (last - first) * count
+        gate = row * sums if lasting else 0
+        if anew:
+            for i in range(count):
+                afresh = len(reset) > 0 and reset[rows[i], first]
+                if afresh:
+                    copy(fresh_place, 0, fed, (at + i) * place, place)
+                else:
+                    copy(state, i * place, fed, (at + i) * place, place)
+                if has_state and afresh:
+                    copy(fresh_kept, 0, kept, (at + i) * wide, wide)
+                elif has_state:
+                    copy(kept_state, i * wide, kept, (at + i) * wide, wide)
+        for t in range(first, last):
+            for i in range(count):
+                copy(x, rows[i] * x_row + t * x_step, block, ((t - first) * count + i) * wide_inputs, inputs)
+        product(size, entered, wide_inputs, block, 0, wide_inputs, panels, entry, gates, gate, sums, bias, 0, 0)
+        for i in range(size if entered < sums else 0):
+            copy(bias, entered, gates, gate + i * sums + entered, sums - entered)
+        if to_value >= 0:
+            product(
+                size, wide_reads, wide_inputs, block, 0, wide_inputs, panels, to_value, actions, 0, acted,
+                action_bias, 0, 0,
+            )  # fmt: skip
+        for i in range(size):
+            if to_value >= 0:
+                copy(action_bias, wide_reads, actions, i * acted + wide_reads, wide_signals)
+            else:
+                copy(action_bias, 0, actions, i * acted, acted)
+        for t in range(first, last):
+            now = (t - first) * count  # the first row of the step, from the first of the block
+            before, after = at + now, at + now + count
+            for k in range(len(parts)):
+                column, columns, source, inner, panel = parts[k]
+                product(
+                    count, columns, inner, fed, before * place + source, place, panels, panel, gates,
+                    gate + now * sums + column, sums, gates, gate + now * sums + column, sums,
+                )  # fmt: skip
+            for i in range(count):
+                activate(
+                    cell, (row if lasting else 0) + now + i, before + i, after + i, wide, fed, (before + i) * place,
+                    (after + i) * place,
+                )  # fmt: skip
+                if hidden < wide:
+                    blank(fed, (after + i) * place + hidden, wide - hidden)
+                if len(state_noise):
+                    for j in range(hidden):
+                        kept[(after + i) * wide + j] += state_noise[t, rows[i], j]
+            action = now * acted
+            product(
+                count, acted, wide, fed, after * place, place, panels, to_action, actions, action, acted,
+                actions, action, acted,
+            )  # fmt: skip
+            for i in range(count):
+                value = action + i * acted
+                for j in range(0, wide_reads, step):
+                    store(actions, value + j, tanh(load(actions, value + j)))
+                signal = (row + now + i) * wide_signals
+                for j in range(0, wide_signals, step):
+                    store(signals, signal + j, sigmoid(load(actions, value + wide_reads + j)))
+                for h in range(heads):
+                    push, pop = signals[signal + h], signals[signal + heads + h]
+                    if hard:
+                        push, pop = rounded(push), rounded(pop)
+                    push_now[i, 0, h], pop_now[i, 0, h] = push, pop
+                    if len(all_push):
+                        all_push[rows[i], t, h], all_pop[rows[i], t, h] = push, pop
+                if len(reset) and reset[rows[i], t]:
+                    pop_now[i, 0, 0] = np.inf
+                if len(all_value):
+                    for j in range(reads):
+                        all_value[rows[i], t, j] = actions[value + j]
+            take(memory, t, rows[:count], push_now[:count], pop_now[:count], actions, action, acted, read)
+            for i in range(count):
+                to = (after + i) * place + wide
+                copy(read, i * reads, fed, to, reads)
+                if len(reads_noise):
+                    for j in range(reads):
+                        fed[to + j] += reads_noise[t, rows[i], j]
+                if reads < wide_reads:
+                    blank(fed, to + reads, wide_reads - reads)
+                if len(all_reads):
+                    for j in range(reads):
+                        all_reads[rows[i], t, j] = fed[to + j]
+        source, apart, origin = fed, place, (at + count) * place
+        if to_output >= 0:
+            product(
+                size, wide, wide_reads, fed, origin + wide, place, panels, to_output, output, 0, wide, fed,
+                origin, place,
+            )  # fmt: skip
+            source, apart, origin = output, wide, 0
+        for t in range(first, last):
+            for i in range(count):
+                from_ = origin + ((t - first) * count + i) * apart
+                copy(source, from_, out, rows[i] * out_row + t * out_step, hidden)
+        if n + 1 == len(blocks) or blocks[n + 1, 5]:
+            end = at + size
+            for i in range(count):
+                copy(fed, (end + i) * place, state, i * place, place)
+                if has_state:
+                    copy(kept, (end + i) * wide, kept_state, i * wide, wide)
+    for i in range(len(rows)):
+        b = rows[i]
+        for t in range(lengths[i], time):
+            blank(out, b * out_row + t * out_step, hidden)
+            if len(all_push):
+                all_push[b, t], all_pop[b, t] = 0, 0
+            if len(all_value):
+                all_value[b, t] = 0
+            if len(all_reads):
+                for j in range(reads):
+                    all_reads[b, t, j] = state[i * place + wide + j]
+        rest(memory, b, lengths[i], time)
+
+
+@compiled(inline=True)
+def rounded(signal: float) -> float:
+    """1 from a half on, else 0; NaN stays NaN."""
+    return signal - signal + (signal >= 0.5)

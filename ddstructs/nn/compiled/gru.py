@@ -1,0 +1,66 @@
+r"""The GRU in the form of torch, whose last sum is of the last output alone.
+
+With the sums $[z^r; z^u; z^n; z^m]$,
+
+$$ r, u = \sigma(z^r, z^u) \qquad n = \tanh(z^n + r \odot z^m) \qquad h_t = n + u \odot (h_{t-1} - n) $$
+
+$$ \bar{n} = \bar{h}_t \odot (1 - u) \odot (1 - n^2) \qquad \bar{z}^r = \bar{n} \odot z^m \odot r (1 - r) \qquad
+   \bar{z}^u = \bar{h}_t \odot (h_{t-1} - n) \odot u (1 - u) $$
+
+$$ \bar{z}^n = \bar{n} \qquad \bar{z}^m = \bar{n} \odot r \qquad \bar{h}_{t-1} \mathrel{+}= \bar{h}_t \odot u $$
+"""
+
+from __future__ import annotations
+
+from ddstructs.nn.compiled.cells import Cell, activate, of, slope
+from ddstructs.ops.activations import sigmoid, sigmoid_slope, tanh, tanh_slope
+from ddstructs.ops.compiler import chosen
+from ddstructs.ops.vectors import lanes, load, store
+
+__all__ = ["GRU"]
+
+
+class GRU(Cell):
+    """`nn.GRUCell`."""
+
+    __slots__ = ()
+    from_input = (0, 1, 2, None)
+    from_output = (0, 1, None, 2)
+
+
+@chosen(activate)
+def _activate(cell, row, before, after, wide, fed, last, out):  # type: ignore[no-untyped-def]
+    if not of(cell, GRU):
+        return None
+
+    def form(cell, row, before, after, wide, fed, last, out):  # type: ignore[no-untyped-def]
+        gates, z = cell.gates, row * 4 * wide
+        for j in range(0, wide, lanes(fed)):
+            r, u = sigmoid(load(gates, z + j)), sigmoid(load(gates, z + wide + j))
+            n = tanh(load(gates, z + 2 * wide + j) + r * load(gates, z + 3 * wide + j))
+            store(gates, z + j, r)
+            store(gates, z + wide + j, u)
+            store(gates, z + 2 * wide + j, n)
+            store(fed, out + j, n + u * (load(fed, last + j) - n))
+
+    return form
+
+
+@chosen(slope)
+def _slope(cell, row, before, b, wide, fed, last, out, grad, at, sums, to):  # type: ignore[no-untyped-def]
+    if not of(cell, GRU):
+        return None
+
+    def form(cell, row, before, b, wide, fed, last, out, grad, at, sums, to):  # type: ignore[no-untyped-def]
+        gates, z = cell.gates, row * 4 * wide
+        for j in range(0, wide, lanes(fed)):
+            r, u, n = load(gates, z + j), load(gates, z + wide + j), load(gates, z + 2 * wide + j)
+            h_grad = load(grad, at + j)
+            n_grad = h_grad * (1.0 - u) * tanh_slope(n)
+            store(sums, to + j, n_grad * load(gates, z + 3 * wide + j) * sigmoid_slope(r))
+            store(sums, to + wide + j, h_grad * (load(fed, last + j) - n) * sigmoid_slope(u))
+            store(sums, to + 2 * wide + j, n_grad)
+            store(sums, to + 3 * wide + j, n_grad * r)
+            store(grad, at + j, h_grad * u)
+
+    return form

@@ -1,0 +1,77 @@
+r"""The LSTM.
+
+With the sums $[z^i; z^f; z^g; z^o]$, $i, f, o = \sigma(z^i, z^f, z^o)$ and $g = \tanh(z^g)$,
+
+$$ c_t = f_t \odot c_{t-1} + i_t \odot g_t \qquad h_t = o_t \odot \tanh(c_t) $$
+
+$$ \bar{c}_t = f_{t+1} \odot \bar{c}_{t+1} + \bar{h}_t \odot o_t \odot (1 - \tanh^2 c_t) $$
+
+$$ \bar{z}^i = \bar{c}_t \odot g \odot i (1 - i) \quad \bar{z}^f = \bar{c}_t \odot c_{t-1} \odot f (1 - f) \quad
+   \bar{z}^g = \bar{c}_t \odot i (1 - g^2) \quad \bar{z}^o = \bar{h}_t \odot \tanh(c_t) \odot o (1 - o) $$
+
+`seen` is $\tanh(c_t)$, without the noise that is added to $c_t$ afterwards.
+"""
+
+from __future__ import annotations
+
+from ddstructs.nn.compiled.cells import Cell, activate, of, slope
+from ddstructs.ops.activations import sigmoid, sigmoid_slope, tanh, tanh_slope
+from ddstructs.ops.compiler import chosen
+from ddstructs.ops.vectors import lanes, load, splat, store
+
+__all__ = ["LSTM"]
+
+
+class LSTM(Cell):
+    """`nn.LSTMCell`."""
+
+    __slots__ = ()
+    from_input = (0, 1, 2, 3)
+    from_output = (0, 1, 2, 3)
+    states = 2
+    seeing = True
+
+
+@chosen(activate)
+def _activate(cell, row, before, after, wide, fed, last, out):  # type: ignore[no-untyped-def]
+    if not of(cell, LSTM):
+        return None
+
+    def form(cell, row, before, after, wide, fed, last, out):  # type: ignore[no-untyped-def]
+        gates, kept, z = cell.gates, cell.kept, row * 4 * wide
+        for j in range(0, wide, lanes(fed)):
+            i, f = sigmoid(load(gates, z + j)), sigmoid(load(gates, z + wide + j))
+            g, o = tanh(load(gates, z + 2 * wide + j)), sigmoid(load(gates, z + 3 * wide + j))
+            c = f * load(kept, before * wide + j) + i * g
+            seen = tanh(c)
+            store(gates, z + j, i)
+            store(gates, z + wide + j, f)
+            store(gates, z + 2 * wide + j, g)
+            store(gates, z + 3 * wide + j, o)
+            store(kept, after * wide + j, c)
+            store(cell.seen, row * wide + j, seen)
+            store(fed, out + j, o * seen)
+
+    return form
+
+
+@chosen(slope)
+def _slope(cell, row, before, b, wide, fed, last, out, grad, at, sums, to):  # type: ignore[no-untyped-def]
+    if not of(cell, LSTM):
+        return None
+
+    def form(cell, row, before, b, wide, fed, last, out, grad, at, sums, to):  # type: ignore[no-untyped-def]
+        gates, carry, z = cell.gates, cell.carry, row * 4 * wide
+        for j in range(0, wide, lanes(fed)):
+            i, f = load(gates, z + j), load(gates, z + wide + j)
+            g, o = load(gates, z + 2 * wide + j), load(gates, z + 3 * wide + j)
+            seen, h_grad = load(cell.seen, row * wide + j), load(grad, at + j)
+            c_grad = load(carry, b * wide + j) + h_grad * o * tanh_slope(seen)
+            store(sums, to + j, c_grad * g * sigmoid_slope(i))
+            store(sums, to + wide + j, c_grad * load(cell.kept, before * wide + j) * sigmoid_slope(f))
+            store(sums, to + 2 * wide + j, c_grad * i * tanh_slope(g))
+            store(sums, to + 3 * wide + j, h_grad * seen * sigmoid_slope(o))
+            store(carry, b * wide + j, c_grad * f)
+            store(grad, at + j, splat(fed, 0))
+
+    return form

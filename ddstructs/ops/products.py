@@ -1,0 +1,229 @@
+"""Products of matrices so small that they stay in the cache, for code that numba compiles.
+
+All matrices are flat arrays, by the offset of the first number and the stride of a row. Rows are as long as a multiple
+of a vector, filled up with zeros. A product holds a tile of its result in registers: as many sums as the machine has
+room for, over which it goes through the inner axis once.
+
+The right matrix of `product` is packed (`pack`): in panels of four vectors' width one after another, so that it is read
+in one stream.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import llvmlite.binding
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils, config
+
+from ddstructs.ops.compiler import compiled, intrinsic
+from ddstructs.ops.vectors import Vector, broadcast, call, lanes, load, pointer, store
+
+__all__ = ["add_rows", "blank", "copy", "gram", "pack", "product"]
+
+PANEL = 4
+"""Vectors in the width of a panel."""
+
+DEPTH = 256
+"""How much of the inner axis is gone through at a time, so that a panel stays in the first cache."""
+
+
+def _large() -> bool:
+    """Whether the registers of the machine hold 32 vectors; others hold 8."""
+    told: str | None = getattr(config, "CPU_FEATURES", None)  # numba was told what to use
+    if told is not None:
+        return "+avx512f" in told.split(",")
+    return bool(llvmlite.binding.get_host_cpu_features().get("avx512f"))
+
+
+WIDE = PANEL if _large() else 1
+"""Vectors in the width of a tile."""
+
+TALL = 8 if _large() else 4
+"""Rows of a tile that is one vector wide."""
+
+
+def tile(rows: int, columns: int, *, turned: bool = False) -> Any:
+    """A function for one tile: c[r, j] = s[r, j] + sum_k a[r, k] w[k, j].
+
+    Args:
+        rows: Rows of the tile.
+        columns: Its width in vectors.
+        turned: Whether a lies transposed, a row for each k.
+    """
+
+    @intrinsic
+    def multiply(
+        typing: Any, a: Any, a_at: Any, a_row: Any, inner: Any, w: Any, w_at: Any, w_row: Any, c: Any, c_at: Any,
+        c_row: Any, s: Any, s_at: Any, s_row: Any,
+    ) -> Any:  # fmt: skip
+        signature = types.void(a, a_at, a_row, inner, w, w_at, w_row, c, c_at, c_row, s, s_at, s_row)
+        kind, align = Vector(a.dtype), a.dtype.bitwidth // 8
+        long = ir.IntType(64)
+
+        def emit(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
+            def number(n: int) -> Any:
+                return context.cast(b, arguments[n], signature.args[n], types.int64)
+
+            def place(n: int, row: Any, r: Any, more: Any) -> Any:
+                at = b.add(number(n + 1), b.add(b.mul(row, r), more))
+                return pointer(context, b, signature.args[n], arguments[n], types.int64, at)
+
+            a_row_, inner_, w_row_, c_row_, s_row_ = (number(n) for n in (2, 3, 6, 9, 12))
+            data = cgutils.create_struct_proxy(a)(context, b, value=arguments[0]).data
+            sums = [[cgutils.alloca_once(b, kind.llvm) for _ in range(columns)] for _ in range(rows)]
+            for r in range(rows):
+                for j in range(columns):
+                    b.store(b.load(place(10, s_row_, long(r), long(j * kind.lanes)), align=align), sums[r][j])
+            with cgutils.for_range(b, inner_, intp=long) as loop:
+                k = loop.index
+                right = [b.load(place(4, w_row_, k, long(j * kind.lanes)), align=align) for j in range(columns)]
+                for r in range(rows):
+                    first, second = (k, long(r)) if turned else (long(r), k)
+                    at = b.add(number(1), b.add(b.mul(a_row_, first), second))
+                    left = broadcast(b, kind, b.load(b.gep(data, [at])))
+                    for j in range(columns):
+                        b.store(call(b, "fma", kind, left, right[j], b.load(sums[r][j])), sums[r][j])
+            for r in range(rows):
+                for j in range(columns):
+                    b.store(b.load(sums[r][j]), place(7, c_row_, long(r), long(j * kind.lanes)), align=align)
+            return context.get_dummy_value()
+
+        return signature, emit
+
+    return multiply
+
+
+_broad, _broad_row = tile(4, WIDE), tile(1, WIDE)
+_tall, _tall_row = tile(TALL, 1), tile(1, 1)
+_turned_broad, _turned = tile(4, WIDE, turned=True), tile(4, 1, turned=True)
+
+
+@compiled()
+def pack(matrix: Any, columns: int, panels: Any, at: int) -> None:
+    """Write a matrix as panels.
+
+    Args:
+        matrix: Any strides, shape `(inner, n)`.
+        columns: Its width once filled up with zeros.
+        panels: Written, flat.
+        at: Where they begin.
+    """
+    inner, own, width = len(matrix), matrix.shape[1], PANEL * lanes(panels)
+    for first in range(0, columns, width):
+        wide = min(width, columns - first)
+        for k in range(inner):
+            place = at + first * inner + k * wide
+            for j in range(wide):
+                panels[place + j] = matrix[k, first + j] if first + j < own else 0
+
+
+@compiled()
+def product(
+    rows: int, columns: int, inner: int, a: Any, a_at: int, a_row: int, w: Any, w_at: int, c: Any, c_at: int,
+    c_row: int, s: Any, s_at: int, s_row: int,
+) -> None:  # fmt: skip
+    """Write `c = s + a @ w`, with w in panels; s may be c."""
+    step = lanes(a)
+    width = PANEL * step
+    for first in range(0, columns, width):
+        wide = min(width, columns - first)
+        across = WIDE * step if wide == width else step
+        for k in range(0, inner, DEPTH):
+            depth = min(DEPTH, inner - k)
+            from_, from_at, from_row = (s, s_at, s_row) if k == 0 else (c, c_at, c_row)
+            for j in range(first, first + wide, across):
+                i, place = 0, w_at + first * inner + k * wide + j - first
+                if across > step or WIDE == 1:
+                    while i + 4 <= rows:
+                        _broad(
+                            a, a_at + i * a_row + k, a_row, depth, w, place, wide, c, c_at + i * c_row + j, c_row,
+                            from_, from_at + i * from_row + j, from_row,
+                        )  # fmt: skip
+                        i += 4
+                    while i < rows:
+                        _broad_row(
+                            a, a_at + i * a_row + k, a_row, depth, w, place, wide, c, c_at + i * c_row + j, c_row,
+                            from_, from_at + i * from_row + j, from_row,
+                        )  # fmt: skip
+                        i += 1
+                else:
+                    while i + TALL <= rows:
+                        _tall(
+                            a, a_at + i * a_row + k, a_row, depth, w, place, wide, c, c_at + i * c_row + j, c_row,
+                            from_, from_at + i * from_row + j, from_row,
+                        )  # fmt: skip
+                        i += TALL
+                    while i < rows:
+                        _tall_row(
+                            a, a_at + i * a_row + k, a_row, depth, w, place, wide, c, c_at + i * c_row + j, c_row,
+                            from_, from_at + i * from_row + j, from_row,
+                        )  # fmt: skip
+                        i += 1
+
+
+@compiled()
+def gram(
+    count: int, rows: int, columns: int, z: Any, z_at: int, z_row: int, f: Any, f_at: int, f_row: int, g: Any,
+    g_at: int, g_row: int,
+) -> None:  # fmt: skip
+    """Add `z.T @ f` to g, over `count` rows of both."""
+    step, j = lanes(z), 0
+    while j < columns:
+        across = WIDE * step if columns - j >= WIDE * step else step
+        for i in range(0, rows, 4):
+            at = g_at + i * g_row + j
+            if across > step or WIDE == 1:
+                _turned_broad(z, z_at + i, z_row, count, f, f_at + j, f_row, g, at, g_row, g, at, g_row)
+            else:
+                _turned(z, z_at + i, z_row, count, f, f_at + j, f_row, g, at, g_row, g, at, g_row)
+        j += across
+
+
+@compiled()
+def add_rows(count: int, columns: int, z: Any, g: Any) -> None:
+    """Add to g the sum of `count` rows of z, side by side without a gap."""
+    for j in range(0, columns, lanes(z)):
+        total = load(g, j)
+        for n in range(count):
+            total = total + load(z, n * columns + j)
+        store(g, j, total)
+
+
+def _bytes(context: Any, b: Any, array: Any, count: Any, kind: Any) -> Any:
+    """The size of so many numbers of an array."""
+    return b.mul(context.cast(b, count, kind, types.int64), ir.IntType(64)(array.dtype.bitwidth // 8))
+
+
+def _place(context: Any, b: Any, array: Any, data: Any, kind: Any, at: Any) -> Any:
+    """The address of a number in a flat array."""
+    start = cgutils.create_struct_proxy(array)(context, b, value=data).data
+    return b.bitcast(b.gep(start, [context.cast(b, at, kind, types.int64)]), ir.IntType(8).as_pointer())
+
+
+@intrinsic
+def copy(typing: Any, x: Any, x_at: Any, y: Any, y_at: Any, count: Any) -> Any:
+    """Write `y = x` for so many numbers of two flat arrays of one dtype."""
+
+    def emit(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
+        kinds = signature.args
+        source = _place(context, b, x, arguments[0], kinds[1], arguments[1])
+        target = _place(context, b, y, arguments[2], kinds[3], arguments[3])
+        cgutils.raw_memcpy(b, target, source, _bytes(context, b, x, arguments[4], kinds[4]), 1)
+        return context.get_dummy_value()
+
+    return types.void(x, x_at, y, y_at, count), emit
+
+
+@intrinsic
+def blank(typing: Any, x: Any, at: Any, count: Any) -> Any:
+    """Write `x = 0` for so many numbers of a flat array."""
+
+    def emit(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
+        kinds = signature.args
+        size = _bytes(context, b, x, arguments[2], kinds[2])
+        cgutils.memset(b, _place(context, b, x, arguments[0], kinds[1], arguments[1]), size, 0)
+        return context.get_dummy_value()
+
+    return types.void(x, at, count), emit
