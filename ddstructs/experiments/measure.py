@@ -66,7 +66,7 @@ def metric_of(model: Controller, task: Task, name: str) -> float:
 
     """
     model.eval()
-    scoring = Scoring(task, model.rnn.memory)
+    scoring = Scoring(task, [model.rnn.memory])
     for batch in task.test_dataloader():
         scoring.update("test", model(batch.inputs), batch)
     return float(scoring.metrics("test")[name].compute())
@@ -78,7 +78,7 @@ def check_metric(model: Controller, task: Task, name: str) -> None:
     Raises:
         InputError: If it does not.
     """
-    metrics = Scoring(task, model.rnn.memory).metrics("test")
+    metrics = Scoring(task, [model.rnn.memory]).metrics("test")
     if name not in metrics:
         raise InputError(f"{type(task).__name__} has no metric {name}: choose from {', '.join(metrics)}")
 

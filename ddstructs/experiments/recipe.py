@@ -87,11 +87,10 @@ class Recipe:
         Raises:
             InputError: If a section is invalid.
         """
-        parts: list[tuple[str, list[Rule | Budget]]] = [("the defaults", [])]
-        parts += [(f"the exception for {rule.where}", [rule]) for rule in self.exceptions]
-        parts += [(f"the budget {name}", [budget]) for name, budget in self.budgets.items()]
-        for place, more in parts:
-            settings, section = self._merge([self.defaults, *more]), "training"
+        parts: dict[str, Rule | Budget] = {f"the exception for {rule.where}": rule for rule in self.exceptions}
+        parts |= {f"the budget {name}": budget for name, budget in self.budgets.items()}
+        for place, more in [("the defaults", self.defaults), *parts.items()]:
+            settings, section = self._merge([self.defaults, more]), "training"
             try:
                 read_section(Training, settings[section])
                 section = "test"
