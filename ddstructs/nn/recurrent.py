@@ -54,8 +54,8 @@ class Recurrent(nn.Module):
     ) -> tuple[Tensor, RecurrentState]:
         """The next piece of a sequence, shape `(batch, time, embed_dim)`, and the state after the last real step."""
         state = state or self.initial_state(len(x), device=x.device, dtype=x.dtype)
-        given = tuple(part[None] for part in state.hidden)
-        hidden = given if len(given) > 1 else given[0]
+        given = [part[None] for part in state.hidden]
+        hidden = tuple(given) if len(given) > 1 else given[0]
         if lengths is None:
             output, after = self.network(x, hidden)
         else:
