@@ -56,7 +56,7 @@ def share_right(model: Controller, n: int, rows: int) -> float:
         for answer, target in zip(answers, batch.targets.tolist(), strict=True):
             right = [a == b for a, b in zip(answer, target, strict=True) if b != IGNORE]
             shares.append(sum(right) / n)
-    return sum(shares) / len(shares)
+    return float(sum(shares) / len(shares))
 
 
 def test_the_score_is_the_mean_over_the_lengths_with_the_signals_rounded(tmp_path: Path) -> None:
