@@ -87,7 +87,7 @@ class Recipe:
         Raises:
             InputError: If a section is invalid.
         """
-        parts: list[tuple[str, list[Rule | Budget]]] = [("the defaults", [])]
+        parts: list[tuple[str, Sequence[Rule | Budget]]] = [("the defaults", [])]
         parts += [(f"the exception for {rule.where}", [rule]) for rule in self.exceptions]
         parts += [(f"the budget {name}", [budget]) for name, budget in self.budgets.items()]
         for place, more in parts:
