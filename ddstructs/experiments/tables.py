@@ -124,7 +124,13 @@ def render_suite(
         *("updates", "restarts", "seconds", "config", "commit"),
     )
     ordered = sorted(records, key=lambda record: ("error" not in record, _worst(suite, _score(record))))
-    seeds = [[figure(record.get(name)) for name in columns] for record in ordered]
+    seeds = [
+        [
+            _figure(record[name]) if name.startswith("score") and name in record else figure(record.get(name))
+            for name in columns
+        ]
+        for record in ordered
+    ]
     parts += ["## Every seed\n\nFailures first.\n", table([columns, *seeds])]
     parts += ["## Errors\n", "".join(errors)] if errors else []
     return "\n".join(parts)
