@@ -65,7 +65,13 @@ def cases(batch: int, width: int, device: str) -> Iterator[tuple[str, int, Case]
                 yield f"stack, {signals}, in steps", steps, partial(loop, Stack(width), batch, steps, device, signals)
     for steps in (130, 1024, 4096):
         yield "MemoryRNN", steps, partial(network, MemoryRNN(64, 64, Stack(64), device=device), steps, device)
+        for cell, title in (("rnn", "Elman"), ("lstm", "LSTM"), ("gru", "GRU")):
+            for name, kind in MEMORIES.items():
+                rnn = MemoryRNN(64, 64, kind(64), cell, device=device)
+                yield f"MemoryRNN, {title}, {name}", steps, partial(network, rnn, steps, device, learns=True)
         yield "nn.LSTM", steps, partial(network, nn.LSTM(64, 64, device=device), steps, device)
+        lstm = nn.LSTM(64, 64, device=device)
+        yield "nn.LSTM, gradient for x", steps, partial(network, lstm, steps, device, learns=True)
 
 
 def actions(memory: Memory, batch: int, steps: int, device: str, signals: str = "uniform") -> Any:
@@ -144,9 +150,9 @@ def lstm_cell(batch: int, steps: int, device: str) -> tuple[float, float]:
     return clock(run, device)
 
 
-def network(module: nn.Module, steps: int, device: str) -> tuple[float, float]:
-    """Run a recurrent network on a batch of 16."""
-    x = torch.randn(steps, 16, 64, device=device)
+def network(module: nn.Module, steps: int, device: str, *, learns: bool = False) -> tuple[float, float]:
+    """Run a recurrent network on a batch of 16; with `learns`, the input needs a gradient, as behind an embedding."""
+    x = torch.randn(steps, 16, 64, device=device, requires_grad=learns)
     return clock(lambda: module(x)[0], device)
 
 

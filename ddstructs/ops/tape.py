@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
+from functools import cache
 from threading import Lock
 from typing import Any
 
@@ -47,7 +48,7 @@ class Tape:
     def __init__(self, layout: Layout, start: Slots, template: Tensor, room: int = 32) -> None:
         self.layout, self.template, self.dtype = layout, template, strength_dtype(template.dtype)
         self.heads, self.sides = len(layout), [int(head.push) for head in layout]
-        self.ends = engine.Heads.at(self.sides, [int(head.take) for head in layout])
+        self.ends = _heads(layout)
         self.batch, self.slots, self.width = start.values.shape
         self.time, self.lock, self.zero = 0, Lock(), torch.zeros((), dtype=self.dtype)
         self.cursor: tuple[int, engine.Line] | None = None
@@ -56,8 +57,12 @@ class Tape:
         self.values: Tensor
         self.array: engine.Array
         self._make_room(max(room, self.slots))
-        self.values[:, : self.slots] = start.values
-        engine.begin(start.strengths.contiguous().numpy(), self.line, self.room * (self.heads - sum(self.sides)))
+        below = self.room * (self.heads - sum(self.sides))
+        if self.slots:
+            self.values[:, : self.slots] = start.values
+            engine.begin(start.strengths.contiguous().numpy(), self.line, below)
+        else:
+            self.line.ends[:] = below, below, 0
 
     def append(self, push: Tensor, pop: Tensor, value: Tensor) -> Tensor:
         """Take a step at the end; the read `(batch, heads, width)`."""
@@ -187,6 +192,11 @@ class Tape:
             self.line.ends[:, :2] += shift
         self.room, self.values = room, values
         self.array = values.numpy()
+
+
+@cache
+def _heads(layout: Layout) -> engine.Heads:
+    return engine.Heads.at([int(head.push) for head in layout], [int(head.take) for head in layout])
 
 
 @dataclass(frozen=True, eq=False)
