@@ -1,7 +1,8 @@
 # make demo [TEXT="A string to reverse"]   watch a network learn to use a stack
-# make test                                everything that must hold
-# make bench                               how fast the kernels are, beside others: a table and a plot
-# All make their own environment in .venv. All they need is python3 (3.11 or newer) with pip and venv.
+# make test                                run all checks
+# make bench                               measure the speed of the kernels: writes tables and a plot
+# make clean                               remove the environment, build files and runs
+# Each creates an environment in .venv. They need only python3 (3.11 or newer) with pip and venv.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -25,7 +26,7 @@ lint: .venv/dev
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-# The wheel, in an environment that holds nothing else, far from the sources.
+# Installs the wheel in a clean environment, and runs it outside the source tree.
 wheel: .venv/dev
 	rm -rf build/wheel build/clean && mkdir -p build/clean
 	$(BIN)/python -m pip -q wheel --no-deps --no-build-isolation --wheel-dir build/wheel .
@@ -38,14 +39,14 @@ wheel: .venv/dev
 	cd build/clean && env/bin/ddstructs fit --data Reversal --data.eval_size 2 --model.memory Stack \
 		--trainer.max_steps 1 --trainer.limit_val_batches 1 --trainer.enable_progress_bar false
 
-# The browser in which the page of a trace is tested: installed where it is missing, if that can be done without asking.
+# The browser in which the page of a trace is tested. Installed if it is missing and no password is needed.
 browser:
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { \
 		if [ "$$(id -u)" = 0 ]; then sudo=; else sudo="sudo -n"; fi; \
-		echo "Installing Chromium, for the tests of the page."; \
+		echo "Installing Chromium for the tests of the trace page."; \
 		$$sudo apt-get -qq update && \
 		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq install chromium chromium-driver >/dev/null; \
-	} || echo "THERE IS NO CHROMIUM, AND IT CANNOT BE INSTALLED: THE PAGE WILL NOT BE TESTED IN A BROWSER." >&2
+	} || echo "WARNING: Chromium is missing and cannot be installed, so the trace page is not tested in a browser." >&2
 
 .venv/python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("ddstructs needs Python 3.11 or newer, but $(PYTHON) is " + sys.version.split()[0] + ": use make PYTHON=python3.11")'
@@ -53,7 +54,7 @@ browser:
 	touch $@
 
 .venv/runtime: .venv/python pyproject.toml
-	@echo "Installing torch and what goes with it into .venv, once: some minutes."
+	@echo "Installing torch and the other dependencies into .venv. This takes some minutes, once."
 	$(BIN)/python -m pip -q install torch==2.13.0
 	$(BIN)/python -m pip -q install -e .
 	touch $@

@@ -1,8 +1,8 @@
-"""Adding binary numbers with a plain Elman cell: what a network can do without any memory beside its own.
+"""Binary addition with a plain Elman cell: what a network can do without an external memory.
 
-Two numbers come in, a pair of digits at a time, the least significant first; in each step the cell gives a digit of the
-sum, and all it has to keep is the carry. One bit fits into a cell, so `NoMemory()` is enough. It is trained on numbers
-of 8 digits only, and tested on 9 to 64.
+The network reads two numbers, a pair of digits at a time, from the least significant on. In each step it outputs a
+digit of the sum, and only has to remember the carry. A cell can hold one bit, so `NoMemory()` is enough. The network
+is trained on numbers of 8 digits only, and tested on 9 to 64.
 
     python -m examples.binary_addition
 
@@ -28,8 +28,8 @@ from ddstructs.tasks import BinaryAddition
 EXAMPLE = "1011 + 110"  # 11 + 6 = 17
 
 
-class Course(Callback):
-    """Notes the share of validation sums that are right as a whole, after each epoch."""
+class History(Callback):
+    """Records the coarse accuracy, the share of validation sums without an error, after each epoch."""
 
     def __init__(self) -> None:
         self.coarse: list[float] = []
@@ -39,7 +39,7 @@ class Course(Callback):
 
 
 class Result(NamedTuple):
-    """The trained controller, the accuracies after each epoch, and that on longer numbers."""
+    """The trained controller, its accuracy after each epoch, and its accuracy on longer numbers."""
 
     model: Controller
     coarse: list[float]
@@ -51,12 +51,12 @@ def learn(seed: int, updates: int) -> Result:
     seed_everything(seed, verbose=False)
     task = BinaryAddition(batches_per_epoch=50, eval_size=500)
     model = Controller(NoMemory(), task.input_symbols, task.output_symbols, hidden_size=16, embedding_size=8)
-    course = Course()
+    history = History()
     trainer = Trainer(
         accelerator="cpu",
         max_epochs=updates // task.batches_per_epoch,
         num_sanity_val_steps=0,
-        callbacks=[course],
+        callbacks=[history],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -64,11 +64,11 @@ def learn(seed: int, updates: int) -> Result:
     )
     trainer.fit(model, task)
     test = trainer.test(model, task, verbose=False)[0]
-    return Result(model, course.coarse, test["test_coarse"])
+    return Result(model, history.coarse, test["test_coarse"])
 
 
 def look(model: Controller, text: str = EXAMPLE) -> tuple[str, Tensor]:
-    """The sum of two numbers, and the hidden units in each step, shape `(time, hidden_size)`."""
+    """The sum of two numbers, and the hidden state in each step, shape `(time, hidden_size)`."""
     task = BinaryAddition(text=text)
     (batch,) = task.predict_dataloader()
     with torch.no_grad():
@@ -78,7 +78,7 @@ def look(model: Controller, text: str = EXAMPLE) -> tuple[str, Tensor]:
 
 
 def draw(results: list[Result], out: Path) -> None:
-    """Draw the accuracy of every seed against the updates, and the hidden units while adding."""
+    """Draw the accuracy of every seed against the updates, and the hidden state during an addition."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3), layout="constrained")
@@ -97,7 +97,7 @@ def draw(results: list[Result], out: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Add binary numbers without a memory.")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
-    parser.add_argument("--seeds", type=int, default=3, help="how many")
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
     parser.add_argument("--updates", type=int, default=1000)
     parser.add_argument("--out", type=Path, default=Path("runs/examples/binary_addition.png"))
     chosen = parser.parse_args(arguments)
@@ -109,11 +109,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for seed in range(chosen.seed, chosen.seed + chosen.seeds):
         results.append(learn(seed, chosen.updates))
         _, coarse, longer = results[-1]
-        print(f"seed {seed}: {coarse[-1]:.3f} of sums of 8 digits are right, and {longer:.3f} of 9 to 64", flush=True)
+        print(
+            f"seed {seed}: {coarse[-1]:.3f} of the sums of 8 digits are right, and {longer:.3f} of those of 9 to 64",
+            flush=True,
+        )
         for text in (EXAMPLE, "11111111 + 1"):
             print(f"  {text} = {look(results[-1].model, text)[0]}")
     draw(results, chosen.out)
-    print("The figure is", chosen.out)
+    print("The figure is in", chosen.out)
 
 
 if __name__ == "__main__":

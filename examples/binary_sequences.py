@@ -1,17 +1,17 @@
-"""Does it pop half a unit at a time? A small Elman cell with a stack reverses binary sequences, and then we look.
+"""Why does it pop half a unit at a time? A small Elman cell with a stack reverses binary sequences.
 
-The sequences grow by one symbol whenever the error has fallen. In 2016 a network like this one got its sequences right
-after a night, and yet its stack was useless: it pushed 1 and popped about 0.5 in every step. How that comes about: that
-program let the bias of the push grow by a little in each update, whatever the gradient said, so that something would be
-pushed. Before long push is 1 in every step, and then
+The sequences grow by one symbol whenever the error has fallen. In 2016, a network like this one got its sequences
+right after a night of training, but did not use its stack: it pushed 1 and popped about 0.5 in every step. The reason
+is that the program increased the bias of the push a little in each update, regardless of the gradient, so that
+something would be pushed. Soon the push is 1 in every step. Then
 
-- the read is the value just pushed: what lies below has no share in it, and the stack has become a detour of the cell;
-- no pop can change a read, so the slope of every pop is exactly 0, and they stay near sigmoid(0) = 0.5;
-- the cell has to remember the sequence by itself, as far as its few units reach: about ten symbols.
+- the read is the value just pushed; the values below have no share in it, and the stack is only a detour of the cell;
+- no pop can change a read, so the gradient of every pop is exactly 0, and the pops stay near sigmoid(0) = 0.5;
+- the cell must remember the sequence by itself, and its few units hold about ten symbols.
 
-Nobody learned half a unit: it is where a signal stays that nothing teaches. The cure is to leave the push alone. Then a
-run pops most of a symbol at a time, or it settles for remembering by itself after all, and its pops stay near a half;
-starting with sequences that are long for the cell makes that rarer. Half pops are the sign of a stack that is not used.
+So half pops are not learned: a signal without a gradient stays where it started. The cure is not to change the push
+bias. Then a run either pops most of a symbol at a time, or still relies on the memory of the cell and pops about half;
+starting with sequences that are long for the cell makes the latter rarer. Half pops are the sign of an unused stack.
 
     python -m examples.binary_sequences
 
@@ -32,14 +32,14 @@ from torch.nn.functional import cross_entropy, one_hot
 from ddstructs import MemoryRNN, Stack
 
 SETTINGS = {"push bias grows": (1.05, 1), "left alone": (1.0, 1), "left alone, from 8": (1.0, 8)}
-"""Factor on the bias of the push after each update, and the first length.
+"""Factor on the push bias after each update, and initial length.
 
-In 2016 the factor was 1.0025, but there learning took a hundred times as many updates.
+In 2016 the factor was 1.0025, and learning took a hundred times as many updates.
 """
 
 
 class Network(nn.Module):
-    """An Elman cell with a stack, by the equations of the paper, without the skips that ddstructs adds to them."""
+    """An Elman cell with a stack by the equations of the paper, without the skip connections of ddstructs."""
 
     def __init__(self, hidden_size: int = 16) -> None:
         super().__init__()
@@ -57,27 +57,27 @@ class Network(nn.Module):
         self.classify = nn.Linear(hidden_size, 2)
 
     def forward(self, bits: Tensor) -> tuple[Tensor, Tensor]:
-        """Read bits of shape `(batch, n)`, then answer: logits `(batch, n, 2)`, and push and pop `(2, batch, 2 n)`."""
+        """Read bits `(batch, n)`; return logits `(batch, n, 2)` of the answer, and push and pop `(2, batch, 2 n)`."""
         n = bits.shape[1]
         x = torch.zeros(len(bits), 2 * n, 4)
         x[:, :n, :2] = one_hot(bits, 2)
-        x[:, :n, 2] = 1  # now I give
-        x[:, n:, 3] = 1  # now I ask
+        x[:, :n, 2] = 1  # in the source
+        x[:, n:, 3] = 1  # in the answer
         output, actions, _, _ = self.rnn.unroll(x)
         return self.classify(output[:, n:]), torch.stack([actions.push, actions.pop])[..., 0]
 
 
 class Result(NamedTuple):
-    """What became of one run.
+    """The outcome of one run.
 
     Attributes:
         lengths: Longest sequence in each update.
-        right: Share of right symbols, at the longest length.
-        unpopped: The same when nothing is popped any more.
-        slope: Largest derivative of the error by a weight of the pops, in the last update.
-        push: Push in each step of one sequence: giving, then asking.
-        pop: The same of the pop.
-        halves: Share of pops between 1/4 and 3/4 while asking, over many sequences.
+        right: Share of correct symbols, at the longest length.
+        unpopped: The same with all pops set to 0.
+        slope: Largest gradient of a weight of the pop, in the last update.
+        push: Push in each step of one sequence: the source, then the answer.
+        pop: Pop in each step of the same sequence.
+        halves: Share of pops between 1/4 and 3/4 in the answer, over many sequences.
     """
 
     lengths: list[int]
@@ -93,8 +93,8 @@ def learn(seed: int, growth: float, start: int = 1, longest: int = 16, updates: 
     """Train on sequences that grow as the error falls."""
     torch.manual_seed(seed)
     network = Network()
-    act = network.rnn.to_action
-    assert act is not None  # a stack has a head
+    to_action = network.rnn.to_action
+    assert to_action is not None  # a stack has a head
     optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
     length, error, lengths = start, 1.0, []
     for _ in range(updates):
@@ -106,30 +106,30 @@ def learn(seed: int, growth: float, start: int = 1, longest: int = 16, updates: 
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         with torch.no_grad():
-            act.bias[0] *= growth
+            to_action.bias[0] *= growth
         error = 0.9 * error + 0.1 * wrong(logits, bits)
         if error < 0.05 and length < longest:
             length, error = length + 1, 0.15
         lengths.append(length)
-    slope = act.weight.grad[1].abs().max().item() if act.weight.grad is not None else 0.0
+    slope = to_action.weight.grad[1].abs().max().item() if to_action.weight.grad is not None else 0.0
     with torch.no_grad():
         bits = torch.randint(2, (500, length))
         logits, signals = network(bits)
-        asking = signals[1, :, length:]
-        halves = ((asking > 0.25) & (asking < 0.75)).float().mean().item()
-        act.weight[1], act.bias[1] = 0.0, -1e3  # a pop of exactly 0
+        answer_pops = signals[1, :, length:]
+        halves = ((answer_pops > 0.25) & (answer_pops < 0.75)).float().mean().item()
+        to_action.weight[1], to_action.bias[1] = 0.0, -1e3  # a pop of exactly 0
         unpopped, _ = network(bits)
     push, pop = signals[:, 0]
     return Result(lengths, 1 - wrong(logits, bits), 1 - wrong(unpopped, bits), slope, push, pop, halves)
 
 
 def wrong(logits: Tensor, bits: Tensor) -> float:
-    """Share of symbols that are not those of the sequence backwards."""
+    """Share of symbols that differ from the reversed sequence."""
     return (logits.argmax(-1) != bits.flip(1)).float().mean().item()
 
 
 def draw(runs: dict[str, list[Result]], out: Path) -> None:
-    """Draw push and pop of one run each, and how far every run got."""
+    """Draw push and pop of one run of each setting, and the length that every run reached."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 5.5), layout="constrained")
@@ -159,16 +159,16 @@ def draw(runs: dict[str, list[Result]], out: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Reverse binary sequences, and look at the pops.")
+    parser = argparse.ArgumentParser(description="Reverse binary sequences, and inspect the pops.")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
-    parser.add_argument("--seeds", type=int, default=3, help="how many")
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
     parser.add_argument("--updates", type=int, default=600)
     parser.add_argument("--longest", type=int, default=16)
     parser.add_argument("--out", type=Path, default=Path("runs/examples/binary_sequences.png"))
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(1)
 
-    print("                                                giving       asking")
+    print("                                                source       answer")
     print(
         "                    seed  length  symbols right  push  pop    push  pop  halves  without pops  slope of pops"
     )
@@ -183,7 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"{name:20} {seed:3} {n:7} {run.right:14.3f}  {signals}  {run.halves:6.2f}", end="")
             print(f" {run.unpopped:13.3f} {run.slope:14.1e}", flush=True)
     draw(runs, chosen.out)
-    print("The figure is", chosen.out)
+    print("The figure is in", chosen.out)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Watch a network learn to use a stack: it reverses text that it has never seen.
+"""Watch a network learn to use a stack, and reverse text that it has never seen.
 
 Run it with `make demo TEXT="A string to reverse"`, or `python -m examples.demo "A string to reverse"`.
 """
@@ -28,10 +28,10 @@ PAGE = "runs/demo/trace.html"
 
 
 def train(seed: int, updates: int, lines: list[str]) -> tuple[Trainer, Trace]:
-    """Train a stack on reversal until it is perfect on sequences longer than any it was trained on.
+    """Train a network with a stack on reversal, until it is perfect on sequences longer than those of training.
 
     Returns:
-        The trainer, and what the model did with some lines of text before it was trained.
+        The trainer, and a trace of some lines of text before training.
     """
     seed_everything(seed, verbose=False)
     task = Reversal(val_lengths=(65, 128), eval_size=200, batches_per_epoch=25)
@@ -47,7 +47,7 @@ def train(seed: int, updates: int, lines: list[str]) -> tuple[Trainer, Trace]:
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-    Path(CHECKPOINT).unlink(missing_ok=True)  # of a run before this one
+    Path(CHECKPOINT).unlink(missing_ok=True)  # of an earlier run
     trainer.fit(model, task)
     return trainer, before
 
@@ -70,28 +70,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Watch a network learn to use a stack.")
     parser.add_argument("text", nargs="?", default=os.environ.get("TEXT") or "A neural stack reverses this sentence.")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--updates", type=int, default=2000, help="give up after so many")
+    parser.add_argument("--updates", type=int, default=2000, help="maximum number of updates")
     arguments = parser.parse_args()
     if arguments.updates < 25:
-        parser.error(f"--updates is {arguments.updates}, but 25 or more were expected")
+        parser.error(f"--updates is {arguments.updates}, but at least 25 was expected")
     if not arguments.text.isascii():
         parser.error(f"{arguments.text!r} is not ASCII: the symbols of the task are the 128 ASCII characters")
 
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*|.*num_workers.*|.*exists and is not empty.*")
-    torch.set_num_threads(1)  # the matrices are small: more threads would only wait for each other
+    torch.set_num_threads(1)  # the matrices are too small for more threads
     console = Console()
 
     console.print("Training a recurrent network with a neural stack to reverse sequences of 8 to 64 symbols.")
-    console.print("It sees short ones first, and is done when all of 200 longer ones (65 to 128) come out right.\n")
+    console.print("It starts with short ones, and stops when all of 200 longer ones (65 to 128) come out right.\n")
     start = time.perf_counter()
-    lines = [line[:100] for line in read_lines(arguments.text, None)][:10]  # as much as is pleasant to look at
+    lines = [line[:100] for line in read_lines(arguments.text, None)][:10]  # as much as fits on the page
     trainer, before = train(arguments.seed, arguments.updates, lines)
     console.print(f"\n{trainer.global_step} updates in {time.perf_counter() - start:.0f} s, seed {arguments.seed}.\n")
 
     if trainer.callback_metrics["val_coarse"] < 1:
-        console.print("It is not perfect yet: give it more with --updates, or try another --seed.\n")
-    table = Table("source length", "sequences", "coarse", "fine", title="Accuracy on sequences never seen")
+        console.print("It is not perfect yet: train longer with --updates, or try another --seed.\n")
+    table = Table("source length", "sequences", "coarse", "fine", title="Accuracy on new sequences")
     for name, task, hard in (
         ("8-64", Reversal(test_lengths=(8, 64)), False),
         ("65-128", Reversal(test_lengths=(65, 128)), False),
@@ -101,7 +101,7 @@ def main() -> None:
         table.add_row(name, str(task.eval_size), f"{result['test_coarse']:.3f}", f"{result['test_fine']:.3f}")
     console.print(table)
     console.print(
-        "coarse: the share of sequences right as a whole; fine: the share of a target before the first error\n"
+        "coarse: the share of sequences without an error; fine: the share of each target before the first error\n"
     )
 
     task = Reversal(text=arguments.text)
@@ -116,7 +116,7 @@ def main() -> None:
         Controller.load_from_checkpoint(CHECKPOINT), lines, task=task, title=f"after {trainer.global_step} updates"
     )
     before.save_html(PAGE, other=after)
-    console.print(f"\nWhat the memory is used for, without the rounding:\n{diagnose(after)}", highlight=False)
+    console.print(f"\nHow the memory is used, without rounding:\n{diagnose(after)}", highlight=False)
 
     console.print(
         f"\nTo see it push, pop and read step by step, open {PAGE} in a browser.", highlight=False, soft_wrap=True

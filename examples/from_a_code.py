@@ -1,11 +1,12 @@
-"""Push and pop from weights: a linear layer is given a code for each step, and says how much to push and to pop.
+"""Push and pop computed by weights: a linear layer maps the code of a step to how much to push and pop.
 
-The first half of a controller: `push, pop = sigmoid(W code + b)`. The code only says which of the six steps it is, so
-all sequences share the same signals, and since fresh ones come in every update, mixtures that suit one sequence by luck
-(`when_to_push_and_pop`) will not do: the signals must go to 0 and 1. It is tested on sequences it never saw.
+This is the first half of a controller, `push, pop = sigmoid(W code + b)`. The code contains only the number of the
+step, so all sequences share the same signals. Every update draws new sequences, so a mixture that happens to fit a
+single sequence (as in `when_to_push_and_pop`) is not enough: the signals must become 0 and 1. The test sequences are
+new as well.
 
-Whether it learns hangs on the bias of the pops. At 0 half of everything is popped in each step; in some runs nothing
-is left to read where it is asked for, and with that no slope to learn from. At -1, the paper's choice, all runs learn.
+Whether it learns depends on the bias of the pops. With 0, each step pops half a unit; in some runs nothing is left to
+read in the last three steps, and so there is no gradient. With -1, the paper's choice, all runs learn.
 
     python -m examples.from_a_code
 
@@ -25,18 +26,18 @@ from torch import Tensor, nn
 from ddstructs import Action, Stack
 
 CODE = torch.eye(6)
-"""The code of each step: steps 1 to 3 give the sequence, steps 4 to 6 ask for it backwards."""
+"""The code of each step: steps 1 to 3 receive the sequence, steps 4 to 6 return it backwards."""
 
 
 class Learned(NamedTuple):
-    """Push and pop in each update, shape `(updates, 2, 6)`, and the largest error on sequences never seen."""
+    """Push and pop in each update, shape `(updates, 2, 6)`, and the largest error on the test sequences."""
 
     signals: Tensor
     error: float
 
 
 def answers(layer: nn.Linear, sequences: Tensor) -> tuple[Tensor, Tensor]:
-    """What is read in steps 4 to 6, shape `(batch, 3)`, and the signals, shape `(2, 6)`."""
+    """The reads of steps 4 to 6, shape `(batch, 3)`, and the signals, shape `(2, 6)`."""
     signals = layer(CODE).sigmoid().T
     push, pop = signals[:, None, :, None].expand(-1, len(sequences), -1, -1)  # (batch, time, heads) each
     values = torch.cat([sequences, torch.zeros_like(sequences)], dim=1)
@@ -45,7 +46,7 @@ def answers(layer: nn.Linear, sequences: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def learn(seed: int, pop_bias: float, updates: int = 600) -> Learned:
-    """Train on fresh sequences of three random numbers, and test on a thousand others."""
+    """Train on sequences of three random numbers, new in every update, and test on a thousand others."""
     torch.manual_seed(seed)
     layer = nn.Linear(6, 2)
     with torch.no_grad():
@@ -87,9 +88,9 @@ def draw(learned: Learned, runs: dict[float, list[Learned]], out: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Learn push and pop as weights on a code.")
+    parser = argparse.ArgumentParser(description="Learn push and pop as a linear function of a code.")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
-    parser.add_argument("--seeds", type=int, default=10, help="how many")
+    parser.add_argument("--seeds", type=int, default=10, help="number of seeds")
     parser.add_argument("--updates", type=int, default=600)
     parser.add_argument("--out", type=Path, default=Path("runs/examples/from_a_code.png"))
     chosen = parser.parse_args(arguments)
@@ -101,13 +102,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         group = runs[bias] = [learn(seed, bias, chosen.updates) for seed in seeds]
         errors = sorted(run.error for run in group)
         print(f"Pop bias {bias:g}: {sum(error < 0.1 for error in errors)} of {len(group)} seeds learn.")
-        print("  Largest errors on 1000 sequences never seen:", *(f"{error:.3f}" for error in errors))
+        print("  Largest errors on 1000 new sequences:", *(f"{error:.3f}" for error in errors))
     learned = runs[-1.0][0]
     for name, signal in zip(("push", "pop "), learned.signals[-1], strict=True):
         print(f"{name} with bias -1, seed {chosen.seed}:", signal.numpy().round(2))
-    print("The pop of step 1 finds an empty stack, so nothing tells it where to go.")
+    print("The pop of step 1 meets an empty stack, so it gets no gradient.")
     draw(learned, runs, chosen.out)
-    print("The figure is", chosen.out)
+    print("The figure is in", chosen.out)
 
 
 if __name__ == "__main__":

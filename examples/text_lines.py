@@ -1,8 +1,9 @@
-"""Reversing the lines of a real text file, with a stack that learned on the other lines of the same file.
+"""Reversing the lines of a text file with a stack, trained on the other lines of the file.
 
-Every fourth line is kept for the test. From the others windows are cut, short ones first, up to 48 characters; so most
-lines of the test are not only new but longer than anything in training. A line counts if all of it comes out right.
-Rounding push and pop to 0 or 1 (`rnn.hard`) shows whether what was learned is a stack, or something near one.
+Every fourth line is kept for the test. Training uses windows of the other lines, short ones first, up to 48
+characters. Most test lines are therefore longer than anything in training, and all are new. A line counts only if
+every character is right. Rounding push and pop to 0 or 1 (`rnn.hard`) shows whether the network has learned a stack or
+an approximation.
 
     python -m examples.text_lines --file README.md
 
@@ -36,7 +37,7 @@ class Result(NamedTuple):
 
 
 def split(file: Path) -> tuple[list[str], list[str]]:
-    """The ASCII lines to train on, and those of the test: new ones, but with no character that training never saw."""
+    """Split the ASCII lines for training and test; test lines are new, but have only characters seen in training."""
     lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line.isascii() and len(line) > 3]
     train = [line for number, line in enumerate(lines) if number % 4]
     known = set("".join(train))
@@ -44,7 +45,7 @@ def split(file: Path) -> tuple[list[str], list[str]]:
 
 
 def assemble(texts: list[str]) -> Batch:
-    """Texts as a controller sees them: `<s> text ||| txet </s>`."""
+    """Encode texts for a controller: `<s> text ||| txet </s>`."""
     lengths = torch.tensor([len(text) for text in texts])
     source = torch.zeros(len(texts), int(lengths.max()), dtype=torch.int64)
     for row, text in zip(source, texts, strict=True):
@@ -53,9 +54,9 @@ def assemble(texts: list[str]) -> Batch:
 
 
 def learn(lines: list[str], seed: int, updates: int, longest: int) -> Result:
-    """Train on windows of these lines, which grow as the accuracy does."""
+    """Train on windows of these lines, which grow as the accuracy rises."""
     torch.manual_seed(seed)
-    draw_from = random.Random(seed)
+    rng = random.Random(seed)
     text = "\n".join(lines)
     model = Controller(Stack(64), TASK.input_symbols, TASK.output_symbols)
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
@@ -65,11 +66,11 @@ def learn(lines: list[str], seed: int, updates: int, longest: int) -> Result:
         shortest, present = stages.lengths(8)
         windows = []
         for _ in range(16 * longest // present):
-            start, size = draw_from.randrange(len(text) - present), draw_from.randint(shortest, present)
+            start, size = rng.randrange(len(text) - present), rng.randint(shortest, present)
             windows.append(text[start : start + size])
         batch = assemble(windows)
-        asked = batch.targets != IGNORE
-        logits, targets = model(batch.inputs)[asked], batch.targets[asked]
+        answered = batch.targets != IGNORE
+        logits, targets = model(batch.inputs)[answered], batch.targets[answered]
         optimizer.zero_grad()
         cross_entropy(logits, targets).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -81,13 +82,13 @@ def learn(lines: list[str], seed: int, updates: int, longest: int) -> Result:
 
 
 def reverse(model: Controller, lines: list[str]) -> list[str]:
-    """What the controller makes of each line, decoding greedily."""
+    """The output of the controller for each line, decoded greedily."""
     rows = model.decode(assemble(lines)).tolist()
     return [TASK.decode([symbol for symbol in row if 0 <= symbol < TASK.target_symbols]) for row in rows]
 
 
 def draw(results: list[Result], line: str, out: Path) -> None:
-    """Draw the course of every run, and push and pop of the first on one line."""
+    """Draw the window length of every run, and push and pop of the first run on one line."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3), layout="constrained")
@@ -104,7 +105,7 @@ def draw(results: list[Result], line: str, out: Path) -> None:
     )
     right.set_yticks([0, 1], ["push", "pop"])
     right.set_xticks(range(2 * len(line) + 2), ["⟨", *line, "|", *reversed(line)], fontsize=7, family="monospace")
-    right.set(title="what the stack is told, character by character")
+    right.set(title="push and pop, character by character")
     figure.colorbar(image, ax=right)
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=80)
@@ -114,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Reverse the lines of a text file.")
     parser.add_argument("--file", type=Path, default=Path("README.md"))
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
-    parser.add_argument("--seeds", type=int, default=1, help="how many")
+    parser.add_argument("--seeds", type=int, default=1, help="number of seeds")
     parser.add_argument("--updates", type=int, default=200)
     parser.add_argument("--longest", type=int, default=48, help="longest window in training")
     parser.add_argument("--out", type=Path, default=Path("runs/examples/text_lines.png"))
@@ -123,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     train, test = split(chosen.file)
     longer = sum(len(line) > chosen.longest for line in test)
-    print(f"{chosen.file}: {len(train)} lines to train on, {len(test)} for the test, {longer} of them longer than")
+    print(f"{chosen.file}: {len(train)} training lines and {len(test)} test lines, {longer} of them longer than")
     print(f"{chosen.longest} characters, the longest window in training.")
     results, made = [], list[str]()
     for seed in range(chosen.seed, chosen.seed + chosen.seeds):
@@ -133,13 +134,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for model.rnn.hard in (False, True):
             made = reverse(model, test)
             right.append(sum(answer == line[::-1] for answer, line in zip(made, test, strict=True)))
-        print(f"seed {seed}: {right[0]} of {len(test)} lines come out right, rounded {right[1]}", flush=True)
+        print(
+            f"seed {seed}: {right[0]} of {len(test)} lines are right, and {right[1]} with push and pop rounded",
+            flush=True,
+        )
         model.rnn.hard = False
     for line, answer in list(zip(test, made, strict=True))[:3]:
         print("  in ", line)
         print("  out", answer)
     draw(results, next((line for line in test if 10 < len(line) < 30), test[0]), chosen.out)
-    print("The figure is", chosen.out)
+    print("The figure is in", chosen.out)
 
 
 if __name__ == "__main__":

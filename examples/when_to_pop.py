@@ -1,9 +1,8 @@
-"""The least that a stack can teach: three numbers are pushed, and three pop signals learn to bring them out backwards.
+"""The smallest problem for a stack: after three pushes, three pop signals learn to read the numbers backwards.
 
-In each step a stack pops, then pushes, then reads. Steps 1 to 3 push 0.1, 0.2 and 0.3, and that is fixed. In steps 4 to
-6 nothing is pushed; how much to pop there are the only three parameters, and plain gradient descent moves them until
-the reads are 0.3, 0.2, 0.1. It finds that the first answer needs no pop at all (0.3 lies on top already), and each of
-the others one.
+In each step, a stack pops, then pushes, then reads. Steps 1 to 3 push 0.1, 0.2 and 0.3. Steps 4 to 6 push nothing, and
+how much they pop are the only three parameters. Plain gradient descent changes them until the reads are 0.3, 0.2, 0.1.
+It finds that the first of these needs no pop (0.3 is on top already), and each of the others one.
 
     python -m examples.when_to_pop
 
@@ -27,26 +26,26 @@ WANTED = PUSHED.flip(0)
 
 
 class Learned(NamedTuple):
-    """The course of learning: in each update the three pops and the three reads, shape `(updates, 3)`."""
+    """The three pops and the three reads in each update, shape `(updates, 3)`."""
 
     pops: Tensor
     reads: Tensor
 
 
 def answers(pops: Tensor) -> Tensor:
-    """What is read in steps 4 to 6, if so much is popped in them."""
+    """The reads of steps 4 to 6 with these pops."""
     zeros = torch.zeros(3)
     actions = Action(
         push=torch.cat([torch.ones(3), zeros])[None, :, None],  # (batch, time, heads): one row, six steps, one head
         pop=torch.cat([zeros, pops])[None, :, None],
-        value=torch.cat([PUSHED, zeros])[None, :, None, None],  # and here also (width)
+        value=torch.cat([PUSHED, zeros])[None, :, None, None],  # and (width)
     )
     reads: Tensor = Stack(width=1)(actions)[0]
     return reads[0, 3:, 0, 0]
 
 
 def learn(start: Tensor, rate: float = 5.0, updates: int = 500) -> Learned:
-    """Gradient descent on the squared error, from these three pops."""
+    """Minimize the squared error by gradient descent, from these three pops."""
     pops = start.clone().requires_grad_()
     course = []
     for _ in range(updates):
@@ -79,20 +78,20 @@ def draw(learned: Learned, out: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Learn when to pop.")
-    parser.add_argument("--seed", type=int, default=0, help="where the pops start")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the initial pops")
     parser.add_argument("--updates", type=int, default=200)
     parser.add_argument("--out", type=Path, default=Path("runs/examples/when_to_pop.png"))
     chosen = parser.parse_args(arguments)
 
     start = torch.rand(3, generator=torch.Generator().manual_seed(chosen.seed))
-    for title, first in (("pops that start anywhere", start), ("pops that start at exactly 0", torch.zeros(3))):
+    for title, first in (("Pops that start at random", start), ("Pops that start at exactly 0", torch.zeros(3))):
         learned = learn(first, updates=chosen.updates)
         pops, reads = learned.pops[-1], learned.reads[-1]
-        print(f"{title}: after {chosen.updates} updates they are {pops.numpy().round(3)}, and the reads")
-        print(f"  {reads.numpy().round(3)}, wanted {WANTED.numpy()}, largest error {(reads - WANTED).abs().max():.4f}")
-    print("At 0 the derivative of max(0, pop) is 0, by the paper's rule for ties: such a pop never learns anything.")
+        print(f"{title} are {pops.numpy().round(3)} after {chosen.updates} updates, and the reads are")
+        print(f"  {reads.numpy().round(3)}, targets {WANTED.numpy()}, largest error {(reads - WANTED).abs().max():.4f}")
+    print("At 0 the derivative of max(0, pop) is 0, by the paper's rule for ties, so such a pop never changes.")
     draw(learn(start, updates=chosen.updates), chosen.out)
-    print("The figure is", chosen.out)
+    print("The figure is in", chosen.out)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Push and pop both free: twelve signals learn to bring out 0.1, 0.2, 0.3 backwards, and some never learn anything.
+"""Push and pop both learned: twelve signals learn to read 0.1, 0.2, 0.3 backwards, and some never do.
 
-As in `when_to_pop`, but now how much to push in each of the six steps is learned too. Two things are new:
+As in `when_to_pop`, but the pushes of all six steps are learned too. Two things are new:
 
-- One sequence can be reversed in many ways. A read averages the topmost unit of strength, and half of 0.3 with half of
-  0.1 is a 0.2 as well. The numbers come out right, the signals need not be 0 or 1.
-- An empty stack teaches nothing. Where everything is popped before it is read, the read is 0, also with signals a bit
-  higher or lower: their slope is 0. Pops that start low (in the paper: a pop bias of -1) hardly ever get there.
+- A single sequence can be reversed in many ways. A read averages the topmost unit of strength, and half of 0.3 plus
+  half of 0.1 is also 0.2. The reads are correct, although the signals are neither 0 nor 1.
+- An empty stack gives no gradient. If everything is popped before it is read, the read is 0, and stays 0 when the
+  signals change a little. Pops that start low (in the paper, by a pop bias of -1) rarely end up there.
 
     python -m examples.when_to_push_and_pop
 
@@ -29,7 +29,7 @@ WANTED = torch.tensor([0.3, 0.2, 0.1])
 
 
 class Learned(NamedTuple):
-    """Where learning ended: the signals of the six steps, the three reads, and the largest error in each update."""
+    """The learned signals of the six steps, the three reads, and the largest error in each update."""
 
     push: Tensor
     pop: Tensor
@@ -38,7 +38,7 @@ class Learned(NamedTuple):
 
 
 def learn(seed: int, highest_pop: float, rate: float = 3.0, updates: int = 500) -> Learned:
-    """Gradient descent on twelve signals that start anywhere, the pops at most at `highest_pop`."""
+    """Train twelve signals by gradient descent, from random values; pops start in `0..highest_pop`."""
     generator = torch.Generator().manual_seed(seed)
     signals = torch.rand(2, 6, generator=generator)
     signals[1] *= highest_pop
@@ -58,19 +58,19 @@ def learn(seed: int, highest_pop: float, rate: float = 3.0, updates: int = 500) 
 
 
 def draw(runs: dict[float, list[Learned]], out: Path) -> None:
-    """Draw the errors of all runs against the updates, and the signals that the first good run came to."""
+    """Draw the errors of all runs against the updates, and the signals of the first run that learned."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 3), layout="constrained")
     *courses, right = figure.subplots(1, len(runs) + 1)
     for axes, (highest, group) in zip(courses, runs.items(), strict=True):
         for run in group:
-            axes.semilogy(run.errors, color="C0" if good(run) else "C3", linewidth=1)
-        title = f"pops start in 0..{highest:g}: {sum(map(good, group))} of {len(group)} learn"
+            axes.semilogy(run.errors, color="C0" if learned(run) else "C3", linewidth=1)
+        title = f"pops start in 0..{highest:g}: {sum(map(learned, group))} of {len(group)} learn"
         axes.set(xlabel="update", title=title, ylim=(1e-6, 1))
     courses[0].set_ylabel("largest error of a read")
     last = [*runs.values()][-1]
-    best = next((run for run in last if good(run)), last[0])
+    best = next((run for run in last if learned(run)), last[0])
     steps = torch.arange(1, 7).numpy()
     right.bar(steps - 0.2, best.push.numpy(), 0.4, label="push")
     right.bar(steps + 0.2, best.pop.numpy(), 0.4, label="pop")
@@ -80,15 +80,15 @@ def draw(runs: dict[float, list[Learned]], out: Path) -> None:
     figure.savefig(out, dpi=70)
 
 
-def good(run: Learned) -> bool:
-    """Whether the sequence came out reversed, to a thousandth."""
+def learned(run: Learned) -> bool:
+    """Whether the reads are the reversed sequence, to within a thousandth."""
     return run.errors[-1] < 1e-3
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Learn when to push and when to pop.")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
-    parser.add_argument("--seeds", type=int, default=20, help="how many")
+    parser.add_argument("--seeds", type=int, default=20, help="number of seeds")
     parser.add_argument("--updates", type=int, default=300)
     parser.add_argument("--out", type=Path, default=Path("runs/examples/when_to_push_and_pop.png"))
     chosen = parser.parse_args(arguments)
@@ -97,14 +97,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for highest in (1.0, 0.25):
         seeds = range(chosen.seed, chosen.seed + chosen.seeds)
         group = runs[highest] = [learn(seed, highest, updates=chosen.updates) for seed in seeds]
-        print(f"Pops that start in 0..{highest:g}: {sum(map(good, group))} of {len(group)} seeds learn.")
-        for reads in {tuple(run.reads.tolist()) for run in group if not good(run)}:
-            print("  One that did not reads", *(f"{read:.3f}" for read in reads))
-        for run in [run for run in group if good(run)][:1]:
-            print("  One that learned: push", run.push.numpy().round(2), "pop", run.pop.numpy().round(2))
+        print(f"Pops that start in 0..{highest:g}: {sum(map(learned, group))} of {len(group)} seeds learn.")
+        for reads in {tuple(run.reads.tolist()) for run in group if not learned(run)}:
+            print("  A run that did not reads", *(f"{read:.3f}" for read in reads))
+        for run in [run for run in group if learned(run)][:1]:
+            print("  A run that learned: push", run.push.numpy().round(2), "pop", run.pop.numpy().round(2))
             print("  and the reads", run.reads.numpy().round(3))
     draw(runs, chosen.out)
-    print("The figure is", chosen.out)
+    print("The figure is in", chosen.out)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The CPU kernels with numba's check of every index: run with NUMBA_BOUNDSCHECK=1, by test_ops_bounds.py."""
+"""Run the CPU kernels with numba's bounds checks: called by test_ops_bounds.py with NUMBA_BOUNDSCHECK=1."""
 
 from __future__ import annotations
 

@@ -16,6 +16,6 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="module", params=get_args(ops.Kernel))
 def kernel(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Run a test with the kernels that are chosen by themselves, and again with the paper's equations."""
+    """Run a test with the default kernels, and again with the reference."""
     with ops.using(request.param):
         yield request.param

@@ -1,4 +1,4 @@
-"""Damaged files by the thousand: each is used without a fault, or refused in one line.
+"""Fuzzing with damaged files: each is used without a fault, or refused in one line.
 
     python tests/fuzz.py --minutes 60        for as long as there is time
 
@@ -43,7 +43,7 @@ ODD: tuple[Any, ...] = (
 
 
 def mutate_bytes(content: bytes, random: Random) -> bytes:
-    """Change, cut out, double or insert some bytes."""
+    """Change, remove, duplicate or insert some bytes."""
     changed = bytearray(content)
     for _ in range(random.choice((1, 1, 1, 2, 8))):
         place, count = random.randrange(len(changed) + 1), random.choice((1, 1, 2, 8, 100))
@@ -62,7 +62,7 @@ def mutate_bytes(content: bytes, random: Random) -> bytes:
 
 
 def mutate_tree(tree: Any, random: Random) -> Any:
-    """Replace, remove, double, rename, swap or wrap a part of plain data, or change a tensor in it."""
+    """Replace, remove, duplicate, rename, swap or wrap a part of plain data, or change a tensor in it."""
     tree = copy.deepcopy(tree)
     for _ in range(random.choice((1, 1, 1, 2, 5))):
         holder, key = _somewhere(tree, random)
@@ -90,7 +90,7 @@ def mutate_tree(tree: Any, random: Random) -> Any:
 
 
 def _somewhere(tree: Any, random: Random) -> tuple[Any, Any]:
-    """A part of a tree, as what holds it and its place there; none if the tree holds nothing."""
+    """A random part of a tree, as its container and its key there; none if the tree is empty."""
     holder, key, part = None, None, tree
     while isinstance(part, dict | list) and part and not (holder is not None and random.random() < 0.2):
         holder, key = part, random.choice(list(part)) if isinstance(part, dict) else random.randrange(len(part))
@@ -99,7 +99,7 @@ def _somewhere(tree: Any, random: Random) -> tuple[Any, Any]:
 
 
 def _changed(part: Any, random: Random) -> Any:
-    """Something like a part, but not it."""
+    """A value similar to a part, but different."""
     if isinstance(part, Tensor):
         changes: list[Callable[[Tensor], Tensor]] = [
             lambda t: t[:0] if t.dim() else t[None],
@@ -123,7 +123,7 @@ def _changed(part: Any, random: Random) -> Any:
 
 
 def mutate_json(content: bytes, random: Random) -> bytes:
-    """Change the tree that a text in JSON describes."""
+    """Change the tree of a JSON document."""
     return json.dumps(mutate_tree(json.loads(content), random)).encode()
 
 
@@ -135,7 +135,7 @@ def mutate_torch(content: bytes, random: Random) -> bytes:
 
 
 def mutate_zip(content: bytes, random: Random) -> bytes:
-    """Change a record of an archive, or remove it, rename it, compress it or double it."""
+    """Change, remove, rename, compress or duplicate a record of an archive."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         records = {name: archive.read(name) for name in archive.namelist()}
     name, file = random.choice([*records, *[name for name in records if name.endswith(".pkl")] * 5]), io.BytesIO()
@@ -172,7 +172,7 @@ class Target(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """A case that went wrong, and how."""
+    """A case that failed, and its error."""
 
     target: str
     case: int
@@ -181,7 +181,7 @@ class Failure(NamedTuple):
 
 
 def damaged(target: Target, seed: int, case: int) -> bytes:
-    """The file of a case."""
+    """The damaged file of a case."""
     random = Random(f"{target.name} {seed} {case}")
     return random.choice(target.mutators)(random.choice(target.good), random)
 
@@ -213,7 +213,7 @@ def fuzz(target: Target, cases: Iterator[int] | range, folder: Path, seed: int =
 
 
 def main() -> int:
-    """Fuzz every target in turns until the time is over; damaged files that are not refused are kept."""
+    """Fuzz the targets in turn until the time is up, and keep the files that cause faults."""
     from test_fuzz import targets  # what is tested with a few hundred cases
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

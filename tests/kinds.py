@@ -1,4 +1,4 @@
-"""The structures that are tested, each under its name, as functions of the width."""
+"""The structures under test, by name, as functions of the width."""
 
 from collections.abc import Callable
 
@@ -26,7 +26,7 @@ MEMBERS = {
 
 
 class Ring(Structure):
-    """A queue of at most five items, in a dictionary: its items, and where the next one goes, one hot."""
+    """A queue of at most five items, in a dictionary: its items, and the place of the next one as a one-hot vector."""
 
     operations = ("enqueue", "dequeue", "wait")
     heads = 2
@@ -78,7 +78,7 @@ HEADS = {"stack": 1, "queue": 1, "deque": 2}
 
 
 def parts(kind: str, actions: Action) -> list[tuple[str, slice, Action]]:
-    """Each line of a kind, with the heads it has there and its part of the actions of a sequence."""
+    """The lines of a kind, each with its heads and its part of the actions."""
     found, first = [], 0
     for line in MEMBERS[kind]:
         heads = slice(first, first + HEADS[line])

@@ -1,4 +1,4 @@
-"""An independent account of a memory: ends that move on the real line, and a read as an integral over a unit of it."""
+"""An independent model of a memory: ends that move on the real line; a read is an integral over one unit."""
 
 from __future__ import annotations
 

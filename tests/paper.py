@@ -1,4 +1,4 @@
-"""The equations of Grefenstette et al. 2015, section 3, one number at a time: slow, and plainly right.
+"""The equations of Grefenstette et al. 2015, section 3, one number at a time: slow, but obviously correct.
 
 Nothing here is shared with the library. A number carries its derivatives with it (forward mode), and `maximum` and
 `minimum` follow the paper: "at equality in max or min the derivative of the left argument is used".
@@ -18,14 +18,14 @@ Name = tuple[str, int, int]
 
 @dataclass
 class Ties:
-    """How near the computation came to a tie at which the two sides have different derivatives."""
+    """The smallest distance from a tie whose two sides have different derivatives."""
 
     margin: float = float("inf")
 
 
 @dataclass
 class Number:
-    """A value and its derivative by each named input on which it depends."""
+    """A value, and its derivative by each named input that it depends on."""
 
     value: float
     slope: dict[Name, float] = field(default_factory=dict)
@@ -83,7 +83,7 @@ def read(s: list[Number], ties: Ties) -> list[Number]:
 
 @dataclass
 class Result:
-    """What one row of a batch comes to.
+    """The result for one row of a batch.
 
     Attributes:
         weights: For each step and head, the weight of each slot that is read, under the (step, head) that pushed it.
@@ -122,7 +122,7 @@ def run(line: str, actions: Action, row: int) -> Result:
 
 
 def named(name: str, signal: Tensor) -> list[list[Number]]:
-    """Inputs with a slope of one by themselves; signal `(time, heads)`."""
+    """Named inputs, each with derivative one by itself; signal `(time, heads)`."""
     return [
         [Number(number, {(name, t, h): 1.0}) for h, number in enumerate(numbers)]
         for t, numbers in enumerate(signal.tolist())

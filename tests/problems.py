@@ -1,4 +1,4 @@
-"""Inputs for the kernels, and their results by any of them."""
+"""Inputs for the kernels, and the results of any kernel on them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LAYOUTS: dict[str, Layout] = {
     "stack": Stack.layout,
     "queue": Queue.layout,
     "deque": Deque.layout,
-    # No structure of ours, but a layout like any other: three heads, two of which take from where others push.
+    # Not one of our structures, but a valid layout: three heads, two of which pop where others push.
     "odd": (Head(End.TOP, End.BOTTOM), Head(End.TOP, End.TOP), Head(End.BOTTOM, End.TOP)),
 }
 
@@ -45,7 +45,7 @@ SIGNALS: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
 
 @dataclass(frozen=True)
 class Problem:
-    """A layout, an initial state, actions, and weights that make one number of reads and values."""
+    """A layout, an initial state, actions, and the weights of a scalar function of reads and values."""
 
     layout: Layout
     inputs: tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
@@ -78,7 +78,7 @@ class Problem:
 
 
 def problems(max_time: int = 24, layouts: Sequence[str] = tuple(LAYOUTS)) -> st.SearchStrategy[Problem]:
-    """Problems of every kind, small enough to be many."""
+    """Small problems of every kind."""
     return st.builds(
         Problem.draw,
         st.sampled_from(layouts),
@@ -93,7 +93,7 @@ def problems(max_time: int = 24, layouts: Sequence[str] = tuple(LAYOUTS)) -> st.
 
 
 def steps(step: Scan) -> Scan:
-    """A step in a loop, in the form of a scan."""
+    """Single steps in a loop, with the signature of a scan."""
 
     def scan(layout: Layout, actions: Action, state: LineState) -> tuple[Tensor, LineState]:
         reads = [actions.value[:, :0]]
@@ -106,12 +106,12 @@ def steps(step: Scan) -> Scan:
 
 
 def solve(scan: Scan, problem: Problem) -> Results:
-    """All that comes out of a scan: reads, the state after, and the gradients of everything that went in."""
+    """All results of a scan: reads, the final state, and the gradients of all inputs."""
     inputs = [part.clone().requires_grad_() for part in problem.inputs]
     values, strengths, push, pop, value = inputs
     reads, state = scan(problem.layout, Action(push, pop, value), Slots(values, strengths))
     after = state.slots()
-    kept = after.strengths * (after.values @ problem.weights[1]).cos()  # a dead slot counts for nothing in it
+    kept = after.strengths * (after.values @ problem.weights[1]).cos()  # dead slots contribute nothing
     loss = (reads * problem.weights[0]).sum() + kept.sum()
     grads = torch.autograd.grad(loss, inputs, materialize_grads=True)
     names = ("reads", "values", "strengths", "d initial values", "d initial strengths", "d push", "d pop", "d value")
@@ -119,10 +119,10 @@ def solve(scan: Scan, problem: Problem) -> Results:
 
 
 def assert_near(came: object, expected: object, dtype: torch.dtype) -> None:
-    """Compare tensors, or sequences of them, by the table of tolerances."""
+    """Compare tensors, or sequences of tensors, with the tolerances of the table."""
     assert_close(came, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
 
 
 def assert_equal_results(came: Results, expected: Results) -> None:
-    """Compare all that came out of two scans."""
+    """Compare all results of two scans."""
     assert_near(came, expected, expected["reads"].dtype)

@@ -1,4 +1,4 @@
-"""A checkpoint costs no more than its size, and its weights are used for what they are of."""
+"""Loading a checkpoint takes memory in proportion to its size, and its weights go only where they belong."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TINY: dict[str, Any] = {"hidden_size": 8, "embedding_size": 4}
 
 
 def checkpoint(**settings: Any) -> dict[str, Any]:
-    """What a checkpoint of a controller holds."""
+    """The content of a checkpoint of a controller."""
     task = Reversal(symbols=8)
     torch.manual_seed(0)
     model = Controller(settings.pop("memory", Stack(4)), task.input_symbols, task.output_symbols, **TINY | settings)
@@ -50,7 +50,7 @@ def saved(content: object, path: Path, **options: Any) -> Path:
 
 
 def use(path: Path) -> None:
-    """Read a checkpoint and build what it says, as the commands do."""
+    """Read a checkpoint and build its model and task, as the commands do."""
     Controller.rehearse(read(path), path)
     Controller.load_from_checkpoint(path)
 
@@ -72,7 +72,7 @@ def with_weight(change: Callable[[Tensor], Any]) -> dict[str, Any]:
 
 
 def doubled(levels: int) -> list[Any]:
-    """A list that stands for 2^levels parts."""
+    """A list that expands to 2^levels parts."""
     part: list[Any] = ["x"]
     for _ in range(levels):
         part = [part, part]
@@ -142,7 +142,7 @@ FOREIGN: dict[str, Callable[[], dict[str, Any]]] = {
 @pytest.mark.parametrize("case", [*GREEDY, *FOREIGN])
 def test_a_checkpoint_of_what_no_model_is_is_refused_in_one_line(case: str, tmp_path: Path) -> None:
     path = tmp_path / "model.ckpt"
-    with warnings.catch_warnings(action="ignore"):  # that some kinds of tensor are young or old
+    with warnings.catch_warnings(action="ignore"):  # some tensor types are in beta or deprecated
         saved((GREEDY | FOREIGN)[case](), path)
     random = torch.get_rng_state()
     with pytest.raises(InputError) as caught:
@@ -171,7 +171,7 @@ print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
 
 
 def test_what_is_refused_takes_no_memory(tmp_path: Path) -> None:
-    """In a process of its own, whose peak is that of all cases together."""
+    """In a separate process, whose peak covers all cases."""
     paths = [saved(make(), tmp_path / f"{i}.ckpt") for i, make in enumerate(GREEDY.values())]
     paths += [bomb(tmp_path / f"{bomb.__name__}.ckpt") for bomb in (compressed, overlapping, promised, promised_before)]
     command = [sys.executable, "-c", PEAK, str(tmp_path), *map(str, paths)]
@@ -219,24 +219,24 @@ def overlapping(path: Path) -> Path:
 
 
 def promised(path: Path) -> Path:
-    """An archive whose pickle tells of a storage of a gigabyte."""
+    """An archive whose pickle declares a storage of a gigabyte."""
     saved(checkpoint() | {"ballast": torch.arange(77_777, dtype=torch.uint8)}, path)
     return replaced(path, pickled(77_777), pickled(2**30))
 
 
 def promised_before(path: Path) -> Path:
-    """The same in the older form, where torch makes room before it reads."""
+    """The same in the older format, for which torch allocates before it reads."""
     saved(checkpoint() | {"ballast": torch.arange(77_777)}, path, _use_new_zipfile_serialization=False)
     return replaced(path, pickled(77_777), pickled(2**30))
 
 
 def pickled(number: int) -> bytes:
-    """A number of up to four bytes, as a pickle of protocol 2 has it."""
+    """A number of up to four bytes, encoded as in pickle protocol 2."""
     return b"J" + struct.pack("<i", number)
 
 
 def replaced(path: Path, old: bytes, new: bytes) -> Path:
-    """Another pickle of the same length, in an archive or on its own."""
+    """A different pickle of the same length, in an archive or on its own."""
     content = path.read_bytes()
     assert old in content
     if content[:2] != b"PK":
@@ -256,7 +256,7 @@ def foreign_comment(path: Path) -> Path:
 
 
 def moved(path: Path) -> Path:
-    """An archive behind something else, which some readers find and others do not."""
+    """An archive after other bytes, which some readers find and others do not."""
     saved(checkpoint(), path)
     content = path.read_bytes()
     path.write_bytes(content[:64] + content)
@@ -264,7 +264,7 @@ def moved(path: Path) -> Path:
 
 
 def twice(path: Path) -> Path:
-    """Two records under what torch takes for one name."""
+    """Two records whose names torch considers equal."""
     saved(checkpoint(), path)
     with zipfile.ZipFile(path, "a") as archive:
         root = archive.namelist()[0].partition("/")[0]
@@ -392,7 +392,7 @@ def test_half_precision_weights_are_loaded(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The checkpoint of a run that was stopped in the middle of its second epoch."""
+    """The checkpoint of a run stopped in the middle of its second epoch."""
     folder = tmp_path_factory.mktemp("run")
     task = Reversal(symbols=8, eval_size=2, batches_per_epoch=3, test_lengths=(2, 4))
     model = Controller(Stack(4), task.input_symbols, task.output_symbols, **TINY)

@@ -1,4 +1,4 @@
-"""What version 0.1 wrote is read today, and means the same."""
+"""Files of version 0.1 are still read, and mean the same."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ SMALL: dict[str, Any] = {"batch_size": 4, "eval_size": 7, "eval_batch_size": 2, 
 
 
 def trainer(folder: Path, **settings: Any) -> Trainer:
-    """A trainer that says nothing."""
+    """A trainer without output."""
     quiet: dict[str, Any] = {
         "logger": False,
         "enable_progress_bar": False,
@@ -35,7 +35,7 @@ def trainer(folder: Path, **settings: Any) -> Trainer:
 
 
 def controller(task: Task, memory: Memory, **settings: Any) -> Controller:
-    """A small controller, the same each time."""
+    """A small controller with fixed weights."""
     seed_everything(0, verbose=False)
     sizes: dict[str, Any] = {"hidden_size": 16, "embedding_size": 8}
     return Controller(memory, task.input_symbols, task.output_symbols, **sizes | settings)
@@ -124,7 +124,7 @@ def test_fractions_of_real_steps_are_penalized_in_training_alone(hard: bool, tmp
 
 @pytest.mark.parametrize("stop", [4, 6, 9])
 def test_a_resumed_run_is_the_uninterrupted_one(stop: int, tmp_path: Path) -> None:
-    """Bit for bit, from the middle of an epoch and from its end, through stages of the curriculum and a fresh start."""
+    """Bit for bit, from the middle and the end of an epoch, across curriculum stages and a restart."""
 
     def fit(steps: int, ckpt_path: Path | None = None) -> tuple[Trainer, Reversal]:
         task = reversal(start_length=2, patience=5)
@@ -151,7 +151,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(stop: int, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("stop", [3, 6, 9, 11])
 def test_a_run_that_max_steps_stopped_goes_on_where_it_was(stop: int, tmp_path: Path) -> None:
-    """From the checkpoint that is written as the run ends, to the end of the last epoch, bit for bit."""
+    """From the checkpoint written at the end of the run to the end of the last epoch, bit for bit."""
 
     def fit(ckpt_path: Path | None = None, **settings: Any) -> Trainer:
         task, saving = reversal(), ModelCheckpoint(tmp_path / "saved", "last", enable_version_counter=False)
@@ -160,7 +160,7 @@ def test_a_run_that_max_steps_stopped_goes_on_where_it_was(stop: int, tmp_path: 
         return fitted
 
     whole = fit(max_epochs=3)
-    with warnings.catch_warnings(action="ignore"):  # that the folder is not empty
+    with warnings.catch_warnings(action="ignore"):  # the folder is not empty
         fit(max_epochs=3, max_steps=stop)
         torch.manual_seed(99)
         resumed = fit(tmp_path / "saved/last.ckpt", max_epochs=3)
@@ -174,7 +174,7 @@ def test_a_run_that_max_steps_stopped_goes_on_where_it_was(stop: int, tmp_path: 
     "after", [{"learning_rate": 1e-4}, {"decay_steps": 40}, {"decay_steps": None, "learning_rate": 0.1}]
 )
 def test_a_resumed_run_has_the_rate_that_is_set(before: dict[str, Any], after: dict[str, Any], tmp_path: Path) -> None:
-    """The rate of each update is that of a run which had the new settings from its start."""
+    """The learning rate of each update is that of a run with the new settings from the start."""
 
     class Rates(Callback):
         def __init__(self) -> None:
@@ -194,7 +194,7 @@ def test_a_resumed_run_has_the_rate_that_is_set(before: dict[str, Any], after: d
     fit(7, **before)[0].save_checkpoint(tmp_path / "a.ckpt")
     _, seen = fit(12, tmp_path / "a.ckpt", **before | after)
     _, whole = fit(12, **before | after)
-    start = 7 if "decay_steps" in before or after.get("decay_steps") is None else 0  # a schedule that is new begins
+    start = 7 if "decay_steps" in before or after.get("decay_steps") is None else 0  # a new schedule starts at 0
     assert seen == pytest.approx(whole[start:][: len(seen)])
     assert len(seen) == 5
 
@@ -271,7 +271,7 @@ def test_a_seed_gives_the_same_run(tmp_path: Path) -> None:
 
 
 def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
-    """On 7 rows in batches of 2, so that the processes get unequal shares."""
+    """With 7 rows in batches of 2, so that the processes get unequal shares."""
     script = tmp_path / "script.py"
     script.write_text("""
 import json
@@ -308,7 +308,7 @@ if trainer.is_global_zero:
 
 @pytest.mark.parametrize("kind", [Reversal, BinaryAddition])
 def test_greedy_decoding_gives_the_figures_of_teacher_forcing(kind: type[Task], tmp_path: Path) -> None:
-    """With the symbols of a plain-Python decoder, which sees nothing of the target."""
+    """With the symbols of a plain-Python decoder that does not see the target."""
     settings: dict[str, Any] = {"eval_size": 30, "test_lengths": (1, 4), "batches_per_epoch": 5, "seed": 0}
     if kind is Reversal:
         settings["symbols"] = 2
@@ -335,7 +335,7 @@ def test_greedy_decoding_gives_the_figures_of_teacher_forcing(kind: type[Task], 
 
 
 def plain_decode(model: Controller, inputs: list[int], targets: list[int]) -> list[int]:
-    """Decode one row greedily, running over the whole prefix anew for each symbol."""
+    """Decode one row greedily, running the whole prefix again for each symbol."""
     source = inputs[: inputs.index(1) + 1]
     first = model.input_symbols - (model.output_symbols - 1)
 
@@ -412,7 +412,7 @@ def test_a_checkpoint_with_settings_of_its_own_is_refused(tmp_path: Path) -> Non
 
 
 def test_no_path_is_taken_from_a_checkpoint(tmp_path: Path) -> None:
-    """Lightning deletes the checkpoints it knows of as it saves new ones; a file must not tell it of others."""
+    """Lightning deletes old checkpoints when it saves new ones; a file must not make it delete others."""
     precious, folder = tmp_path / "precious", tmp_path / "checkpoints"
     precious.mkdir()
 
@@ -431,7 +431,7 @@ def test_no_path_is_taken_from_a_checkpoint(tmp_path: Path) -> None:
         state |= {"last_model_path": victim, "best_model_path": victim, "kth_best_model_path": victim}
         state |= {"best_k_models": {victim: torch.tensor(-1.0)}, "kth_value": torch.tensor(-1.0)}
     torch.save(content, tmp_path / "attack.ckpt")
-    with warnings.catch_warnings(action="ignore"):  # that the folder is not empty
+    with warnings.catch_warnings(action="ignore"):  # the folder is not empty
         fit(6, tmp_path / "attack.ckpt")
     assert precious.is_dir()
 

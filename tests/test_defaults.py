@@ -1,4 +1,4 @@
-"""What is not given comes from where it is known: the width, the symbols, and the recipe of the results."""
+"""Missing settings are filled in: the width, the symbols, and the recipe of the results."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def of_a_recipe(task: str, memory: str, cell: str) -> tuple[dict[str, Any], Task
 
 
 def of_ones_own(task: str, memory: str, cell: str) -> tuple[dict[str, Any], Task]:
-    """Those of a controller that takes the defaults, and `settings_for` what it trains."""
+    """The same of a controller with the defaults and `settings_for`."""
     settings = settings_for(task, memory, cell)
     kind = named("memory", memory)
     width = {} if kind is NoMemory else {"width": 64}

@@ -1,4 +1,4 @@
-"""What a memory was used for: found on models made to fail in each of the known ways, and on good ones."""
+"""The diagnosis of models built to fail in each known way, and of good ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LENGTH = 12
 
 
 def rising(rows: int = 1) -> Tensor:
-    """Whether a step belongs to the first half, shape `(rows, 2 * LENGTH, 1)`."""
+    """Whether a step is in the first half, shape `(rows, 2 * LENGTH, 1)`."""
     return (torch.arange(2 * LENGTH) < LENGTH).double().expand(rows, -1)[..., None]
 
 
@@ -96,7 +96,7 @@ def test_a_scratch_register() -> None:
 
 
 def hand_set(push: tuple[float, float], pop: tuple[float, float]) -> MemoryRNN:
-    """A network whose signals hang on one input: the logits of push and pop are given for an input of 0 and of 1."""
+    """A network whose signals depend on one input: the logits of push and pop for an input of 0 and of 1."""
     rnn = MemoryRNN(1, 1, Stack(1), batch_first=True, learn_initial=False, read_skip=False)
     with torch.no_grad():
         for parameter in rnn.parameters():

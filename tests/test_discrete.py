@@ -1,4 +1,4 @@
-"""With push and pop of 0 or 1 a memory is the discrete structure it is named after, to the last bit."""
+"""With push and pop of 0 or 1, a memory is bit for bit the discrete structure it is named after."""
 
 from collections import deque
 
@@ -42,7 +42,7 @@ def discrete(line: str, actions: Action, row: int) -> tuple[list[list[Tensor]], 
 
 
 def is_discrete(kind: str, actions: Action) -> None:
-    """Raise unless reads and contents of hard signals are, bit for bit, those of the discrete structures."""
+    """Raise unless reads and contents under hard signals equal those of the discrete structures bit for bit."""
     memory = KINDS[kind](actions.value.shape[-1])
     reads, state = memory(actions)
     contents = memory.contents(state)
@@ -123,7 +123,7 @@ def test_a_deque_pops_at_both_ends_then_pushes_both_then_reads_both() -> None:
     read, state = memory.step(Action(one, one, torch.tensor([[[3.0], [4.0]]])), state)
     assert read.flatten().tolist() == [3, 4]
     assert memory.contents(state).values.flatten().tolist() == [4, 3]
-    # Of one and a half units the top takes a whole one, and the bottom what is left.
+    # Of one and a half units, the top takes one, and the bottom the rest.
     state = memory.initial_state(1)
     _, state = memory.step(Action(torch.tensor([[0.5, 1.0]]), zero, torch.tensor([[[1.0], [2.0]]])), state)
     _, state = memory.step(Action(zero, torch.tensor([[1.0, 0.25]]), torch.zeros(1, 2, 1)), state)
@@ -132,7 +132,7 @@ def test_a_deque_pops_at_both_ends_then_pushes_both_then_reads_both() -> None:
 
 
 def test_ties_are_drawn() -> None:
-    """What the other tests rely on: quarters, and sequences of no step and of one."""
+    """A premise of the other tests: signals are quarters, and there are sequences of length 0 and 1."""
     seen: set[float] = set()
     lengths: set[int] = set()
 

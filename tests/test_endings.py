@@ -1,4 +1,4 @@
-"""How a command ends when it is told to, and when nobody reads it or its output has no room."""
+"""How a command ends on a signal, on a closed pipe, and on a full disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The engine: calls are executed once, in this process or by workers, whatever happens to the workers."""
+"""The engine executes calls once, in this process or in workers, even if workers die."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def setup() -> None:
 
 
 def silent(words: str) -> None:
-    """A report that nobody reads."""
+    """A report without output."""
 
 
 def double(number: int, report: Report) -> int:
@@ -45,7 +45,7 @@ def fail(error: type[Exception], report: Report) -> None:
 
 
 def log(folder: Path, name: str, report: Report) -> str:
-    """A call that leaves a line with the process that executed it."""
+    """A call that logs the process that executed it."""
     with (folder / name).open("a") as file:
         file.write(f"{os.getpid()}\n")
     return name
@@ -66,7 +66,7 @@ def die(report: Report) -> None:
 
 
 def wait_for(path: Path, report: Report) -> int:
-    """A call that ends once a file is there."""
+    """A call that ends when a file exists."""
     path.with_suffix(".started").touch()
     while not path.exists():
         time.sleep(0.02)
@@ -74,14 +74,14 @@ def wait_for(path: Path, report: Report) -> int:
 
 
 def alone(folder: Path, report: Report) -> None:
-    """A call that fails while another one is executed."""
+    """A call that fails if another one is being executed."""
     (folder / "alone").mkdir()
     time.sleep(0.1)
     (folder / "alone").rmdir()
 
 
 class Missing:
-    """A call that cannot be unpickled, as on a worker without the package that it is of."""
+    """A call that cannot be unpickled, as on a worker without its package."""
 
     def __call__(self, report: Report) -> None: ...
 
@@ -196,12 +196,12 @@ if __name__ == "__main__":
     until(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in workers))
 
 
-# A cluster that exists.
+# An existing cluster.
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Start a part of a cluster by the command line of Dask; all of it ends with the test."""
+    """Start a part of a cluster with the Dask command line; it ends with the test."""
     processes = []
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([TESTS, *sys.path])}
 
@@ -281,7 +281,7 @@ def test_one_worker_needs_no_dask_and_more_say_how_to_get_it(monkeypatch: pytest
     with open_engine(silent, setup) as engine:
         engine.submit(0, double, 3)
         assert list(engine.completed()) == [(0, 6)]
-    with pytest.raises(InputError, match=r"pip install ddstructs\[experiments\]"), open_engine(silent, setup, 2):
+    with pytest.raises(InputError, match=r"pip install 'ddstructs\[experiments\]'"), open_engine(silent, setup, 2):
         pass
 
 

@@ -1,4 +1,4 @@
-"""Reads, strengths and gradients are those of the paper's equations, at ties and away from them."""
+"""Reads, strengths and gradients equal those of the paper's equations, at ties as elsewhere."""
 
 import paper
 import pytest
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("kernel")
 
 
 def expected_results(kind: str, actions: Action) -> tuple[Tensor, Action, float]:
-    """Reads and the gradients of their weighted sum, number by number, and the distance from the nearest tie."""
+    """Reads, the gradients of their weighted sum, and the distance from the nearest tie."""
     reads = torch.zeros_like(actions.value)
     slopes = Action(*(torch.zeros_like(part) for part in actions))
     weight = cotangent(reads)
@@ -60,7 +60,7 @@ def test_contents_and_their_gradients_are_the_papers(line: str) -> None:
     def check(actions: Action) -> None:
         inputs = leaves(actions)
         values, strengths = memory.contents(memory(inputs)[1])
-        live = strengths > 0  # padding says nothing
+        live = strengths > 0  # ignores padding
         slopes = gradients((strengths * cotangent(strengths))[live].sum(), inputs)
         expected = Contents(torch.zeros_like(values), torch.zeros_like(strengths))
         expected_slopes = Action(*(torch.zeros_like(part) for part in actions))

@@ -1,4 +1,4 @@
-"""What each script in examples/ claims, at small settings and for one seed."""
+"""The claims of the scripts in examples/, with small settings and one seed."""
 
 from pathlib import Path
 from types import ModuleType
@@ -13,12 +13,12 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    """Where a figure goes: a folder that does not exist yet."""
+    """The path of a figure, in a folder that does not exist yet."""
     return tmp_path / "figures" / "figure.png"
 
 
 def is_drawn(figure: Path) -> bool:
-    """Whether the file is a PNG that is not empty."""
+    """Whether the file is a PNG with content."""
     content = figure.read_bytes()
     return content.startswith(b"\x89PNG") and len(content) > 5000
 
@@ -52,7 +52,7 @@ def test_weights_on_a_code_reverse_what_they_never_saw() -> None:
     assert learned.error < 0.1
     push, pop = learned.signals[-1].round()
     assert push.tolist() == [1, 1, 1, 0, 0, 0]
-    assert pop[1:].tolist() == [0, 0, 0, 1, 1]  # the first finds an empty stack
+    assert pop[1:].tolist() == [0, 0, 0, 1, 1]  # the first meets an empty stack
 
 
 def test_a_push_that_is_always_1_leaves_the_pops_at_a_half() -> None:
@@ -78,7 +78,7 @@ def test_an_elman_cell_adds_numbers_longer_than_it_was_trained_on() -> None:
 
 
 def test_lines_never_seen_come_out_reversed() -> None:
-    train, test = text_lines.split(ROOT / "LICENSE")  # a text that stays as it is
+    train, test = text_lines.split(ROOT / "LICENSE")  # a text that does not change
     assert not set(train) & set(test)
     assert max(map(len, test)) > 3 * 24
     result = text_lines.learn(train, seed=0, updates=200, longest=24)

@@ -1,4 +1,4 @@
-"""The package grows by one file and one line: a structure, a memory with a kernel, a task, a cell and a command."""
+"""A structure, a memory with a kernel, a task, a cell and a command each take one file and one line to add."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def hello(name: str, times: int = 1) -> None:
 
 
 class Extension(NamedTuple):
-    """What a contributor writes.
+    """The files and lines of a contributor.
 
     Attributes:
         files: The files, by their place in the package.
@@ -189,7 +189,7 @@ class Scratch:
         catalog.write_text(text.replace(head, f"{head}    {extension.line}\n"))
 
     def python(self, *arguments: str) -> str:
-        """What Python prints there, and that it ends well."""
+        """Run Python there, and return its output; it must succeed."""
         environment = os.environ | {"PYTHONPATH": str(self.folder), "OMP_NUM_THREADS": "1"}
         done = subprocess.run(
             [sys.executable, *arguments], cwd=self.folder, env=environment, capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""A file is replaced whole or not at all."""
+"""A file is replaced as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ write_atomically(sys.argv[1], 5000 * "x")
 
 
 def test_a_disk_without_room_leaves_what_was_there(tmp_path: Path) -> None:
-    """By a limit on the size of a file, which any user can set."""
+    """Simulated by a limit on the size of files, which any user can set."""
     path = tmp_path / "file"
     path.write_bytes(b"the old one")
     done = subprocess.run([sys.executable, "-c", LIMITED, path], capture_output=True, text=True, timeout=60)

@@ -37,7 +37,7 @@ SMALL: dict[str, Any] = {"eval_size": 2, "batch_size": 2, "batches_per_epoch": 2
 
 
 def targets(folder: Path) -> list[Target]:
-    """The kinds of file, with good ones to begin with."""
+    """The kinds of files, with valid ones to start from."""
     return [
         Target("checkpoint", _checkpoints(folder), (mutate_torch, mutate_torch, mutate_zip, mutate_bytes), _use),
         Target("resumed", _checkpoints(folder), (mutate_torch, mutate_torch, mutate_torch, mutate_zip), _resume),
@@ -65,7 +65,7 @@ def _checkpoints(folder: Path) -> list[bytes]:
 
 
 def _use(path: Path) -> None:
-    """What `test`, `predict` and `trace` do with a checkpoint."""
+    """Use a checkpoint as `test`, `predict` and `trace` do."""
     content = read(path)
     Controller.rehearse(content, path)
     model = Controller.load_from_checkpoint(path)
@@ -75,7 +75,7 @@ def _use(path: Path) -> None:
 
 
 def _resume(path: Path) -> None:
-    """What `fit --ckpt_path` does with one."""
+    """Use a checkpoint as `fit --ckpt_path` does."""
     content = read(path)
     Controller.rehearse(content, path)
     model = Controller.load_from_checkpoint(path)
@@ -87,7 +87,7 @@ def _resume(path: Path) -> None:
         trainer.fit(model, task, ckpt_path=path, weights_only=True)
     except InputError:
         raise
-    except Exception as error:  # as the command has it: the run has not begun
+    except Exception as error:  # as in the command: the run has not begun
         if trainer.global_step > content["global_step"]:
             raise
         raise InputError("no run can go on from this checkpoint") from error
@@ -100,7 +100,7 @@ COMMANDS = (
 
 
 def _command(path: Path) -> None:
-    """The commands themselves, in this process: they end with 0, or with one line and 2."""
+    """Run the commands in this process: they exit with 0, or with one line and 2."""
     for command, *options in COMMANDS:
         words = ["ddstructs", command, f"--ckpt_path={path}", "--data.batch_size=2", "--data.eval_size=2", *options]
         said = io.StringIO()
@@ -128,7 +128,7 @@ def _traces() -> list[bytes]:
 
 
 def _look(path: Path) -> None:
-    """What is done with a trace."""
+    """Use a trace in every way."""
     seen = Trace.load(path)
     for row in range(len(seen.lengths)):
         for plot in (plot_trace, plot_signals):
@@ -149,7 +149,7 @@ CASES = {"checkpoint": 250, "resumed": 60, "commands": 10, "trace": 150}
 
 @pytest.mark.parametrize("kind", CASES)
 def test_damaged_files_are_refused_in_one_line_or_used(kind: str, tmp_path: Path) -> None:
-    with warnings.catch_warnings(action="ignore"):  # a damaged file may draw any
+    with warnings.catch_warnings(action="ignore"):  # a damaged file may cause any warning
         target = next(target for target in targets(tmp_path) if target.name == kind)
         failures = list(fuzz(target, range(CASES[kind]), tmp_path))
     assert not failures, f"{len(failures)} faults, the first in case {failures[0].case}:\n{failures[0].reason}"

@@ -1,4 +1,4 @@
-"""The tasks with a grammar against their productions, which are parsed here from the top down, both sides at once."""
+"""The grammar tasks against an independent top-down parser of their productions, both sides at once."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ PRODUCTIONS = {SVOtoSOV: SVO, GenderConjugation: GENDER}
 
 
 class Oracle:
-    """Parses from the top down by trying every split, and keeps every translation that some derivation gives."""
+    """Parses from the top down by trying every split, and collects the translations of all derivations."""
 
     def __init__(self, productions: dict[str, list[str]]) -> None:
         self.rules = {
@@ -59,7 +59,7 @@ class Oracle:
         return self.of("A", sentence)
 
     def _of(self, symbol: str, words: Words) -> frozenset[Words]:
-        """The translations of a part of a sentence that comes from a symbol; none if none does."""
+        """The translations of a part of a sentence derived from a symbol; none if it is not derivable."""
         return frozenset(
             translation
             for source, target in self.rules[symbol]
@@ -68,7 +68,7 @@ class Oracle:
         )
 
     def _split(self, symbols: Words, words: Words) -> Iterator[list[Words]]:
-        """The translations of each symbol, for every way to deal the words out to them."""
+        """The translations of each symbol, for every way to distribute the words among them."""
         if not symbols:
             yield from [] if words else [[]]
         elif symbols[0] not in self.rules:
@@ -80,7 +80,7 @@ class Oracle:
                     yield from ([first, *rest] for rest in self._split(symbols[1:], words[k:]))
 
     def _reorder(self, source: Words, target: Words, parts: list[Words]) -> Words:
-        """Put the translated parts where the target has their symbols; those of one name keep their order."""
+        """Order the translated parts as the target has their symbols; parts of one name keep their order."""
         stock: dict[str, list[Words]] = {symbol: [] for symbol in source}
         for symbol, part in zip(source, parts, strict=True):
             stock[symbol].append(part)
@@ -143,7 +143,7 @@ def test_every_short_string_is_a_sentence_or_not_by_the_productions_and_none_has
 
 
 def test_the_examples_of_the_paper() -> None:
-    """Each as far as the productions derive it: the paper shows parts of sentences, too."""
+    """Each as far as the productions derive it, because the paper also shows parts of sentences."""
     for task, source, expected in (
         (
             SVOtoSOV(),
@@ -165,7 +165,7 @@ def test_the_examples_of_the_paper() -> None:
 
 
 def fits(counts: list[int]) -> bool:
-    """Whether counts are as near to each other as those of a uniform distribution (five standard deviations)."""
+    """Whether counts fit a uniform distribution, within five standard deviations."""
     expected = sum(counts) / len(counts)
     return all(abs(count - expected) < 5 * expected**0.5 for count in counts)
 
@@ -192,7 +192,7 @@ def test_words_are_uniform_within_their_kind(kind: Any) -> None:
 
 
 def test_sentences_of_a_length_are_as_probable_as_the_productions_make_them() -> None:
-    """Against a count of every derivation."""
+    """Compared with a count of all derivations."""
     brackets = Grammar("()", {"B": [(0.5, "( )"), (0.25, "( B )"), (0.25, "B B")]}, "B")
     rows = brackets.draw(torch.full((20_000,), 6), torch.Generator().manual_seed(0)).tolist()
     counts = Counter("".join("()"[kind] for kind in row) for row in rows)
@@ -228,7 +228,7 @@ PROBABLE: dict[Any, dict[str, dict[str, float]]] = {
 
 
 def derivable(rules: dict[str, dict[str, float]], symbols: Words, length: int) -> dict[Words, float]:
-    """The probability of every sentence of a length that some symbols come to, summed over its derivations."""
+    """The probability of each sentence of a length derivable from some symbols, summed over derivations."""
     found: dict[Words, float] = defaultdict(float)
     head, rest = symbols[0], symbols[1:]
     if rest:

@@ -1,4 +1,4 @@
-"""Files from strangers: whatever they hold, nothing in them is imported, called or run."""
+"""Untrusted files: whatever they contain, nothing in them is imported, called or run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CANARY = "stranger_canary"
 
 @pytest.fixture(autouse=True)
 def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A file that must not appear: anything that runs makes it."""
+    """A file that every attack creates if it runs, and that must not appear."""
     path = tmp_path / "mark"
     touch = f"import pathlib\npathlib.Path({str(path)!r}).touch()\n"
     (tmp_path / f"{CANARY}.py").write_text(touch + "class Evil: ...\ndef run(*a, **k): ...\n")
@@ -51,7 +51,7 @@ def test_the_canary_sings(mark: Path) -> None:
 
 
 def attacks(mark: str) -> dict[str, dict[str, Any]]:
-    """Class paths with arguments that do something when they are built."""
+    """Class paths whose construction would have an effect."""
     text, command = f"open({mark!r}, 'w')", f"touch {mark}"
     named: dict[str, dict[str, Any]] = {
         "torch.utils.benchmark.Timer": {"stmt": text, "setup": text, "timer": f"{CANARY}.run"},
@@ -85,7 +85,7 @@ def attacks(mark: str) -> dict[str, dict[str, Any]]:
 
 
 def disguises(attack: dict[str, Any]) -> dict[str, Any]:
-    """The same attack in the forms in which a parser might meet it."""
+    """The same attack in every form that a parser might accept."""
     text = json.dumps(attack)
     return {
         "bare": attack,
@@ -113,7 +113,7 @@ ATTACKS = [
 
 
 def content(task: Reversal, model: Controller) -> dict[str, Any]:
-    """A checkpoint as Lightning writes it, as far as it is read before a run begins."""
+    """The part of a Lightning checkpoint that is read before a run begins."""
     return {
         "state_dict": model.state_dict(),
         "hyper_parameters": dict(model.hparams),
@@ -127,7 +127,7 @@ def content(task: Reversal, model: Controller) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def sound() -> dict[str, Any]:
-    """A checkpoint with nothing wrong in it."""
+    """A valid checkpoint."""
     task = Reversal(eval_size=2)
     model = Controller(Bank([Stack(4), Queue(4)]), task.input_symbols, task.output_symbols, hidden_size=8)
     return content(task, model)
@@ -155,7 +155,7 @@ ROUTES: dict[str, Callable[[str], object]] = {
 
 
 def planted(sound: dict[str, Any], place: tuple[str, ...], value: object) -> dict[str, Any]:
-    """A copy of a checkpoint with another value at a place."""
+    """A copy of a checkpoint with one value replaced."""
     first, *rest = place
     inner: Any = planted(sound.get(first, {}), tuple(rest), value) if rest else value
     return sound | {first: inner}
@@ -182,7 +182,7 @@ def test_nothing_in_a_checkpoint_is_run(
 
 
 def hash_of(*words: str) -> int:
-    """A number for some words, the same in every run."""
+    """A hash of some words that is the same in every run."""
     return sum(map(ord, "".join(words)))
 
 
@@ -243,7 +243,7 @@ def test_nothing_in_a_config_or_an_option_is_run(
 
 
 def nested(mark: str) -> st.SearchStrategy[Any]:
-    """Plain data with class paths at any depth, and strings in which there is such data."""
+    """Plain data with class paths at any depth, also inside strings."""
     named = [*attacks(mark).values(), describe(Stack(2)), describe(Reversal())]
     leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(named)
 
@@ -276,7 +276,7 @@ def test_data_of_any_shape_is_built_from_the_list_or_refused(data: st.DataObject
 
 
 def doubled(times: int) -> Any:
-    """A list that stands for 2^times strings, in a few hundred bytes."""
+    """A list that expands to 2^times strings, in a few hundred bytes."""
     part: Any = ["x"]
     for _ in range(times):
         part = [part, part]

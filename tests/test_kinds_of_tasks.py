@@ -1,4 +1,4 @@
-"""The kinds of tasks beside transduction, each against plain Python, and a controller on each."""
+"""The kinds of tasks other than transduction, compared with plain Python, and a controller on each."""
 
 import math
 from contextlib import nullcontext
@@ -96,7 +96,7 @@ def test_a_language_model_is_asked_for_the_next_symbol_and_the_end(texts: list[s
 
 
 def test_the_floor_is_the_loss_of_the_true_distribution() -> None:
-    """Summed over the very strings of the set: ln 2 for each free bit, and once for the length."""
+    """Summed over the strings of the set: ln 2 for each free bit, and once for the length."""
     task = MarkedReversalModel(**SMALL, val_lengths=(3, 8))
     for split, loader, count in (("val", task.val_dataloader(), 3), ("test", task.test_dataloader(), 4)):
         texts = [text for batch in loader for text in strings(task, batch)]
@@ -178,7 +178,7 @@ def test_a_controller_is_scored_in_the_way_of_the_task(kind: type[Generated], tm
         assert result["test_excess"] == pytest.approx(loss - floor, rel=1e-4)
     if kind is MarkedReversalRecognition:
         assert result["test_accuracy"] == pytest.approx(float(torch.cat(right).float().mean()))
-    longer = pytest.warns(UserWarning, match="longer than any in validation")  # as by a language model
+    longer = pytest.warns(UserWarning, match="longer than any in validation")  # as with a language model
     with longer if kind is MarkedReversalModel else nullcontext():
         outputs = trainer(tmp_path).predict(model, task)
     assert outputs is not None

@@ -1,4 +1,4 @@
-"""The house: each floor imports only what lies below it, and what only lists names imports no torch."""
+"""Each layer imports only layers below it, and the registry imports no torch."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def modules() -> Iterator[tuple[str, Path]]:
 
 
 def imports(path: Path, *, everywhere: bool) -> set[str]:
-    """The modules of this package that a file imports, at its top alone or anywhere; those for types do not count."""
+    """The modules of this package that a file imports, at its top or anywhere, except for types."""
     found = set[str]()
 
     def look(nodes: list[ast.stmt], top: bool) -> None:
@@ -62,7 +62,7 @@ def imports(path: Path, *, everywhere: bool) -> set[str]:
 
 
 def _resolved(package: str, name: str) -> str:
-    """The module that `from package import name` is of, without the package's own name."""
+    """The module that `from package import name` imports, without the name of the package."""
     home = package.removeprefix("ddstructs").removeprefix(".")
     inner = f"{home}.{name}".removeprefix(".")
     folder = PACKAGE / inner.replace(".", "/")

@@ -1,4 +1,4 @@
-"""The accuracies of the paper, against a count by hand."""
+"""The accuracies of the paper, compared with a plain count."""
 
 from collections.abc import Callable
 from itertools import chain
@@ -19,7 +19,7 @@ rows = st.lists(st.sampled_from([0, 1, 2, PADDING]), max_size=6)
 
 @st.composite
 def pairs(draw: st.DrawFn) -> tuple[list[int], list[int]]:
-    """An output and a target, often nearly equal: cut, longer, or one symbol changed."""
+    """An output and a target, often nearly equal: truncated, longer, or with one symbol changed."""
     target = draw(rows)
     output = draw(st.one_of(rows, st.just(list(target))))
     if output == target and output and draw(st.booleans()):
@@ -53,7 +53,7 @@ BY_HAND = [(CoarseAccuracy, coarse_by_hand), (FineAccuracy, fine_by_hand)]
 
 
 def tensor(batch: list[list[int]]) -> Tensor:
-    """Rows of different length, padded behind."""
+    """Rows of different lengths, padded at the end."""
     width = max(map(len, batch))
     rows = [row + [PADDING] * (width - len(row)) for row in batch]
     return torch.tensor(rows, dtype=torch.int64).reshape(len(batch), width)

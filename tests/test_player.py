@@ -1,4 +1,4 @@
-"""The page of a trace, in a real browser: Chromium without a window, driven by selenium."""
+"""The page of a trace in a real browser: headless Chromium, driven by selenium."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 
 
 def log(browser: Chrome, kind: str) -> list[dict[str, Any]]:
-    """What the browser has logged since the last look."""
+    """The messages logged by the browser since the last call."""
     entries: list[dict[str, Any]] = browser.get_log(kind)  # type: ignore[no-untyped-call]
     return entries
 
@@ -57,7 +57,7 @@ def log(browser: Chrome, kind: str) -> list[dict[str, Any]]:
 def look(
     browser: Chrome, path: Path, width: int = 1280, height: int = 900, dark: bool = False, still: bool = True
 ) -> None:
-    """Open a page in a window of a size, and if nothing is to move go to its first step."""
+    """Open a page in a window of the given size and, if it is not to play, go to its first step."""
     size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     features = [
@@ -65,7 +65,7 @@ def look(
         {
             "name": "prefers-reduced-motion",
             "value": "reduce" if still else "no-preference",
-        },  # so that what is drawn is there at once
+        },  # draws without animation
     ]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     log(browser, "performance")

@@ -1,4 +1,4 @@
-"""The pictures show what the trace says, in any axes, and every so many epochs of a training."""
+"""Plots show the trace, in any axes, and at intervals of epochs during training."""
 
 from __future__ import annotations
 

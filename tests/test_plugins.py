@@ -1,4 +1,4 @@
-"""Entry points of other packages, well formed and not: what is broken is told and left out, and the others are used."""
+"""Entry points of other packages: broken ones are reported and left out, and the others are used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 
 def install(folder: Path, package: str, lines: str, group: str = "ddstructs.memories") -> None:
-    """What an installer leaves of a package, with any text for its entry points."""
+    """Write the files of an installed package, with any text as its entry points."""
     info = folder / f"{package}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
@@ -20,7 +20,7 @@ def install(folder: Path, package: str, lines: str, group: str = "ddstructs.memo
 
 
 def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Python where these packages are installed."""
+    """Run Python with these packages installed."""
     path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, *arguments]
@@ -28,7 +28,7 @@ def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def listed(folder: Path) -> subprocess.CompletedProcess[str]:
-    """What `ddstructs list` shows there."""
+    """The output of `ddstructs list` there."""
     done = python(folder, "-m", "ddstructs", "list")
     assert done.returncode == 0, done.stderr
     return done

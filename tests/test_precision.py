@@ -1,4 +1,4 @@
-"""Every structure works under autocast, without rows, and on a device that has no numbers."""
+"""Every structure works under autocast, with an empty batch, and on the meta device."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from ddstructs.testing import EXACT, TOLERANCE, for_all_actions, gradients, leav
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_autocast_works_in_both_ways_to_run(kind: str) -> None:
-    """Under autocast a layer yields bfloat16 beside a float32 state; nothing is refused and little is lost."""
+    """Under autocast a layer returns bfloat16 next to a float32 state: no error, and little loss."""
     memory, near = KINDS[kind](3), TOLERANCE[torch.bfloat16]
 
     def check(actions: Action) -> None:

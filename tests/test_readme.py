@@ -1,4 +1,4 @@
-"""The README does what it says: its blocks run in order, as its reader would run them."""
+"""The code blocks of the README run in order, as a reader would run them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ README = Path(__file__).parents[1] / "README.md"
 
 
 def blocks() -> list[str]:
-    """The Python of each block, without prompts."""
+    """The Python code of each block, without prompts."""
     found = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     parser = doctest.DocTestParser()
     return [

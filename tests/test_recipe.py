@@ -1,4 +1,4 @@
-"""Recipes and the options that choose runs: what they mean, and that anything else is refused in one line."""
+"""Recipes, and the options that select runs: their meaning, and one-line errors for anything else."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def test_a_recipe_that_does_not_fit_is_refused_before_anything_is_trained(
     assert "\n" not in str(caught.value)
 
 
-# What a hostile or damaged file may do.
+# Hostile and damaged files.
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The files of the results: damage is told in one line that names the file, and nothing is lost."""
+"""The result files: damage is reported in one line that names the file, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SUMMED = ("paper.jsonl", "curves.jsonl", "configs.jsonl")
 
 
 def write(folder: Path) -> tuple[Run, Store]:
-    """A store with one run that is done."""
+    """A store with one completed run."""
     run, store = tiny_runs(folder, seeds=1)[0], Store(folder / "out")
     names = ("coarse_train", "fine_train", "coarse_test", "fine_test", "coarse_hard_20")
     record = run.key | dict.fromkeys(names, 1.0) | {"updates": 6, "seconds": 0.5, "restarts": 0, "commit": "abc"}
@@ -43,17 +43,17 @@ def write(folder: Path) -> tuple[Run, Store]:
 
 @pytest.fixture
 def stored(tmp_path: Path) -> tuple[Run, Store]:
-    """The same, afresh for each test."""
+    """A fresh copy for each test."""
     return write(tmp_path)
 
 
 def content(out: Path) -> dict[str, bytes]:
-    """Every file of the results but the lock."""
+    """The content of every result file except the lock."""
     return {str(path): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file() and path.name != ".lock"}
 
 
 def summarize(store: Store) -> None:
-    """All that is done with records."""
+    """Use records in every way."""
     store.check()
     records, _ = store.collect(), store.explain()
     [line(record) for record in records]

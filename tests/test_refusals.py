@@ -1,4 +1,4 @@
-"""What does not fit is refused in one line that says what came and what was expected."""
+"""Invalid arguments are refused in one line: what came, and what was expected."""
 
 import re
 from typing import Any, cast
@@ -12,7 +12,7 @@ from ddstructs import Action, Bank, Memory, NoMemory, Queue, Stack
 
 
 def zeros(*batch: int, heads: int = 1, width: int = 3, **options: Any) -> Action:
-    """An action of nothing but zeros."""
+    """An action of zeros."""
     signal = torch.zeros(*batch, heads, **options)
     return Action(signal, signal.clone(), torch.zeros(*batch, heads, width, **options))
 
@@ -120,7 +120,7 @@ def test_a_bank_is_of_one_width_and_not_empty() -> None:
 
 
 def spoiled(kind: str, name: str, number: float, time: bool) -> tuple[Memory, Action, Tensor]:
-    """A memory, and an action of which one number is wrong."""
+    """A memory, and an action with one invalid number."""
     memory = KINDS[kind](3)
     action = zeros(*((2, 4) if time else (2,)), heads=memory.heads)
     signal: Tensor = getattr(action, name)

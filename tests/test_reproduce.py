@@ -1,4 +1,4 @@
-"""The runs of an experiment: what they write, that one seed is one result, and that nothing done is done again."""
+"""The runs of an experiment: their output, that a seed determines its result, and that none is repeated."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def recipe(tmp_path: Path) -> Path:
 
 
 def silent(words: str) -> None:
-    """A report that nobody reads."""
+    """A report without output."""
 
 
 def work(runs: list[Run], store: Store) -> list[dict[str, Any]]:
-    """Execute what is left, in this process."""
+    """Execute the remaining runs in this process."""
     return list(train_and_test(runs, store, Serial(silent, lambda: None)))
 
 
@@ -58,7 +58,7 @@ def lines_of(file: Path) -> list[dict[str, Any]]:
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 300) -> Any:
-    """What a condition comes to, once it is met."""
+    """Wait for a condition, and return its value."""
     end = time.monotonic() + seconds
     while not (met := condition()):
         assert time.monotonic() < end, "it did not come in time"
@@ -301,7 +301,7 @@ def test_what_stops_all_runs_is_told_in_one_line_and_nothing_is_lost(
     (out / "paper.jsonl").write_text(json.dumps(record()) + "\n")
     monkeypatch.setattr(sys, "argv", ["ddstructs", "reproduce", *options])
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limit[1]))  # no file may grow beyond this, as on a full disk
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limit[1]))  # the maximum file size, to simulate a full disk
     try:
         assert __main__.main() == 2
     finally:

@@ -1,4 +1,4 @@
-"""A `MemoryRNN` follows the equations of the paper, and has the habits of `nn.LSTM`."""
+"""A `MemoryRNN` follows the equations of the paper and the interface of `nn.LSTM`."""
 
 import copy
 import io
@@ -47,7 +47,7 @@ MEMORIES: dict[str, Callable[[], Memory]] = {
 
 
 def network(memory: str = "stack", cell: str | nn.Module = "rnn", seed: int = 0, **options: Any) -> MemoryRNN:
-    """A network in float64, its first hidden state somewhere other than zero."""
+    """A network in float64, with a nonzero initial hidden state."""
     torch.manual_seed(seed)
     working = MEMORIES[memory]()
     arguments: dict[str, Any] = {"batch_first": True, "dtype": torch.float64} | options
@@ -60,7 +60,7 @@ def network(memory: str = "stack", cell: str | nn.Module = "rnn", seed: int = 0,
 
 
 def signals(rnn: MemoryRNN) -> nn.Linear:
-    """The layer that gives push, pop and value."""
+    """The layer that computes push, pop and value."""
     assert rnn.to_action is not None
     return rnn.to_action
 
@@ -70,7 +70,7 @@ def noise(*shape: int, seed: int = 1) -> Tensor:
 
 
 def same(got: Any, expected: Any) -> None:
-    """Equal in float64, where the order of a sum may differ."""
+    """Assert equality in float64, up to the order of sums."""
     torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-12)
 
 
@@ -81,7 +81,7 @@ def run(rnn: MemoryRNN, x: Tensor, state: RNNState | None = None, lengths: Any =
 
 
 def tensors(rnn: MemoryRNN, state: RNNState) -> list[Tensor]:
-    """All that a state says."""
+    """All tensors of a state."""
     contents = rnn.memory.contents(state.memory)
     return [*state.hidden, state.read, contents.values, contents.strengths]
 
@@ -92,14 +92,14 @@ def assert_same_state(rnn: MemoryRNN, state: RNNState, expected: RNNState) -> No
 
 
 def gradients(rnn: MemoryRNN) -> dict[str, Tensor]:
-    """The gradient of each parameter, zero where there is none, and none left behind."""
+    """The gradient of each parameter, or zero; clears the gradients."""
     found = {n: torch.zeros_like(p) if p.grad is None else p.grad.clone() for n, p in rnn.named_parameters()}
     rnn.zero_grad()
     return found
 
 
 def loss(output: Tensor, state: RNNState) -> Tensor:
-    """A number that depends on all of the output and of the last hidden state and read."""
+    """A scalar that depends on the whole output, the last hidden state and the last read."""
     weights = torch.linspace(0.5, 1.5, output.shape[-1], dtype=output.dtype)
     return (output * weights).square().sum() + sum(h.sin().sum() for h in state.hidden) + state.read.cos().sum()
 
@@ -179,7 +179,7 @@ def test_no_memory_is_the_bare_cell() -> None:
     torch.optim.Adam(rnn.parameters()).step()
 
 
-# nn.LSTM's habits.
+# The interface of nn.LSTM.
 
 
 @pytest.mark.parametrize("memory", MEMORIES)
@@ -259,7 +259,7 @@ def test_a_state_carried_over_padding_goes_on_as_the_row_alone(memory: str, hard
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("memory", MEMORIES)
 def test_a_row_with_resets_is_its_pieces_alone(memory: str, cell: str) -> None:
-    """Outputs, gradients and the state after; where a row is padded, resets are of no account."""
+    """Outputs, gradients and the final state are equal; resets in the padding have no effect."""
     rnn, x = network(memory, cell), noise(3, 6, INPUT)
     reset = torch.tensor([[0, 0, 1, 0, 0, 0], [1, 0, 0, 1, 1, 0], [0, 1, 0, 0, 1, 1]], dtype=torch.bool)
     lengths = [6, 6, 4]
@@ -427,7 +427,7 @@ def test_noise_is_on_every_read_in_training_and_nowhere_else() -> None:
     pushed = plain.unroll(x)
     assert torch.equal(noisy.eval().unroll(x).output, pushed.output)
     run = noisy.train().unroll(x)
-    first = (run.reads - pushed.reads)[:, 0]  # of the later steps the actions differ too
+    first = (run.reads - pushed.reads)[:, 0]  # in later steps, the actions differ too
     assert 0.4 < first.std() < 0.6
     assert first.unique().numel() == first.numel()
     assert not torch.equal(run.state.read, pushed.state.read)
@@ -464,7 +464,7 @@ def test_hard_signals_are_zero_or_one_and_still_learn() -> None:
 
 
 class Residual(nn.Module):
-    """A cell of one's own with one state."""
+    """A custom cell with one state."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
@@ -477,7 +477,7 @@ class Residual(nn.Module):
 
 
 class TwoLayers(nn.Module):
-    """A cell of one's own with three states."""
+    """A custom cell with three states."""
 
     num_states = 3
 
@@ -537,7 +537,7 @@ def test_a_cell_of_torch_as_an_object_is_the_one_of_its_name() -> None:
     assert torch.equal(run(given_, noise(2, 4, INPUT))[0], run(named, noise(2, 4, INPUT))[0])
 
 
-# Saving, copying, numbers of other kinds.
+# Saving, copying, other dtypes.
 
 
 def test_a_layer_that_is_hooked_runs_in_every_step_and_gives_the_same() -> None:
@@ -558,7 +558,7 @@ def test_a_layer_that_is_hooked_runs_in_every_step_and_gives_the_same() -> None:
 @pytest.mark.parametrize("options", [{"bias": False}, {"nonlinearity": "relu"}])
 def test_a_cell_of_torch_keeps_its_options(options: dict[str, Any]) -> None:
     class Kind(nn.RNNCell):
-        """The same, but not that very class."""
+        """The same structure as a different class."""
 
     found = []
     for kind in (nn.RNNCell, Kind):

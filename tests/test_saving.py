@@ -49,7 +49,7 @@ for _ in range(2):
 
 
 def run(folder: Path, *arguments: object) -> list[str]:
-    """Save a good checkpoint, and then twice where there is no room, with a temporary folder that is looked into."""
+    """Save a checkpoint, then twice more without space, and check the temporary folder."""
     temporary = Path(tempfile.mkdtemp(dir=folder.parent))
     environment = os.environ | {"TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-W", "ignore", "-c", PROGRAM, str(folder), *map(str, arguments)]

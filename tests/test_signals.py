@@ -1,4 +1,4 @@
-"""What a network's numbers mean to a memory, and the hard form of each action."""
+"""The actions that a memory makes of logits, and the hard form of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""States are trees of tensors: they are exported, saved and loaded with weights alone, and trained on in parallel."""
+"""States are pytrees: they can be exported, saved, loaded with `weights_only`, and used in parallel training."""
 
 from __future__ import annotations
 

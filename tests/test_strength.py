@@ -1,4 +1,4 @@
-"""Strength is neither made nor lost, and a read is an average of at most one unit of it."""
+"""Strength is conserved, and a read averages at most one unit of it."""
 
 import pytest
 import torch
@@ -36,7 +36,7 @@ def test_a_read_is_an_average_of_at_most_one_unit(line: str) -> None:
     def check(actions: Action) -> None:
         batch, time, _ = actions.push.shape
         pushed = max(1, time * heads)
-        memory = LINES[line](pushed)  # every value pushed has a place of its own, so that reads are the weights
+        memory = LINES[line](pushed)  # the values are one-hot, so that reads are the weights
         eye = torch.eye(pushed, dtype=torch.float64)[: time * heads]
         value = eye.view(time, heads, pushed).expand(batch, -1, -1, -1)
         state = memory.initial_state(batch, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""A structure declared by pure functions is a memory; what would go wrong later is told when it is made."""
+"""A structure declared by pure functions is a memory, and mistakes in it are reported by the constructor."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ddstructs.testing import agree, for_all_actions
 
 
 class ShortStack(Structure):
-    """A stack of nine cells, its bottom falling off."""
+    """A stack of nine cells, whose lowest value falls off."""
 
     operations = ("push", "pop", "noop")
 
@@ -73,7 +73,7 @@ def test_a_declared_stack_is_the_superposition_stack() -> None:
 
 
 def test_checkpoints_over_time_change_nothing_but_what_is_kept() -> None:
-    """Reads, gradients and contents are the same, and fewer bytes are kept for backward."""
+    """Reads, gradients and contents are the same, and fewer bytes are saved for backward."""
     kept: dict[int | None, int] = {}
 
     def run(steps: int | None, actions: Choice) -> Any:
@@ -106,7 +106,7 @@ def test_a_structure_trains_in_a_network() -> None:
 
 
 def broken(**changes: Any) -> type[Structure]:
-    """The short stack with other methods."""
+    """The short stack with some methods replaced."""
     return type("Broken", (ShortStack,), changes)
 
 

@@ -1,4 +1,4 @@
-"""Superposition stacks and tapes are those of their papers, and with hard choices the discrete structures."""
+"""Superposition stacks and tapes equal those of their papers and, under hard choices, the discrete structures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ddstructs.testing import assert_close, cotangent, for_all_actions, gradient
 
 
 class StackModel(Model):
-    """A Python list, its top at the end; what lies deeper than `depth` is gone."""
+    """A Python list with its top at the end; values below `depth` are lost."""
 
     def __init__(self, reads: int = 1, empty: float = 0.0, depth: int | None = None) -> None:
         self.reads, self.empty, self.depth = reads, empty, depth
@@ -38,7 +38,7 @@ class StackModel(Model):
 
 
 class QueueModel(StackModel):
-    """A Python list, its front at the beginning."""
+    """A Python list with its front at the beginning."""
 
     def step(self, told: Mapping[str, Sequence[bool]], values: Sequence[Tensor]) -> list[Tensor]:
         if told["pop"][0] and self.items:
@@ -49,7 +49,7 @@ class QueueModel(StackModel):
 
 
 class DequeModel(StackModel):
-    """A Python list from the bottom to the top, worked at both ends."""
+    """A Python list from the bottom to the top, used at both ends."""
 
     def step(self, told: Mapping[str, Sequence[bool]], values: Sequence[Tensor]) -> list[Tensor]:
         for head, end in ((0, -1), (1, 0)):
@@ -64,7 +64,7 @@ class DequeModel(StackModel):
 
 
 class TapeModel(Model):
-    """A dictionary from places to what is written there."""
+    """A dictionary from positions to the values written there."""
 
     def __init__(self, add: bool = False, size: int | None = None, jump: int = 0) -> None:
         self.add, self.size = add, size
@@ -86,7 +86,7 @@ class TapeModel(Model):
 
 
 class Both(Model):
-    """Two structures side by side."""
+    """Two structures in parallel."""
 
     def __init__(self) -> None:
         self.stack, self.tape = StackModel(), TapeModel()
@@ -123,7 +123,7 @@ def test_hard_signals_are_the_discrete_structure(memory: Memory, model: type[Mod
 
 
 def joulin(actions: Choice, empty: float) -> list[Tensor]:
-    """The tops of a stack, by the equations of Joulin & Mikolov 2015, cell by cell, on as many as there are steps."""
+    """The tops of a stack by the equations of Joulin & Mikolov 2015, with as many cells as steps."""
     weights, value = actions.weights[:, :, 0], actions.value[:, :, 0]
     batch, time, width = value.shape
     cells = [torch.full((batch, width), empty, dtype=value.dtype) for _ in range(time + 1)]
@@ -161,7 +161,7 @@ def test_a_superposition_stack_is_that_of_joulin_and_mikolov(empty: float) -> No
 
 
 def published_tape(actions: Choice, size: int, moves: Sequence[int], add: bool) -> Tensor:
-    """The reads of a ring of cells that is rolled under its head, as in the code of Delétang et al. 2022."""
+    """The reads of a ring of cells that is rolled under the head, as in the code of Delétang et al. 2022."""
     batch, time, _, width = actions.value.shape
     cells = torch.zeros(batch, size, width, dtype=actions.value.dtype)
     reads = []
@@ -181,7 +181,7 @@ def published_tape(actions: Choice, size: int, moves: Sequence[int], add: bool) 
 @pytest.mark.parametrize("size", [None, 4])
 @pytest.mark.parametrize("jump", [None, 2])
 def test_a_tape_is_a_ring_that_is_rolled(write: str, size: int | None, jump: int | None) -> None:
-    """One without end is a ring that is long enough."""
+    """An unbounded tape equals a ring that is long enough."""
     tape = Tape(2, size=size, write="add" if write == "add" else "replace", jump=jump)
     moves = (-1, 1, 0) if jump is None else (-1, 1, 0, -jump, jump)
 

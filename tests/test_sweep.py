@@ -1,4 +1,4 @@
-"""A study: what is lost with a command is tried again, nothing else is done twice, and damage is told or mended."""
+"""A study repeats only the trials lost with a killed command, and reports or repairs damage to its journal."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ def sweep(folder: Path, **changes: Any) -> Sweep:
 
 
 def work(asked: Sweep) -> list[FrozenTrial]:
-    """Execute what is left of a study, in this process."""
+    """Execute the remaining trials of a study in this process."""
     return list(search(asked, open_study(asked), Serial(lambda words: None, lambda: None)))
 
 
 def fake(perfect: bool = True, updates: int = 1) -> train.Trained:
-    """A possible end of a run."""
+    """A possible outcome of a run."""
     return train.Trained("", 0.5, perfect, updates, 0.1, 0)
 
 
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
-    """The runs that are executed; each takes no time."""
+    """The executed runs; each takes no time."""
     executed: list[Run] = []
 
     def score_of(run: Run, report: Report) -> train.Trained:
@@ -171,7 +171,7 @@ def test_a_recipe_that_does_not_fit_stops_the_sweep(tmp_path: Path) -> None:
 
 
 def wait_for(condition: Callable[[], Any]) -> Any:
-    """What a condition comes to, once it is met."""
+    """Wait for a condition, and return its value."""
     end = time.monotonic() + 300
     while not (met := condition()):
         assert time.monotonic() < end, "it did not come in time"

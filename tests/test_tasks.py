@@ -1,4 +1,4 @@
-"""Each task against plain Python: its targets, the layout of its batches, its stream of sequences, its text."""
+"""Each task, compared with plain Python: targets, layout of batches, stream of sequences, and text."""
 
 import io
 import re
@@ -40,7 +40,7 @@ def flipped(source: Row) -> Row:
 
 
 def added(source: Row) -> Row:
-    """The digits of a sum, least significant first, as Python adds."""
+    """The digits of a sum, least significant first, computed by Python."""
     a = sum((symbol // 2) << i for i, symbol in enumerate(source))
     b = sum((symbol % 2) << i for i, symbol in enumerate(source))
     return [a + b >> i & 1 for i in range(len(source) + 1)]
@@ -55,7 +55,7 @@ TARGETS: dict[type[Transduction], Callable[[Row], Row]] = {
 
 
 def sources(kind: type[Transduction], symbols: int) -> st.SearchStrategy[list[Row]]:
-    """Batches of sources of different length, empty ones too where they can be."""
+    """Batches of sources of different lengths, including empty ones where allowed."""
     symbol = st.integers(0, symbols - 1)
     if kind is BigramFlipping:
         row = st.lists(st.tuples(symbol, symbol), max_size=4).map(lambda pairs: [s for pair in pairs for s in pair])
@@ -71,7 +71,7 @@ def padded(rows: list[Row], junk: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def by_hand(task: Transduction, source: Row) -> tuple[Row, Row]:
-    """Inputs and targets of a source, written symbol after symbol."""
+    """Inputs and targets of a source, symbol by symbol."""
     target = TARGETS[type(task)](source)
     said = [2 + symbol for symbol in source]
     answers = [2 + task.source_symbols + symbol for symbol in target]

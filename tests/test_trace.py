@@ -1,4 +1,4 @@
-"""A trace tells exactly what happened, and comes back from its file as it was."""
+"""A trace records exactly what happened, and survives saving and loading unchanged."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ TENSORS = ("signals", "value", "reads", "strengths", "lengths", "input", "output
 
 @pytest.fixture(scope="module")
 def register() -> Memory:
-    """A memory of somebody else, whose slot mixes what was pushed."""
+    """A third-party memory whose slot mixes the pushed values."""
     sys.path.insert(0, str(Path(__file__).parent / "plugin"))
     try:
         register: Memory = importlib.import_module("ddstructs_register.register").Register(WIDTH)
@@ -75,7 +75,7 @@ def check_against_the_memory(memory: Memory, action: Any) -> None:
 
 
 def for_all(kind: str, check: Callable[[Any], None]) -> None:
-    """Check all actions that have a step."""
+    """Check all actions, for at least one step."""
 
     def holds(action: Any) -> None:
         if action.value.shape[1]:
@@ -328,12 +328,12 @@ def small() -> Trace:
 
 
 def tensor(kind: str, *shape: int) -> dict[str, Any]:
-    """Zeros, as a file has them."""
+    """Zeros, as encoded in a file."""
     return {"dtype": kind, "shape": shape, "data": [0] * math.prod(shape)}
 
 
 def endless(content: dict[str, Any]) -> dict[str, Any]:
-    """A small file of a memory without heads, that says it has a billion steps."""
+    """A small file of a memory without heads that claims to have a billion steps."""
     steps = 10**9
     empty = {name: tensor("float64", 1, steps, 0) for name in ("signals", "input", "output", "rounded")}
     wide = {name: tensor("float64", 1, steps, 0, 0) for name in ("value", "reads")}

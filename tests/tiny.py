@@ -31,7 +31,7 @@ TINY: dict[str, Any] = {
 
 
 def changed(section: str, **values: Any) -> dict[str, Any]:
-    """The recipe with other values in a section of its defaults."""
+    """The recipe with other values in a section of the defaults."""
     recipe: dict[str, Any] = json.loads(json.dumps(TINY))
     recipe["defaults"][section] |= values
     return recipe
@@ -54,7 +54,7 @@ def tiny_runs(folder: Path, seeds: int = 2, recipe: object = TINY) -> list[Run]:
 
 
 def refused(function: Callable[[], object]) -> str | None:
-    """The message with which a function refuses its input, or None if it takes it."""
+    """The message with which a function refuses its input, or None if it accepts it."""
     try:
         function()
     except InputError as error:

@@ -1,4 +1,4 @@
-"""Run by a test in an interpreter of its own, for `TRITON_INTERPRET` is read when triton is imported."""
+"""Run by a test in a separate process, because triton reads `TRITON_INTERPRET` when it is imported."""
 
 import torch
 from problems import LAYOUTS, Problem, assert_equal_results, solve

@@ -127,7 +127,7 @@ def connect(report: Report, setup: Callable[[], None], workers: int, scheduler: 
     try:
         from distributed import Client
     except ImportError as error:
-        raise InputError("several workers need Dask: pip install ddstructs[experiments]") from error
+        raise InputError("several workers need Dask: pip install 'ddstructs[experiments]'") from error
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with _address(workers, scheduler) as address:
         try:

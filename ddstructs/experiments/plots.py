@@ -1,4 +1,4 @@
-"""Plots of the results. Needs matplotlib: `pip install ddstructs[plot]`."""
+"""Plots of the results. Needs matplotlib: `pip install 'ddstructs[plot]'`."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Somebody else's package of memories."""
+"""A third-party package with a memory, a task and a cell."""

@@ -9,7 +9,7 @@ __all__ = ["Leaky"]
 
 
 class Leaky(nn.Module):
-    """A leaky integrator: half of the state stays, and half is new."""
+    """A leaky integrator: the average of the old state and the new one."""
 
     def __init__(
         self,

@@ -16,8 +16,8 @@ class Rotation(Rearrangement):
     """Say the last symbol first: `a b c d` becomes `d a b c`.
 
     Args:
-        by: By how many places.
-        settings: The settings of every task.
+        by: Number of places.
+        settings: The settings common to all tasks.
     """
 
     def __init__(self, by: int = 1, **settings: Any) -> None:
