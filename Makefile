@@ -1,14 +1,19 @@
 # make demo [TEXT="A string to reverse"]   watch a network learn to use a stack
 # make test                                run all checks
 # make bench                               measure the speed of the kernels: writes tables and a plot
+# make gpu                                 test the kernels on this machine's GPU, then time them
+# make test-oldest                         run the core tests with the oldest dependencies: downloads gigabytes
+# make release                             build and check the distributions in dist; uploads nothing
 # make clean                               remove the environment, build files and runs
 # Each creates an environment in .venv. They need only python3 (3.11 or newer) with pip and venv.
 
 PYTHON ?= python3
 BIN := .venv/bin
+CORE := $(wildcard tests/test_ops_*.py) $(addprefix tests/test_, $(addsuffix .py, controller discrete equations fused \
+	kinds_of_tasks laws pretrained rnn signals state strength structure superposition tasks))
 export TEXT
 
-.PHONY: demo test bench lint wheel browser clean
+.PHONY: demo test test-oldest bench gpu lint wheel release browser clean
 
 demo: .venv/runtime
 	@$(BIN)/python -m examples.demo
@@ -19,6 +24,22 @@ test: lint wheel browser
 bench: .venv/dev
 	$(BIN)/python -m pip -q install -e ".[plot]"
 	$(BIN)/python -m benchmarks.kernels
+
+# With the python at hand, whose torch knows the card, if it has what this needs; PYTHON=.venv/bin/python for ours.
+gpu:
+	@$(PYTHON) -m benchmarks.gpu
+
+# Every dependency at its lower bound in pyproject.toml.
+test-oldest:
+	rm -rf build/oldest && mkdir -p build
+	$(PYTHON) -m venv build/oldest
+	build/oldest/bin/python -c 'import re, tomllib; \
+		project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+		wanted = project["dependencies"] + project["optional-dependencies"]["testing"]; \
+		print(*(re.sub(">=([^,;]*)[^;]*", r"==\1", each) for each in wanted), sep="\n")' > build/oldest/requirements.txt
+	build/oldest/bin/python -m pip -q install -r build/oldest/requirements.txt
+	build/oldest/bin/python -m pip -q install --no-deps -e .
+	build/oldest/bin/python -m pytest -q $(CORE)
 
 lint: .venv/dev
 	$(BIN)/ruff check
@@ -38,6 +59,16 @@ wheel: .venv/dev
 		trace(Stack(1), Action(one(1, 2, 1), one(1, 2, 1), one(1, 2, 1, 1))).save_html('trace.html')"
 	cd build/clean && env/bin/ddstructs fit --data Reversal --data.eval_size 2 --model.memory Stack \
 		--trainer.max_steps 1 --trainer.limit_val_batches 1 --trainer.enable_progress_bar false
+
+# Builds the sdist and the wheel, checks them, and installs the wheel beside torch alone. Uploads nothing.
+release: .venv/dev
+	rm -rf dist build/release && mkdir -p build/release
+	$(BIN)/python -m build --no-isolation --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
+	$(PYTHON) -m venv build/release/env
+	build/release/env/bin/python -m pip -q install torch==2.13.0
+	build/release/env/bin/python -m pip -q install dist/*.whl
+	cd build/release && env/bin/ddstructs list
 
 # The browser in which the page of a trace is tested. Installed if it is missing and no password is needed.
 browser:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ddstructs.view.record import trace
     from ddstructs.view.trace import Trace
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Action",

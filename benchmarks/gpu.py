@@ -1,0 +1,113 @@
+"""Kernels on a GPU: their tests there first, then the time of each memory, network and layer, written to GPU.md.
+
+Every case runs a few times on the clock, each after the device has finished; times are medians.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import date
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import nn
+
+from benchmarks.cases import MEMORIES, Case, by, clock, loop, scan
+from benchmarks.layers import DIM, HEADS, NETWORKS
+from ddstructs import Memory, MemoryRNN, Stack, SuperpositionStack, Tape
+
+__all__ = ["main"]
+
+TESTS = "tests/test_gpu.py"
+ROUNDS = 5
+WIDTH = 64
+SIZES = (32, 1024), (512, 1024), (32, 8192)
+"""Batches and lengths; the second fills a card, the third has the longest sequences."""
+
+LAYERS = (8, 1024), (8, 8192), (8, 32768)
+"""Batches and lengths of the layers."""
+
+MIXTURES: dict[str, Callable[[int], Memory]] = {"superposition stack": SuperpositionStack, "tape": Tape}
+
+
+def cases() -> Iterator[tuple[str, int, int, Case]]:
+    """Name, batch, length and case of everything that is timed."""
+    for batch, steps in SIZES:
+        for name, kind in MEMORIES.items():
+            whole = partial(scan, kind(WIDTH), batch, steps, "cuda")
+            yield name, batch, steps, whole
+            if name != "deque":
+                yield f"{name}, parallel", batch, steps, partial(by, "parallel", whole)
+        for hidden in (64, 512):
+            network = MemoryRNN(WIDTH, hidden, Stack(WIDTH), "lstm", device="cuda")
+            if (batch, steps) == SIZES[0]:
+                yield f"MemoryRNN, LSTM of {hidden}", batch, steps, partial(run, network, batch, steps)
+            lstm = nn.LSTM(WIDTH, hidden, device="cuda")
+            yield f"nn.LSTM of {hidden} (cuDNN)", batch, steps, partial(run, lstm, batch, steps)
+    yield "stack, in steps", *SIZES[0], partial(loop, Stack(WIDTH), *SIZES[0], "cuda")
+    for name, mixture in MIXTURES.items():
+        yield name, 32, 256, partial(scan, mixture(WIDTH), 32, 256, "cuda")
+    for batch, steps in LAYERS:
+        for name, kind in NETWORKS.items():
+            layer = kind().cuda()
+            yield f"layer, {name}", batch, steps, partial(run_layer, layer, batch, steps)
+
+
+def run(network: nn.Module, batch: int, steps: int) -> tuple[float, float]:
+    """A recurrent network, forward and backward."""
+    x = torch.randn(steps, batch, WIDTH, device="cuda")
+    return clock(lambda: network(x)[0], "cuda")
+
+
+def run_layer(layer: nn.Module, batch: int, steps: int) -> tuple[float, float]:
+    """A layer under autocast to bfloat16, in which attention is flash attention, forward and backward."""
+    x = torch.randn(batch, steps, DIM, device="cuda", requires_grad=True)
+    with torch.autocast("cuda", torch.bfloat16):
+        return clock(lambda: layer(x).float(), "cuda")
+
+
+def measure() -> list[str]:
+    """A table of the times, in the order of the cases."""
+    rows = [
+        "| | batch | steps | forward, ms | backward, ms | both, least to most |",
+        "|---|---:|---:|---:|---:|---|",
+    ]
+    for name, batch, steps, case in cases():
+        case()  # compiles
+        times = [case() for _ in range(ROUNDS)]
+        forward, backward = (median(part) * 1e3 for part in zip(*times, strict=True))
+        both = [sum(each) * 1e3 for each in times]
+        numbers = f"{forward:.2f} | {backward:.2f} | {min(both):.2f} to {max(both):.2f}"
+        rows.append(f"| {name} | {batch:,} | {steps:,} | {numbers} |")
+        print(rows[-1], flush=True)
+    return rows
+
+
+def main() -> int:
+    if not torch.cuda.is_available():
+        print("There is no GPU here: make gpu needs CUDA and a torch that was built for it.", file=sys.stderr)
+        return 2
+    tests = subprocess.run([sys.executable, "-m", "pytest", "-q", TESTS], check=False)
+    if tests.returncode:
+        print(f"{TESTS} fails on this GPU, so nothing is measured.", file=sys.stderr)
+        return 1
+    torch.manual_seed(0)
+    title = (
+        f"{date.today():%d %B %Y}, {torch.cuda.get_device_name()}, torch {torch.__version__}, float32, width {WIDTH}, "
+        f"{ROUNDS} rounds after one that compiles. {TESTS} passes on this card."
+    )
+    layers = (
+        f"The rows named layer have `embed_dim` {DIM}, {HEADS} heads of width {WIDTH} and autocast to bfloat16: memories "
+        "that are stacks, causal attention by `scaled_dot_product_attention`, and the projections of the memory layer alone."
+    )
+    text = "\n".join(["# On a GPU", "", "Written by `make gpu`.", "", title, layers, "", *measure(), ""])
+    Path(__file__).with_name("GPU.md").write_text(text, "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

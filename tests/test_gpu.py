@@ -1,0 +1,101 @@
+"""The kernels on a GPU equal the definition on the CPU; without one, `make gpu` says so."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from kinds import EVERYTHING
+from problems import LAYOUTS, SIGNALS, Problem, assert_equal_results, assert_near, solve
+from torch import Tensor
+
+from ddstructs import MemoryLayer, MemoryRNN, ops
+from ddstructs.actions import mapped
+from ddstructs.ops import operators, reference
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+
+
+def on_gpu(heads: Any, actions: Any, state: Any) -> Any:
+    """The kernel on the GPU, between copies from and to the CPU."""
+    found = operators.scan(heads, mapped(lambda part: part.cuda(), actions), state.to("cuda"))
+    return tuple(part.to("cpu") for part in found)
+
+
+@needs_gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("signals", SIGNALS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_kernels_equal_the_reference_on_a_gpu(layout: str, signals: str, dtype: torch.dtype) -> None:
+    sizes = [(0, 2, 3), (1, 0, 1), (60, 3, 5)]
+    if dtype == torch.float64:  # a gradient sums over all steps: in float32 the reference itself is off by 3e-5 then
+        sizes.append((200, 0, 70))
+    for seed, (time, slots, width) in enumerate(sizes):
+        problem = Problem.draw(layout, signals, seed=seed, dtype=dtype, time=time, slots=slots, width=width)
+        assert_equal_results(solve(on_gpu, problem), solve(reference.scan, problem))
+
+
+def results(kind: str, device: str) -> list[Tensor]:
+    """The reads of a memory and the gradients of its actions, in float64."""
+    memory = EVERYTHING[kind](3)
+    torch.manual_seed(0)
+    logits = torch.randn(2, 30, memory.signals.size, dtype=torch.float64)
+    value = torch.randn(2, 30, memory.heads, 3, dtype=torch.float64)
+    leaves = [each.to(device).requires_grad_() for each in (logits, value)]
+    reads, _ = memory(memory.signals.action(leaves[0], leaves[1]))
+    weights = torch.linspace(-1, 1, reads.numel(), dtype=torch.float64, device=device).view_as(reads)
+    return [each.cpu() for each in (reads, *torch.autograd.grad((reads * weights).sum(), leaves))]
+
+
+@needs_gpu
+@pytest.mark.parametrize("kind", EVERYTHING)
+def test_every_memory_on_a_gpu_equals_its_definition(kind: str) -> None:
+    came = results(kind, "cuda")
+    with ops.using("reference"):
+        expected = results(kind, "cpu")
+    assert_near(came, expected, torch.float64)
+
+
+@needs_gpu
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("kind", ["stack", "queue", "deque", "tape"])
+def test_a_network_on_a_gpu_equals_the_one_on_the_cpu(kind: str, cell: str) -> None:
+    network = MemoryRNN(4, 5, EVERYTHING[kind](3), cell, batch_first=True, dtype=torch.float64)
+    x = torch.randn(2, 20, 4, dtype=torch.float64)
+
+    def outcome(device: str) -> list[Tensor]:
+        network.to(device).zero_grad()
+        output, _ = network(x.to(device))
+        output.sin().sum().backward()
+        return [each.cpu() for each in (output.detach(), *(p.grad for p in network.parameters() if p.grad is not None))]
+
+    assert_near(outcome("cuda"), outcome("cpu"), torch.float64)
+
+
+@needs_gpu
+@pytest.mark.parametrize("kind", ["stack", "queue", "deque", "superposition", "tape"])
+def test_a_layer_on_a_gpu_equals_the_one_on_the_cpu(kind: str) -> None:
+    layer = MemoryLayer(6, EVERYTHING[kind](3), num_heads=2, dtype=torch.float64)
+    x = torch.randn(2, 20, 6, dtype=torch.float64)
+
+    def outcome(device: str) -> list[Tensor]:
+        layer.to(device).zero_grad()
+        output, state = layer(x.to(device), lengths=[20, 13])
+        last, _ = layer(x[:, :1].to(device), state)
+        (output.sin().sum() + last.sin().sum()).backward()
+        return [each.cpu() for each in (output.detach(), *(p.grad for p in layer.parameters() if p.grad is not None))]
+
+    assert_near(outcome("cuda"), outcome("cpu"), torch.float64)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_the_benchmark_says_so_and_measures_nothing() -> None:
+    root = Path(__file__).parents[1]
+    command = [sys.executable, "-m", "benchmarks.gpu"]
+    found = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout) == (2, "")
+    assert found.stderr == "There is no GPU here: make gpu needs CUDA and a torch that was built for it.\n"

@@ -1,0 +1,43 @@
+"""The public interface: a name that goes or moves shows here, and in the changelog."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import ddstructs
+from ddstructs import laws, tasks
+
+ROOT = Path(__file__).parents[1]
+
+PUBLIC = """
+    Action Bank Choice CoarseAccuracy Contents Controller Deque Diagnosis FineAccuracy InputError Memory MemoryRNN
+    NoMemory Queue RNNState Stack Start State Structure SuperpositionStack Tape Trace TraceCallback diagnose harden
+    plot_lengths plot_signals plot_trace settings_for trace
+"""
+
+
+def test_the_public_names_are_these() -> None:
+    assert ddstructs.__all__ == PUBLIC.split()
+    assert dir(ddstructs) == sorted(ddstructs.__all__)
+
+
+def test_every_public_name_is_there() -> None:
+    for module in (ddstructs, laws, tasks):
+        for name in module.__all__:
+            assert getattr(module, name) is not None, name
+
+
+def test_the_version_is_the_same_wherever_it_is_said() -> None:
+    said = [
+        re.findall(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE),
+        re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[:1],
+    ]
+    assert said == [[ddstructs.__version__]] * 2
+
+
+def test_every_dependency_has_a_lower_bound() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for each in project["dependencies"]:
+        assert ">=" in each, f"{each} has no lower bound, which make test-oldest installs"
