@@ -73,7 +73,7 @@ def run_layer(layer: nn.Module, batch: int, steps: int) -> tuple[float, float]:
 def measure() -> list[str]:
     """A table of the times, in the order of the cases."""
     rows = [
-        "| | batch | steps | forward, ms | backward, ms | both, least to most |",
+        "| | batch | steps | forward, ms | backward, ms | both, min to max |",
         "|---|---:|---:|---:|---:|---|",
     ]
     for name, batch, steps, case in cases():
@@ -101,10 +101,10 @@ def main() -> int:
         f"{ROUNDS} rounds after one that compiles. {TESTS} passes on this card."
     )
     layers = (
-        f"The rows named layer have `embed_dim` {DIM}, {HEADS} heads of width {WIDTH} and autocast to bfloat16: memories "
-        "that are stacks, causal attention by `scaled_dot_product_attention`, and the projections of the memory layer alone."
+        f"The layers have `embed_dim` {DIM}, {HEADS} heads of width {WIDTH}, and autocast to bfloat16: stacks, causal "
+        "attention by `scaled_dot_product_attention`, and the projections of the memory layer alone."
     )
-    text = "\n".join(["# On a GPU", "", "Written by `make gpu`.", "", title, layers, "", *measure(), ""])
+    text = "\n".join(["# On a GPU", "", "Written by `make gpu`.", "", title, "", layers, "", *measure(), ""])
     Path(__file__).with_name("GPU.md").write_text(text, "utf-8")
     return 0
 
