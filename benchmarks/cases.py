@@ -1,4 +1,4 @@
-"""The benchmark cases: each draws its inputs, runs forward and backward once and returns the time of each."""
+"""The benchmark cases: each draws its inputs, runs forward and backward, and returns the time of each pass."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MIXTURES: dict[str, tuple[int, Callable[[int], Memory]]] = {
     "superposition stack, depth 16": (1024, lambda width: SuperpositionStack(width, depth=16)),
     "tape": (256, Tape),
 }
-"""Memories by superposition, each with its longest sequences: a step costs as much as there are cells in use."""
+"""Memories by superposition, each with its longest sequence: the cost of a step grows with the cells in use."""
 
 SIGNALS = "uniform", "tiny pushes", "push, then pop", "alternating"
 LIMITS = {
@@ -35,13 +35,13 @@ LIMITS = {
     "step": 1024,
     "tiny pushes": 4096,
 }
-"""Longest sequences for cases that take more than linear time, or are slow."""
+"""Longest sequences of the cases that are slow or take more than linear time."""
 
 Case = Callable[[], tuple[float, float]]
 
 
 def cases(batch: int, width: int, device: str) -> Iterator[tuple[str, int, Case]]:
-    """Name, length and case of everything that is timed."""
+    """Yield the name, the length and the case of each measurement."""
     for steps in LENGTHS:
         yield "copy of the bytes", steps, partial(copy, batch, steps, width, device)
         if steps <= LIMITS["LSTMCell"]:
@@ -75,7 +75,7 @@ def cases(batch: int, width: int, device: str) -> Iterator[tuple[str, int, Case]
 
 
 def actions(memory: Memory, batch: int, steps: int, device: str, signals: str = "uniform") -> Any:
-    """Actions that require a gradient: uniform, or a hard pattern."""
+    """Actions that require a gradient: random, or in a fixed pattern."""
     shape = batch, steps, memory.heads
     if not isinstance(memory, LineMemory):
         logits = torch.randn(batch, steps, memory.signals.size)
@@ -94,16 +94,16 @@ def actions(memory: Memory, batch: int, steps: int, device: str, signals: str = 
 
 
 def scan(memory: Memory, batch: int, steps: int, device: str, signals: str = "uniform") -> tuple[float, float]:
-    """A whole sequence at once."""
+    """Run a whole sequence at once."""
     given = actions(memory, batch, steps, device, signals)
-    clock(lambda: memory(given)[0], device)  # maps the memory, which later batches reuse
+    clock(lambda: memory(given)[0], device)  # maps the pages, which later batches reuse
     for part in parts(given):
         part.grad = None
     return clock(lambda: memory(given)[0], device)
 
 
 def loop(memory: LineMemory, batch: int, steps: int, device: str, signals: str = "uniform") -> tuple[float, float]:
-    """The same sequence step by step."""
+    """Run the same sequence step by step."""
     given = actions(memory, batch, steps, device, signals)
 
     def run() -> Tensor:
@@ -117,16 +117,16 @@ def loop(memory: LineMemory, batch: int, steps: int, device: str, signals: str =
 
 
 def by(kernel: ops.Kernel, case: Case) -> tuple[float, float]:
-    """A case by another kernel than the fastest."""
+    """Run a case with a kernel other than the default."""
     with ops.using(kernel):
         return case()
 
 
 def copy(batch: int, steps: int, width: int, device: str) -> tuple[float, float]:
-    """A lower bound: read value and write reads; then read value and the reads' gradient and write value's."""
+    """A lower bound: copy the value to the reads; then add the value and the gradient of the reads."""
     value, reads_grad = torch.randn(2, batch, steps, width, device=device)
     times = 0.0, 0.0
-    for _ in range(2):  # the second time counts, as in `scan`
+    for _ in range(2):  # the second run counts, as in `scan`
         start = now(device)
         reads = value.clone()
         middle = now(device)
@@ -137,7 +137,7 @@ def copy(batch: int, steps: int, width: int, device: str) -> tuple[float, float]
 
 
 def lstm_cell(batch: int, steps: int, device: str) -> tuple[float, float]:
-    """An LSTM cell in a loop."""
+    """Run an LSTM cell in a loop."""
     cell, inputs = nn.LSTMCell(128, 256, device=device), torch.randn(batch, steps, 128, device=device)
 
     def run() -> Tensor:
@@ -151,13 +151,13 @@ def lstm_cell(batch: int, steps: int, device: str) -> tuple[float, float]:
 
 
 def network(module: nn.Module, steps: int, device: str, *, learns: bool = False) -> tuple[float, float]:
-    """A recurrent network on a batch of 16, with a gradient for the input if that `learns`, as behind an embedding."""
+    """Run a recurrent network on a batch of 16, with a gradient for the input if that `learns`."""
     x = torch.randn(steps, 16, 64, device=device, requires_grad=learns)
     return clock(lambda: module(x)[0], device)
 
 
 def clock(forward: Callable[[], Tensor], device: str) -> tuple[float, float]:
-    """Seconds of a forward pass and of its backward pass."""
+    """Seconds of a forward and of its backward pass."""
     gc.collect()
     start = now(device)
     output = forward()
@@ -169,7 +169,7 @@ def clock(forward: Callable[[], Tensor], device: str) -> tuple[float, float]:
 
 
 def now(device: str) -> float:
-    """Seconds up to a constant; processor time if there is one thread, to be less sensitive to other load."""
+    """Seconds since some fixed time; processor time with a single thread, to be less sensitive to other load."""
     if device == "cuda":
         torch.cuda.synchronize()
     elif torch.get_num_threads() == 1:

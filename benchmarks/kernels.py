@@ -1,10 +1,10 @@
-"""Time per step of the kernels, beside the reference, an LSTM cell and a copy of the same bytes.
+"""Time per step of the kernels, compared with the reference, an LSTM cell and a copy of the same bytes.
 
 Every round runs each case once (short ones more often), so that other load on the machine affects all cases alike.
 Times are medians over the rounds; a ratio is the median of the ratios within each round.
 
-The results are printed, plotted, and written to RESULTS.md between its two marks; the discussion below them is written
-by hand.
+The results are printed, plotted, and written to RESULTS.md between its two markers; the text below them is written by
+hand.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ Rounds = dict[tuple[str, int], list[tuple[float, float]]]
 """For each case and length, µs per step forward and backward, by round."""
 
 MARKS = "<!-- written by make bench -->", "<!-- written by hand -->"
-"""The lines of RESULTS.md between which the results are written."""
+"""The lines of RESULTS.md between which the results are written, the markers."""
 
 
 def measure(rounds: int, batch: int, width: int, device: str) -> Rounds:
-    """Time every case, after one run at the shortest lengths to compile and load."""
+    """Time every case, after a warm-up at the shortest length that compiles and loads the kernels."""
     seen: Rounds = defaultdict(list)
     everything = list(cases(batch, width, device))
     for _, steps, case in everything:
@@ -48,15 +48,15 @@ def measure(rounds: int, batch: int, width: int, device: str) -> Rounds:
 
 
 def ratio(seen: Rounds, above: tuple[str, int], below: tuple[str, int]) -> tuple[float, float, float]:
-    """The ratio of the times of two cases: the median over the rounds, the least and the most."""
+    """The ratio of the times of two cases: median, minimum and maximum over the rounds."""
     ratios = [sum(one) / sum(other) for one, other in zip(seen[above], seen[below], strict=True)]
     return median(ratios), min(ratios), max(ratios)
 
 
 def times(seen: Rounds) -> list[str]:
-    """A table of the times."""
+    """The table of times."""
     rows = [
-        "| | steps | forward, µs per step | backward, µs per step | both, least to most |",
+        "| | steps | forward, µs per step | backward, µs per step | sum, min to max |",
         "|---|---:|---:|---:|---|",
     ]
     for (name, steps), rounds in seen.items():
@@ -67,7 +67,7 @@ def times(seen: Rounds) -> list[str]:
 
 
 def targets(seen: Rounds, peaks: dict[str, list[int]]) -> list[str]:
-    """A table of the targets, and whether each was reached."""
+    """The table of targets, and whether each was met."""
     long, short, network, learning = max(LENGTHS), 256, ("MemoryRNN", 130), ("nn.LSTM, gradient for x", 130)
     wanted = [
         (f"{name}, time per step at T = {long:,} over T = {short}", 1.5, (name, long), (name, short))
@@ -93,7 +93,7 @@ def targets(seen: Rounds, peaks: dict[str, list[int]]) -> list[str]:
         (f"{name}, gradient for x, over nn.LSTM, T = 130", limit, (f"MemoryRNN, {name}", 130), learning)
         for name, limit in limits
     ]
-    rows = ["| target | at most | measured | least to most | reached |", "|---|---:|---:|---|---|"]
+    rows = ["| target | at most | measured | min to max | met |", "|---|---:|---:|---|---|"]
     for title, limit, above, below in wanted:
         middle, least, most = ratio(seen, above, below)
         reached = "yes" if middle <= limit else "no"
@@ -101,13 +101,13 @@ def targets(seen: Rounds, peaks: dict[str, list[int]]) -> list[str]:
     for name, (peak, inputs, more) in peaks.items():
         for title, size in (("push, pop and value", inputs), ("these and the gradient of the reads", more)):
             reached = "yes" if peak <= 2 * size else "no"
-            title = f"{name}, T = {long:,}, peak memory above {title}, over their size"
+            title = f"{name}, T = {long:,}, peak memory beyond {title}, relative to their size"
             rows.append(f"| {title} | 2 | {peak / size:.2f} | | {reached} |")
     return rows
 
 
 def peak_memory(name: str, batch: int, steps: int, width: int) -> list[int]:
-    """Peak memory above the inputs, and the size of the inputs without and with the gradient of the reads."""
+    """Peak memory beyond the inputs, and the size of the inputs without and with the gradient of the reads."""
     command = sys.executable, "-m", "benchmarks.peak", name, str(batch), str(steps), str(width)
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return [int(number) for number in output.split()]
@@ -138,7 +138,7 @@ def conditions(arguments: argparse.Namespace) -> str:
     device = f"{os.cpu_count()} cores, {platform.machine()}"
     if arguments.device == "cuda":
         device = torch.cuda.get_device_name()
-    clock = "time of the processor" if arguments.device == "cpu" and arguments.threads == 1 else "time on the clock"
+    clock = "processor time" if arguments.device == "cpu" and arguments.threads == 1 else "wall-clock time"
     return (
         f"{date.today():%d %B %Y}, {device}, load {os.getloadavg()[0]:.1f} at the end, torch {torch.__version__}, "
         f"float32, batch {arguments.batch}, width {arguments.width}, threads: {arguments.threads}, "
@@ -147,12 +147,12 @@ def conditions(arguments: argparse.Namespace) -> str:
 
 
 def write(measured: list[str], path: Path) -> None:
-    """Replace what is between the marks."""
+    """Replace the text between the markers."""
     start, end = MARKS
     before, _, rest = path.read_text("utf-8").partition(start)
     _, mark, after = rest.partition(end)
     if not mark:
-        raise ValueError(f"{path} has no lines {start!r} and {end!r}: what was measured goes between them")
+        raise ValueError(f"{path} lacks the lines {start!r} and {end!r}, between which the results are written")
     path.write_text("\n".join([before + start, "", *measured, "", end]) + after, "utf-8")
 
 

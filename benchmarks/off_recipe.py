@@ -1,8 +1,8 @@
-"""Train as `ddstructs fit` does, by its defaults, away from the recipe of the results, and tell every seed.
+"""Train with other settings than those of the results, as `ddstructs fit` does by default, and report every seed.
 
-python -m benchmarks.off_recipe            runs what results/off_recipe.jsonl lacks, and writes results/OFF_RECIPE.md
-python -m benchmarks.off_recipe 300        starts no run after 300 seconds
-python -m benchmarks.off_recipe 300 Stack nothing    of those with a stack and nothing off the recipe
+python -m benchmarks.off_recipe                      do all missing runs, and write results/OFF_RECIPE.md
+python -m benchmarks.off_recipe 300                  start no run after 300 seconds
+python -m benchmarks.off_recipe 300 Stack nothing    only runs with a stack in which nothing differs from the recipe
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["RUNS", "Case", "train"]
 FOLDER = Path(__file__).parents[1] / "results"
 RUNS = FOLDER / "off_recipe.jsonl"
 MOST_UPDATES = 1000
-"""Where a run ends that has not learned; `ddstructs fit` goes on to 5,000."""
+"""Maximum number of updates of a run; `ddstructs fit` allows 5,000."""
 
 PAIRS = (("Reversal", "Stack"), ("Copying", "Queue"))
 Cell = Literal["rnn", "lstm", "gru"]
@@ -40,7 +40,7 @@ CELLS: tuple[Cell, ...] = get_args(Cell)
 
 
 class Case(NamedTuple):
-    """What is trained: the options that differ from the defaults of `ddstructs fit`."""
+    """One combination of task, memory and cell, with the settings that may differ from the recipe."""
 
     task: str
     memory: str
@@ -57,7 +57,7 @@ class Case(NamedTuple):
 
 
 def cases() -> Iterator[tuple[Case, int]]:
-    """Every case, and how many seeds of it are wanted."""
+    """Yield every case, with its number of seeds."""
     for task, memory in PAIRS:
         for cell in CELLS:
             yield Case(task, memory, cell), 10
@@ -72,7 +72,7 @@ def cases() -> Iterator[tuple[Case, int]]:
 
 
 def train(case: Case, seed: int) -> dict[str, Any]:
-    """Train and test one seed; what came of it."""
+    """Train and test one seed, and return the record of the run."""
     known = settings_for(case.task, case.memory, case.cell)
     lengths = {"train_lengths": (1, 20), "test_lengths": (21, 40)} if case.longest == 20 else {}
     torch.set_num_threads(1)
@@ -107,7 +107,7 @@ def train(case: Case, seed: int) -> dict[str, Any]:
 
 
 def render(records: list[dict[str, Any]]) -> str:
-    """The page: every case in a line, failures first, with the figure of each seed."""
+    """Render the page: a line per case, failures first, with the accuracy of each seed."""
     by_case: dict[Case, list[dict[str, Any]]] = {}
     for record in records:
         by_case.setdefault(Case(*(record[name] for name in Case._fields)), []).append(record)
@@ -115,15 +115,16 @@ def render(records: list[dict[str, Any]]) -> str:
     lines = [
         "# Off the recipe",
         "",
-        "`python -m benchmarks.off_recipe` trains by the defaults of `ddstructs fit` and what `ddstructs.settings_for`",
-        "knows, until the curriculum is finished and lengths to twice the longest validate, for at most",
-        f"{MOST_UPDATES} updates.",
-        "The test is on lengths 65..128, or 21..40 after training on 1..20. A line of",
-        "[off_recipe.jsonl](off_recipe.jsonl) is a run, with its commit.",
+        "How training fares with other numbers of symbols, widths and lengths than those of [RESULTS.md](RESULTS.md).",
         "",
-        f"{len(records) - len(failed)} of {len(records)} runs learned their task. Those that did not come first below.",
+        "`python -m benchmarks.off_recipe` trains with the defaults of `ddstructs fit` and `ddstructs.settings_for`,",
+        "until the curriculum is finished and all lengths up to twice the longest in training are right in validation,",
+        f"or for at most {MOST_UPDATES:,} updates. Test sequences have 65 to 128 symbols, or 21 to 40 after training",
+        "on 1 to 20. [off_recipe.jsonl](off_recipe.jsonl) has a line per run, with its commit.",
         "",
-        "| task | memory | cell | off the recipe | learned | coarse of each seed in the test | updates |",
+        f"{len(records) - len(failed)} of {len(records)} runs learned their task. Failures first.",
+        "",
+        "| task | memory | cell | differs in | learned | coarse test accuracy by seed | updates |",
         "|---|---|---|---|---|---|---|",
     ]
     for case, runs in sorted(by_case.items(), key=lambda item: sum(r["learned"] for r in item[1]) / len(item[1])):
@@ -139,12 +140,12 @@ def render(records: list[dict[str, Any]]) -> str:
     wanted = dict(cases())
     missing = [f"{' '.join(case[:3])} {case}".strip() for case in wanted if case not in by_case]
     if missing:
-        lines += ["", f"Not run at all: {'; '.join(missing)}."]
+        lines += ["", f"Not run yet: {'; '.join(missing)}."]
     return "\n".join(lines) + "\n"
 
 
 def main(seconds: float = float("inf"), *names: str) -> None:
-    """Run what is missing, seed by seed, of the cases with all of these names."""
+    """Do the missing runs, seed by seed, of the cases that match all of the names."""
     warnings.filterwarnings("ignore")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     records = [json.loads(line) for line in RUNS.read_text().splitlines()] if RUNS.exists() else []

@@ -1,7 +1,7 @@
-"""Peak memory of a memory above its inputs, forward and backward, in a process of its own.
+"""Peak memory of a forward and backward pass beyond its inputs, measured in a process of its own.
 
-Inputs are push, pop and value and, for the backward pass, the gradient of the reads. Prints, in bytes, the peak above
-them, the size of the first three and the size of all four.
+The inputs are push, pop and value and, in the backward pass, the gradient of the reads. Prints, in bytes, the peak
+beyond them, the size of the first three, and the size of all four.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ddstructs.errors import InputError
     from ddstructs.experiments.advice import settings_for
     from ddstructs.memory import Memory
+    from ddstructs.nn.layer import LayerState, MemoryLayer
     from ddstructs.nn.rnn import MemoryRNN, RNNState
     from ddstructs.queue import Queue
     from ddstructs.signals import Start
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ddstructs.tape import Tape
     from ddstructs.training.controller import Controller
     from ddstructs.training.metrics import CoarseAccuracy, FineAccuracy
+    from ddstructs.training.sequence_model import SequenceModel
     from ddstructs.view.callback import TraceCallback
     from ddstructs.view.diagnose import Diagnosis, diagnose
     from ddstructs.view.plot import plot_lengths, plot_signals, plot_trace
@@ -42,11 +44,14 @@ __all__ = [
     "Diagnosis",
     "FineAccuracy",
     "InputError",
+    "LayerState",
     "Memory",
+    "MemoryLayer",
     "MemoryRNN",
     "NoMemory",
     "Queue",
     "RNNState",
+    "SequenceModel",
     "Stack",
     "Start",
     "State",
@@ -75,11 +80,14 @@ _HOME = {
     "Diagnosis": "view.diagnose",
     "FineAccuracy": "training.metrics",
     "InputError": "errors",
+    "LayerState": "nn.layer",
     "Memory": "memory",
+    "MemoryLayer": "nn.layer",
     "MemoryRNN": "nn.rnn",
     "NoMemory": "bank",
     "Queue": "queue",
     "RNNState": "nn.rnn",
+    "SequenceModel": "training.sequence_model",
     "Stack": "stack",
     "Start": "signals",
     "State": "state",

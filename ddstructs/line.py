@@ -11,6 +11,7 @@ from torch import Tensor
 from ddstructs import ops
 from ddstructs.memory import Action, Contents, Memory, check_fit, check_reset, check_size
 from ddstructs.ops import Layout, LineState, Slots, compact, strength_dtype
+from ddstructs.registry.ranges import Size
 from ddstructs.signals import PushPop
 
 __all__ = ["LineMemory", "compact"]
@@ -28,7 +29,7 @@ class LineMemory(Memory[LineState], ABC):
 
     layout: ClassVar[Layout]
 
-    def __init__(self, width: int = 64) -> None:
+    def __init__(self, width: Size = 64) -> None:
         super().__init__()
         self.width = check_size("width", width)
         self.heads = len(self.layout)

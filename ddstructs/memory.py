@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from typing_extensions import TypeVar
 
 from ddstructs.actions import Action, harden, unbind
+from ddstructs.registry.ranges import SIZE
 from ddstructs.signals import PushPop, Signals, Start
 from ddstructs.state import Contents, State, merged, tensors
 
@@ -250,8 +251,8 @@ def check_size(name: str, size: object) -> int:
     """
     if not isinstance(size, int) or isinstance(size, bool):
         raise TypeError(f"{name} is {size!r}, but an int was expected")
-    if size < 1:
-        raise ValueError(f"{name} is {size}, but 1 or more was expected")
+    if size not in SIZE:
+        raise ValueError(f"{name} is {size}, but {SIZE.low} or more was expected")
     return size
 
 

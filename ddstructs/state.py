@@ -63,22 +63,41 @@ class State:
         Args:
             rows: Indices into the batch, shape `(new_batch,)`, int64.
         """
-        return self.map(lambda tensor: tensor.index_select(0, rows))
+
+        def pick(part: Any) -> Any:
+            return part.select(rows) if isinstance(part, State) else part.index_select(0, rows)
+
+        return replace(self, **{field.name: _map(pick, getattr(self, field.name), pick) for field in fields(self)})
 
 
-def _parts(state: State) -> tuple[list[Any], type[State]]:
-    """The fields of a state and its type, for the pytree; `map` copies the containers so that nothing is shared."""
+class _Form(NamedTuple):
+    """What a state is beside its tensors, such as the layout of a line: not a leaf of the tree, but its shape."""
+
+    kind: type[State]
+    fixed: tuple[tuple[str, Any], ...]
+
+
+def _named_parts(state: State) -> tuple[list[tuple[Any, Any]], _Form]:
+    """The fields that vary, and the rest; a state that shares its tensors maps to one that does not."""
     state = state.map(lambda tensor: tensor)
-    return [getattr(state, field.name) for field in fields(state)], type(state)
+    content = [(field.name, getattr(state, field.name)) for field in fields(state)]
+    parts = [(GetAttrKey(name), part) for name, part in content if not _is_fixed(part)]
+    return parts, _Form(type(state), tuple((name, part) for name, part in content if _is_fixed(part)))
 
 
-def _named_parts(state: State) -> tuple[list[tuple[Any, Any]], type[State]]:
-    parts, kind = _parts(state)
-    return [(GetAttrKey(field.name), part) for field, part in zip(fields(kind), parts, strict=True)], kind
+def _is_fixed(part: Any) -> bool:
+    return all(map(_is_fixed, part)) if isinstance(part, tuple) else part is None or isinstance(part, int)
 
 
-def _whole(parts: Iterable[Any], kind: type[State]) -> State:
-    return kind(*parts)
+def _parts(state: State) -> tuple[list[Any], _Form]:
+    named, form = _named_parts(state)
+    return [part for _, part in named], form
+
+
+def _whole(parts: Iterable[Any], form: _Form) -> State:
+    fixed = dict(form.fixed)
+    names = (field.name for field in fields(form.kind) if field.name not in fixed)
+    return form.kind(**fixed, **dict(zip(names, parts, strict=True)))
 
 
 def _map(function: Callable[[Any], Any], field: Any, inner: Callable[[Any], Any] | None = None) -> Any:

@@ -14,6 +14,7 @@ from torch.utils._pytree import TreeSpec, tree_flatten, tree_map, tree_unflatten
 
 from ddstructs.line import compact
 from ddstructs.ops import strength_dtype
+from ddstructs.registry.ranges import Size
 from ddstructs.state import Contents, State
 from ddstructs.superposition import Superposed
 
@@ -94,7 +95,7 @@ class Structure(Superposed[StructureState], metaclass=_Tried):
 
     state_type = StructureState
 
-    def __init__(self, width: int = 64, checkpoint: int | None = None) -> None:
+    def __init__(self, width: Size = 64, checkpoint: Size | None = None) -> None:
         super().__init__(width, checkpoint)
 
     @abstractmethod

@@ -17,6 +17,7 @@ from ddstructs.actions import Choice, mapped
 from ddstructs.line import compact
 from ddstructs.memory import Memory, S, check_fit, check_reset, check_size
 from ddstructs.ops import strength_dtype
+from ddstructs.registry.ranges import Finite, Size
 from ddstructs.signals import Choices
 from ddstructs.state import Contents, State, tensors
 
@@ -50,7 +51,7 @@ class Superposed(Memory[S], ABC):
     operations: tuple[str, ...]
     state_type: ClassVar[type[State]]
 
-    def __init__(self, width: int, checkpoint: int | None = None) -> None:
+    def __init__(self, width: Size, checkpoint: Size | None = None) -> None:
         super().__init__()
         self.width = check_size("width", width)
         self.checkpoint = None if checkpoint is None else check_size("checkpoint", checkpoint)
@@ -185,12 +186,12 @@ class SuperpositionStack(Superposed[Cells]):
 
     def __init__(
         self,
-        width: int = 64,
-        depth: int | None = None,
+        width: Size = 64,
+        depth: Size | None = None,
         noop: bool = True,
-        reads: int = 1,
-        empty: float = 0.0,
-        checkpoint: int | None = None,
+        reads: Size = 1,
+        empty: Finite = 0.0,
+        checkpoint: Size | None = None,
     ) -> None:
         super().__init__(width, checkpoint)
         self.depth = None if depth is None else check_size("depth", depth)

@@ -12,6 +12,7 @@ from torch.nn.functional import pad
 from ddstructs.line import compact
 from ddstructs.memory import check_size
 from ddstructs.ops import strength_dtype
+from ddstructs.registry.ranges import Size
 from ddstructs.state import Contents
 from ddstructs.superposition import Cells, Superposed
 
@@ -67,11 +68,11 @@ class Tape(Superposed[Cells]):
 
     def __init__(
         self,
-        width: int = 64,
-        size: int | None = None,
+        width: Size = 64,
+        size: Size | None = None,
         write: Write = "replace",
-        jump: int | None = None,
-        checkpoint: int | None = None,
+        jump: Size | None = None,
+        checkpoint: Size | None = None,
     ) -> None:
         super().__init__(width, checkpoint)
         if write not in get_args(Write):

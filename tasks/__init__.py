@@ -3,18 +3,25 @@
 from ddstructs.tasks.batch import IGNORE, Batch
 from ddstructs.tasks.bigram_flipping import BigramFlipping
 from ddstructs.tasks.binary_addition import BinaryAddition
+from ddstructs.tasks.binary_numbers import BinaryProduct, BinarySum, SquareRoot
 from ddstructs.tasks.blank_answer import BlankAnswer
+from ddstructs.tasks.bracket_answers import ModularArithmeticBrackets, SolveEquation
+from ddstructs.tasks.bucket_sort import BucketSort
 from ddstructs.tasks.copying import Copying
 from ddstructs.tasks.curriculum import Curriculum
+from ddstructs.tasks.duplicates import DuplicateString, MissingDuplicate
 from ddstructs.tasks.gender_conjugation import GenderConjugation
 from ddstructs.tasks.generated import Generated
 from ddstructs.tasks.language import Language
 from ddstructs.tasks.language_model import LanguageModel
 from ddstructs.tasks.marked_reversal import MarkedReversalModel, MarkedReversalRecognition
+from ddstructs.tasks.odds_first import OddsFirst
 from ddstructs.tasks.rearrangement import Rearrangement
 from ddstructs.tasks.recognition import Recognition
+from ddstructs.tasks.regular_answers import CycleNavigation, EvenPairs, ModularArithmetic, ParityCheck
 from ddstructs.tasks.reversal import Reversal
 from ddstructs.tasks.reverse_string import ReverseString
+from ddstructs.tasks.stack_manipulation import StackManipulation
 from ddstructs.tasks.svo_to_sov import SVOtoSOV
 from ddstructs.tasks.task import Task
 from ddstructs.tasks.transduction import Transduction
@@ -25,20 +32,34 @@ __all__ = [
     "Batch",
     "BigramFlipping",
     "BinaryAddition",
+    "BinaryProduct",
+    "BinarySum",
     "BlankAnswer",
+    "BucketSort",
     "Copying",
     "Curriculum",
+    "CycleNavigation",
+    "DuplicateString",
+    "EvenPairs",
     "GenderConjugation",
     "Generated",
     "Language",
     "LanguageModel",
     "MarkedReversalModel",
     "MarkedReversalRecognition",
+    "MissingDuplicate",
+    "ModularArithmetic",
+    "ModularArithmeticBrackets",
+    "OddsFirst",
+    "ParityCheck",
     "Rearrangement",
     "Recognition",
     "Reversal",
     "ReverseString",
     "SVOtoSOV",
+    "SolveEquation",
+    "SquareRoot",
+    "StackManipulation",
     "Task",
     "Transduction",
     "Translation",

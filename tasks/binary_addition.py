@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ddstructs.errors import InputError
+from ddstructs.registry.ranges import Lengths
 from ddstructs.tasks.transduction import Transduction
 
 __all__ = ["BinaryAddition"]
@@ -44,8 +45,8 @@ class BinaryAddition(Transduction):
 
     def __init__(
         self,
-        train_lengths: tuple[int, int] = (8, 8),
-        test_lengths: tuple[int, int] = (9, 64),
+        train_lengths: Lengths = (8, 8),
+        test_lengths: Lengths = (9, 64),
         curriculum: bool = False,
         **settings: Any,
     ) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from ddstructs.errors import InputError
 from ddstructs.tasks.batch import IGNORE, START, Batch
 from ddstructs.tasks.generated import Generated
+from ddstructs.tasks.lines import printable
 
 __all__ = ["BlankAnswer"]
 
@@ -21,21 +24,44 @@ class BlankAnswer(Generated):
 
     Input symbols are `<s>`, the blank, and those of the source; output symbols are those of the answer.
 
+    The suite of Delétang et al. trains on lengths 1 to 40 and tests on 41 to 500. Its score is the mean over the test
+    lengths of the share of answer symbols that are right, with 512 strings a length. There all strings of a batch have
+    one length; here each row draws its own. Where an answer ends before the blanks do, nothing is asked of the rest,
+    neither by the loss nor by the score; in the published code the score alone leaves it out.
+
     Args:
-        settings: The settings of every generated task, see `Generated`.
+        train_lengths: Shortest and longest source in training. A length that no source has stands for the nearest one
+            below it, or else for the shortest.
+        test_lengths: The same in the test.
+        settings: The other settings of every generated task, see `Generated`.
 
     Reference:
         Delétang et al. 2022, *Neural Networks and the Chomsky Hierarchy*.
     """
 
-    answer_symbols: int
-    """Number of distinct symbols of an answer."""
+    alphabet: ClassVar[str]
+    """The symbols of a source, a character each."""
+
+    answers: ClassVar[str]
+    """The symbols of an answer, a character each."""
+
+    pattern: ClassVar[str]
+    """A regular expression for the text of a source."""
+
+    shortest: ClassVar[int] = 1
+    """Length of the shortest source."""
 
     metrics: ClassVar[dict[str, str]] = {
         **Generated.metrics,
         "symbols": "ddstructs.training.metrics:SymbolAccuracy",
     }
     score = "symbols"
+
+    def __init__(
+        self, train_lengths: tuple[int, int] = (1, 40), test_lengths: tuple[int, int] = (41, 500), **settings: Any
+    ) -> None:
+        super().__init__(train_lengths=train_lengths, test_lengths=test_lengths, **settings)
+        self.source_symbols = len(self.alphabet)
 
     @abstractmethod
     def solve(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -46,8 +72,25 @@ class BlankAnswer(Generated):
             lengths: Length of each source, shape `(batch,)`, int64.
 
         Returns:
-            The answers, padded in the same way, and the length of each.
+            The answers, padded in the same way, and the number of blanks of each. A blank that asks for nothing has
+            `IGNORE`.
         """
+
+    def possible(self, lengths: Tensor) -> Tensor:
+        """The lengths that sources have in place of any lengths, both of shape `(batch,)`."""
+        return lengths.clamp(min=self.shortest)
+
+    def strings(self, lengths: Tensor, generator: torch.Generator) -> Tensor:
+        """Random sources; their symbols are uniform and independent, unless the task has a rule.
+
+        Args:
+            lengths: Shape `(batch,)`, each a length that sources have.
+            generator: Where the random numbers come from.
+
+        Returns:
+            Source symbols, shape `(batch, time)`, int64; what follows in a shorter row is of no account.
+        """
+        return torch.randint(self.source_symbols, (len(lengths), int(lengths.max())), generator=generator)
 
     @property
     def input_symbols(self) -> int:
@@ -55,21 +98,40 @@ class BlankAnswer(Generated):
 
     @property
     def output_symbols(self) -> int:
-        return self.answer_symbols
+        return len(self.answers)
+
+    def source_name(self, symbol: int) -> str:
+        return self.alphabet[symbol]
 
     def input_name(self, symbol: int) -> str:
         return ("<s>", "_")[symbol] if symbol <= BLANK else self.source_name(symbol - 2)
 
+    def output_name(self, symbol: int) -> str:
+        return self.answers[symbol]
+
+    def answer(self, symbols: list[int]) -> str:
+        return "".join(map(self.output_name, symbols))
+
+    def encode(self, text: str) -> list[int]:
+        if not re.fullmatch(self.pattern, text):
+            raise InputError(
+                f"{printable(text)!r} is no source of {type(self).__name__}: one such as {self.example} was expected"
+            )
+        return [self.alphabet.index(char) for char in text]
+
+    def draw(self, rows: int, lengths: tuple[int, int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        n = self.possible(torch.randint(lengths[0], lengths[1] + 1, (rows,), generator=generator))
+        return self.strings(n, generator), n
+
     def assemble(self, source: Tensor, lengths: Tensor) -> Batch:
-        answer, answer_lengths = self.solve(source, lengths)
-        n, total = 1 + lengths[:, None], 1 + lengths + answer_lengths
+        answer, blanks = self.solve(source, lengths)
+        n, total = 1 + lengths[:, None], 1 + lengths + blanks
         step = torch.arange(int(total.max()))[None]
-        at = (step - n).clamp(0, max(0, answer.shape[1] - 1)).expand(len(source), -1)
-        from_source = (step - 1).clamp(0, max(0, source.shape[1] - 1)).expand(len(source), -1)
+        at = (step - n).clamp(0, answer.shape[1] - 1).expand(len(source), -1)
+        from_source = (step - 1).clamp(0, source.shape[1] - 1).expand(len(source), -1)
         due = (step >= n) & (step < total[:, None])
         inputs = torch.where(due, BLANK, START)
-        if source.shape[1]:
-            inputs = torch.where((step > 0) & (step < n), source.gather(1, from_source) + 2, inputs)
+        inputs = torch.where((step > 0) & (step < n), source.gather(1, from_source) + 2, inputs)
         targets = torch.where(due, answer.gather(1, at), IGNORE)
         return Batch(inputs, targets, total)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ddstructs.errors import InputError
+from ddstructs.registry.ranges import Count, Lengths, Share, Size, check_ranges
 from ddstructs.tasks.batch import Batch
 from ddstructs.tasks.batches import Batches
 from ddstructs.tasks.curriculum import PROGRESS, Curriculum
@@ -62,40 +63,26 @@ class Generated(Task):
 
     def __init__(
         self,
-        train_lengths: tuple[int, int] = (8, 64),
-        val_lengths: tuple[int, int] | None = None,
-        test_lengths: tuple[int, int] = (65, 128),
-        batch_size: int = 16,
-        batches_per_epoch: int = 50,
-        eval_size: int = 1000,
-        eval_batch_size: int = 250,
+        train_lengths: Lengths = (8, 64),
+        val_lengths: Lengths | None = None,
+        test_lengths: Lengths = (65, 128),
+        batch_size: Size = 16,
+        batches_per_epoch: Size = 50,
+        eval_size: Size = 1000,
+        eval_batch_size: Size = 250,
         curriculum: bool = True,
-        start_length: int = 4,
-        patience: int | None = 150,
-        threshold: float = 0.8,
-        seed: int | None = None,
+        start_length: Size = 4,
+        patience: Size | None = 150,
+        threshold: Share = 0.8,
+        seed: Count | None = None,
         text: str | None = None,
         file: str | None = None,
     ) -> None:
+        check_ranges(Generated.__init__, locals())
         super().__init__()
         for name, lengths in (("train", train_lengths), ("val", val_lengths), ("test", test_lengths)):
             if lengths is not None:
                 self._check_lengths(f"{name}_lengths", lengths)
-        sizes = {
-            "batch_size": batch_size,
-            "batches_per_epoch": batches_per_epoch,
-            "eval_size": eval_size,
-            "eval_batch_size": eval_batch_size,
-            "start_length": start_length,
-            "patience": 1 if patience is None else patience,
-        }
-        for name, size in sizes.items():
-            if size < 1:
-                raise InputError(f"{name} is {size}, but it must be 1 or more")
-        if not 0 < threshold < 1:
-            raise InputError(f"threshold is {threshold}, but it must be between 0 and 1")
-        if seed is not None and seed < 0:
-            raise InputError(f"seed is {seed}, but it must be 0 or more")
         self.train_lengths = train_lengths
         self.val_lengths = val_lengths
         self.test_lengths = test_lengths
@@ -260,7 +247,5 @@ class Generated(Task):
 
     def _check_lengths(self, name: str, lengths: tuple[int, int]) -> None:
         low, high = lengths
-        if not 1 <= low <= high:
-            raise InputError(f"{name} is {low}..{high}, but 1 <= shortest <= longest was expected")
         if high // self.multiple < -(-low // self.multiple):
             raise InputError(f"{name} is {low}..{high}, which holds no multiple of {self.multiple}")

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ddstructs.registry.ranges import Lengths
 from ddstructs.tasks.batch import IGNORE, Batch
 from ddstructs.tasks.language_task import LanguageTask
 from ddstructs.tasks.streams import TEST, VAL
@@ -39,7 +40,7 @@ class LanguageModel(LanguageTask):
     goal = Goal("excess", 0.01, smaller=True)
     score = "-loss"
 
-    def __init__(self, val_lengths: tuple[int, int] | None = None, curriculum: bool = False, **settings: Any) -> None:
+    def __init__(self, val_lengths: Lengths | None = None, curriculum: bool = False, **settings: Any) -> None:
         super().__init__(val_lengths=val_lengths, curriculum=curriculum, **settings)
 
     @property

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from string import ascii_lowercase, ascii_uppercase, digits, punctuation
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from ddstructs.errors import InputError
+from ddstructs.registry.ranges import Range, Size, check_ranges
 from ddstructs.tasks.lines import printable
 from ddstructs.tasks.transduction import Transduction
 
 __all__ = ["Rearrangement"]
+
+Characters = Annotated[int, Range(1, 128)]
 
 ASCII = "".join(map(chr, range(128)))
 
@@ -28,7 +31,7 @@ class Rearrangement(Transduction):
     with fewer the letters first.
 
     Args:
-        symbols: Number of symbols, 1..128.
+        symbols: Number of symbols, 1..128: each is an ASCII character.
         start_length: Longest source in the first stage of the curriculum. If not given, 4 with 128 symbols, and more
             with fewer, at most 16: the fewer the symbols, the longer the sources a cell can remember on its own, and a
             cell that passes the first stages that way does not learn to use the memory.
@@ -38,9 +41,8 @@ class Rearrangement(Transduction):
         InputError: If the number of symbols is not in 1..128.
     """
 
-    def __init__(self, symbols: int = 128, start_length: int | None = None, **settings: Any) -> None:
-        if not 1 <= symbols <= 128:
-            raise InputError(f"symbols is {symbols}, but 1..128 was expected: each is an ASCII character")
+    def __init__(self, symbols: Characters = 128, start_length: Size | None = None, **settings: Any) -> None:
+        check_ranges(Rearrangement.__init__, locals())
         if start_length is None:
             start_length = min(16, 4 * 128 // symbols)
         super().__init__(start_length=start_length, **settings)

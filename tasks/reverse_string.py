@@ -7,9 +7,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from ddstructs.errors import InputError
 from ddstructs.tasks.blank_answer import BlankAnswer
-from ddstructs.tasks.lines import printable
 
 __all__ = ["ReverseString"]
 
@@ -21,7 +19,7 @@ class ReverseString(BlankAnswer):
     `Reversal` is the same transduction with the answer fed back, over more symbols.
 
     Args:
-        settings: The settings of every generated task, see `Generated`.
+        settings: The settings of every blank answer, see `BlankAnswer`.
 
     Reference:
         Delétang et al. 2022, *Neural Networks and the Chomsky Hierarchy*, appendix A.
@@ -33,18 +31,10 @@ class ReverseString(BlankAnswer):
         [[-100, -100, -100, -100, 1, 0, 0]]
     """
 
-    source_symbols = 2
-    answer_symbols = 2
+    alphabet = answers = "01"
+    pattern = "[01]+"
     example = "001"
 
     def solve(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         index = lengths[:, None] - 1 - torch.arange(source.shape[1])
         return source.gather(1, index.clamp(min=0)), lengths
-
-    def encode(self, text: str) -> list[int]:
-        if not text or set(text) - {"0", "1"}:
-            raise InputError(f"{printable(text)!r} is not a string of bits such as {self.example}")
-        return [int(char) for char in text]
-
-    def answer(self, symbols: list[int]) -> str:
-        return "".join(map(str, symbols))

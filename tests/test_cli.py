@@ -115,6 +115,13 @@ def loads_torch(*arguments: str) -> bool:
         ["test", "--ckpt_path=nowhere.ckpt", "--model.hiden_size=3"],
         ["trace", "--ckpt_path=nowhere.ckpt", "--txt=3"],
         ["sweep", "--tsk=Reversal"],
+        ["fit", "--data=Reversal", "--model.memory=Stack", "--model.hidden_size=-1"],
+        ["fit", "--data=Reversal", "--model.memory=Stack", "--model.memory.width=0"],
+        ["fit", "--data=Reversal", "--model.memory=Stack", "--model.learning_rate=nan"],
+        ["fit", "--data=Reversal", "--model.memory=Stack", "--model.read_noise=-1"],
+        ["fit", "--data=Reversal", "--model.memory=Stack", "--data.train_lengths=[5, 2]"],
+        ["fit", "--data=Reversal", "--model.memory=Stack", "--trainer.max_steps=-7"],
+        ["fit", "--data=Reversal", "--model.memory=Tape", "--model.memory.write=delete"],
     ],
     ids=" ".join,
 )
@@ -259,10 +266,16 @@ def test_a_damaged_checkpoint_is_refused(checkpoint: Path, tmp_path: Path, capsy
         (["fit", "--data=Reversal", "--model.memory=Stak"], "did you mean Stack?"),
         (["fit", "--data=Reversal", "--model.memory=Zebra"], "choose from Stack, Queue"),
         (["fit", "--data=Reversal", "--model.memory=Stack", "--model.cell=lstn"], "did you mean lstm?"),
-        (["fit", "--data=Reversal", "--model.memory=Stack", "--model.memory.width=0"], "width is 0"),
+        (
+            ["fit", "--data=Reversal", "--model.memory=Stack", "--model.memory.width=0"],
+            "width is 0, but a whole number of 1 or more",
+        ),
         (["fit", "--data=Reversal", "--model.memory=Stack", "--model.hidden_size=many"], "many"),
         (["fit", "--data=Reversal", "--model.memory=Stack", "--model.hiden_size=3"], "hiden_size"),
-        (["fit", "--data=Reversal", "--model.memory=Stack", "--data.train_lengths=[9,4]"], "9..4"),
+        (
+            ["fit", "--data=Reversal", "--model.memory=Stack", "--data.train_lengths=[9,4]"],
+            "[9,4], but a list of two whole numbers",
+        ),
         (["fit", "--data=Reversal", "--model.memory=Stack", "--model.push_bias=[0,1]"], "push_bias has 2 numbers"),
         (["fit", "--data=Reversal", "--model.memory=os.system"], "'os.system' is refused"),
         (["fit", "--model.memory=Stack"], "--data"),
@@ -279,36 +292,37 @@ def test_a_damaged_checkpoint_is_refused(checkpoint: Path, tmp_path: Path, capsy
         (["fit", "--model.input_symbols=3"], "--model.input_symbols follows from the task"),
         (["fit", "--trainer.callbacks=foo"], "--trainer.callbacks foo: there is no such name; choose from"),
         (["fit", "--trainer.plugins=x"], "--trainer.plugins can only be set in Python"),
-        (["fit", "--data=Reversal", "--model.memory=LineMemory"], "LineMemory: there is no such name"),
+        (["fit", "--data=Reversal", "--model.memory=LineMemory"], "LineMemory: there is no such name; choose from"),
+        (["fit", "--data="], "--data needs a name; choose from Copying"),
         (["fit", "--data=Reversal", "--model.memory=Bank"], "--model.memory Bank needs memories"),
         (["fit", "--data=Reversal", "--model.memory=Stack", f"--model.memory.width={9**30}"], "which is too large"),
         (["fit", "--ckpt_path"], "--ckpt_path needs a value"),
         (["fit", "--ckpt_path="], "--ckpt_path needs a value"),
-        (["fit", "--model.hidden_size"], "--model.hidden_size needs a value: a whole number"),
+        (["fit", "--model.hidden_size"], "--model.hidden_size needs a value: a whole number of 1 or more"),
         (["fit", "Reversal"], "'Reversal' is no option: options are written --name value"),
         (["sweep", "--memory=Stack", "--study=x"], "--task is missing"),
         (["reproduce", "--seed=3"], "--seed: there is no such option; did you mean seeds?"),
         (["fit", "--data=Reversal", "--model.memory=Stack", "--model.hidden_size=-3"], "hidden_size is -3"),
         (
             ["fit", "--data=Reversal", "--model.memory=Stack", "--model.memory.width=x"],
-            "--model.memory.width is 'x', but a whole number was expected",
+            "--model.memory.width is 'x', but a whole number of 1 or more was expected",
         ),
         (["fit", "--data=Reversal", "--model.memory=Stack", "--seed_everything=-5"], "--seed_everything"),
         (
             ["fit", "--data=Reversal", "--model.memory=Stack", "--data.patience=x"],
-            "--data.patience is 'x', but a whole number or null was expected",
+            "--data.patience is 'x', but a whole number of 1 or more or null was expected",
         ),
         (
             ["fit", "--data=Reversal", "--model.memory=Stack", "--data.symbols=x"],
-            "--data.symbols is 'x', but a whole number was expected",
+            "--data.symbols is 'x', but a whole number from 1 to 128 was expected",
         ),
         (
             ["fit", "--data=Reversal", "--model.memory=Stack", "--model.decay_steps=x"],
-            "--model.decay_steps is 'x', but a whole number or null was",
+            "--model.decay_steps is 'x', but a whole number of 1 or more or null was",
         ),
         (
             ["fit", "--data=Reversal", "--model.memory=Stack", "--model.push_bias=x"],
-            "--model.push_bias is 'x', but a number or a list of numbers or null was expected",
+            "--model.push_bias is 'x', but a finite number or a list of finite numbers or null was expected",
         ),
     ],
 )
@@ -430,3 +444,22 @@ def test_whatever_is_typed_ends_in_a_line(
         for name, value in zip(source.parameters(target), (value for _, value in given_), strict=False):
             with contextlib.suppress(InputError):
                 options(target, command, [f"--{name}", value])
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ("--trainer.devices=99999", "--trainer.devices is 99999, a process each, but this machine has"),
+        ("--trainer.val_check_interval=500", "`val_check_interval` (500) must be less than or equal"),
+        (
+            "--trainer.callbacks={class_path: EarlyStopping, init_args: {monitor: nonsense}}",
+            "metric `nonsense` which is not available",
+        ),
+    ],
+)
+def test_what_the_trainer_cannot_do_gets_one_line(
+    option: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    quick = [*QUICK, "--data.train_lengths=[1,3]", "--trainer.enable_progress_bar=false"]
+    assert expected in refusal(capsys, "fit", "--data=Reversal", "--model.memory=Stack", *quick, option)

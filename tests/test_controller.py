@@ -467,13 +467,13 @@ def test_a_cell_of_ones_own_is_given_again_when_loading(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"hidden_size": 0}, "hidden_size is 0, but it must be 1 or more"),
-        ({"decay_steps": 0}, "decay_steps is 0, but it must be 1 or more"),
-        ({"learning_rate": 0.0}, "learning_rate is 0.0, but it must be a finite number more than 0"),
-        ({"learning_rate": float("inf")}, "learning_rate is inf, but it must be a finite number more than 0"),
-        ({"clip": -1.0}, "clip is -1.0, but it must be a finite number more than 0"),
-        ({"signal_penalty": -0.1}, "signal_penalty is -0.1, but it must be 0 or more"),
-        ({"signal_penalty": float("nan")}, "signal_penalty is nan, but it must be 0 or more"),
+        ({"hidden_size": 0}, "hidden_size is 0, but a whole number of 1 or more was expected"),
+        ({"decay_steps": 0}, "decay_steps is 0, but a whole number of 1 or more was expected"),
+        ({"learning_rate": 0.0}, "learning_rate is 0.0, but a finite number above 0 was expected"),
+        ({"learning_rate": float("inf")}, "learning_rate is inf, but a finite number above 0 was expected"),
+        ({"clip": -1.0}, "clip is -1.0, but a finite number above 0 was expected"),
+        ({"signal_penalty": -0.1}, "signal_penalty is -0.1, but a finite number of 0 or more was expected"),
+        ({"signal_penalty": float("nan")}, "signal_penalty is nan, but a finite number of 0 or more was expected"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], reason: str) -> None:

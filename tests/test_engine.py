@@ -260,7 +260,7 @@ def test_a_worker_with_several_threads_executes_one_call_at_a_time(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"workers": 0}, "--workers is 0, but it must be 1 or more"),
+        ({"workers": 0}, "workers is 0, but a whole number of 1 or more was expected"),
         ({"workers": 2, "scheduler": "tcp://127.0.0.1:1"}, "--workers and --scheduler exclude each other"),
         ({"scheduler": "tcp://127.0.0.1:1"}, "no Dask scheduler answers at tcp://127.0.0.1:1"),
         ({"scheduler": "nonsense://x"}, "no Dask scheduler answers at nonsense://x"),

@@ -471,20 +471,23 @@ def test_standard_input_that_is_no_text_is_refused(
 # Settings.
 
 WRONG: list[tuple[Callable[[], Transduction], str]] = [
-    (lambda: Copying(train_lengths=(9, 8)), "train_lengths is 9..8, but 1 <= shortest <= longest was expected"),
-    (lambda: Copying(val_lengths=(0, 8)), "val_lengths is 0..8, but 1 <= shortest <= longest was expected"),
-    (lambda: BinaryAddition(test_lengths=(-3, 8)), "test_lengths is -3..8, but"),
+    (
+        lambda: Copying(train_lengths=(9, 8)),
+        "train_lengths is (9, 8), but 2 whole numbers of 1 or more in ascending order were",
+    ),
+    (lambda: Copying(val_lengths=(0, 8)), "val_lengths is (0, 8), but 2 whole numbers of 1 or more"),
+    (lambda: BinaryAddition(test_lengths=(-3, 8)), "test_lengths is (-3, 8), but"),
     (lambda: BigramFlipping(train_lengths=(5, 5)), "train_lengths is 5..5, which holds no multiple of 2"),
     (lambda: BigramFlipping(test_lengths=(1, 1)), "test_lengths is 1..1, which holds no multiple of 2"),
-    (lambda: Reversal(0), "symbols is 0, but 1..128 was expected"),
-    (lambda: Reversal(129), "symbols is 129, but 1..128 was expected"),
-    (lambda: Copying(batch_size=0), "batch_size is 0, but it must be 1 or more"),
-    (lambda: Copying(batches_per_epoch=0), "batches_per_epoch is 0, but it must be 1 or more"),
-    (lambda: Copying(eval_size=-1), "eval_size is -1, but it must be 1 or more"),
-    (lambda: Copying(eval_batch_size=0), "eval_batch_size is 0, but it must be 1 or more"),
-    (lambda: Copying(start_length=0), "start_length is 0, but it must be 1 or more"),
-    (lambda: Copying(patience=0), "patience is 0, but it must be 1 or more"),
-    (lambda: Copying(seed=-1), "seed is -1, but it must be 0 or more"),
+    (lambda: Reversal(0), "symbols is 0, but a whole number from 1 to 128 was expected"),
+    (lambda: Reversal(129), "symbols is 129, but a whole number from 1 to 128 was expected"),
+    (lambda: Copying(batch_size=0), "batch_size is 0, but a whole number of 1 or more was expected"),
+    (lambda: Copying(batches_per_epoch=0), "batches_per_epoch is 0, but a whole number of 1 or more was expected"),
+    (lambda: Copying(eval_size=-1), "eval_size is -1, but a whole number of 1 or more was expected"),
+    (lambda: Copying(eval_batch_size=0), "eval_batch_size is 0, but a whole number of 1 or more was expected"),
+    (lambda: Copying(start_length=0), "start_length is 0, but a whole number of 1 or more was expected"),
+    (lambda: Copying(patience=0), "patience is 0, but a whole number of 1 or more was expected"),
+    (lambda: Copying(seed=-1), "seed is -1, but a whole number of 0 or more was expected"),
 ]
 
 

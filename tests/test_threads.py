@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -40,8 +40,7 @@ def sequence(count: int) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("run", [network, sequence])
-def test_any_number_of_threads_gives_the_same_bits(run: object) -> None:
-    assert callable(run)
+def test_any_number_of_threads_gives_the_same_bits(run: Callable[[int], list[Tensor]]) -> None:
     one = run(1)
     for count in (2, 3, 5):
         assert all(map(torch.equal, run(count), one))

@@ -18,12 +18,36 @@ CONTROLLER = "ddstructs.training.controller:Controller"
 
 TRAINER = "pytorch_lightning.trainer.trainer:Trainer"
 
+BATCHES = "Annotated[int, Range(0)] | Annotated[float, Range(0, 1)] | None"
+
 TYPES = {
     (CONTROLLER, "cell"): "Cell",
-    (TRAINER, "precision"): "str | int | None",
-    (TRAINER, "deterministic"): "bool | str | None",
+    (TRAINER, "accelerator"): "Literal['auto', 'cpu', 'gpu', 'cuda', 'mps', 'tpu']",
+    (TRAINER, "accumulate_grad_batches"): "Annotated[int, Range(1)]",
+    (TRAINER, "check_val_every_n_epoch"): "Annotated[int, Range(1)] | None",
+    (TRAINER, "deterministic"): "bool | Literal['warn'] | None",
+    (TRAINER, "fast_dev_run"): "bool | Annotated[int, Range(0)]",
+    (TRAINER, "gradient_clip_algorithm"): "Literal['norm', 'value'] | None",
+    (TRAINER, "gradient_clip_val"): "Annotated[float, Range(0)] | None",
+    (TRAINER, "limit_predict_batches"): BATCHES,
+    (TRAINER, "limit_test_batches"): BATCHES,
+    (TRAINER, "limit_train_batches"): BATCHES,
+    (TRAINER, "limit_val_batches"): BATCHES,
+    (TRAINER, "log_every_n_steps"): "Annotated[int, Range(0)] | None",
+    (TRAINER, "max_epochs"): "Annotated[int, Range(-1)] | None",
+    (TRAINER, "max_steps"): "Annotated[int, Range(-1)]",
+    (TRAINER, "min_epochs"): "Annotated[int, Range(0)] | None",
+    (TRAINER, "min_steps"): "Annotated[int, Range(0)] | None",
+    (TRAINER, "num_nodes"): "Annotated[int, Range(1)]",
+    (TRAINER, "num_sanity_val_steps"): "Annotated[int, Range(-1)] | None",
+    (TRAINER, "overfit_batches"): "Annotated[int, Range(0)] | Annotated[float, Range(0, 1)]",
+    (TRAINER, "precision"): "Literal[16, 32, 64, 'bf16', '16-mixed', '16-true', 'bf16-mixed', 'bf16-true', '32-true', "
+    "'64-true', 'transformer-engine', 'transformer-engine-float16'] | None",
+    (TRAINER, "profiler"): "Literal['simple', 'advanced', 'pytorch'] | None",
+    (TRAINER, "reload_dataloaders_every_n_epochs"): "Annotated[int, Range(0)]",
+    (TRAINER, "val_check_interval"): "Annotated[int, Range(1)] | Annotated[float, Range(0, 1)] | str | dict[str, int]",
 }
-"""Types that a signature says by another name, or more widely than a config needs."""
+"""Types that a signature says by another name, or so widely that Lightning refuses a value only when it is built."""
 
 LINKED = ("input_symbols", "output_symbols")
 """Settings of the controller that the task gives."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
+from pytorch_lightning.accelerators import CPUAccelerator
 from torch import Tensor
 
 from ddstructs.cli.quiet import quiet
@@ -16,6 +17,7 @@ from ddstructs.cli.settings import Settings
 from ddstructs.cli.words import Word
 from ddstructs.errors import InputError, one_line, printable
 from ddstructs.files import write_atomically
+from ddstructs.nn.weights import check_same
 from ddstructs.registry.data import dump_yaml
 from ddstructs.registry.plugins import load_plugins
 from ddstructs.registry.spec import Spec, construct
@@ -25,7 +27,6 @@ from ddstructs.training.controller import Controller
 from ddstructs.training.resume import check_resumable, check_unfinished
 from ddstructs.training.saving import with_safe_saving
 from ddstructs.training.stopping import summary
-from ddstructs.training.weights import check_same
 
 __all__ = ["Run", "execute", "read_checkpoint"]
 
@@ -111,6 +112,7 @@ def execute(run: Run) -> None:
         trainer = _trainer(run)
     except MisconfigurationException as error:
         raise InputError(one_line(error)) from error
+    _check_processes(trainer)
     if run.command == "predict":
         task.text, task.file = run.text.get("text"), run.text.get("file")
     if run.content is not None:
@@ -163,10 +165,32 @@ def _start(run: Run, trainer: Trainer, model: Controller, task: Task) -> None:
     except MisconfigurationException as error:
         raise InputError(one_line(error)) from error
     except Exception as error:
+        if _comes_from_lightning(error):
+            raise InputError(f"Lightning refuses the settings: {one_line(error)[:300]}") from error
         if run.content is None or run.command != "fit" or trainer.global_step > run.content["global_step"]:
             raise
         reason = f"{type(error).__name__}: {one_line(error)[:200]}"  # what Lightning reads may be anything
         raise InputError(f"no run can go on from this checkpoint: {reason}") from error
+
+
+def _comes_from_lightning(error: BaseException) -> bool:
+    """Whether Lightning itself raised it, which it does where settings do not go together."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return isinstance(error, RuntimeError | ValueError | TypeError) and module.startswith(
+        ("pytorch_lightning.", "lightning_fabric.")
+    )
+
+
+def _check_processes(trainer: Trainer) -> None:
+    """Refuse to start more processes than the machine has cores; two are always allowed, to try it out."""
+    cores = os.cpu_count() or 1
+    if isinstance(trainer.accelerator, CPUAccelerator) and trainer.num_devices > max(2, cores):
+        raise InputError(
+            f"--trainer.devices is {trainer.num_devices}, a process each, but this machine has {cores} cores"
+        )
 
 
 def _say_what_next(trainer: Trainer, task: Task) -> None:

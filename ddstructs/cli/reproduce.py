@@ -7,29 +7,35 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
 
 from ddstructs.cli.progress import working
 from ddstructs.errors import InputError
-from ddstructs.experiments.recipe import RECIPE, read_recipe
+from ddstructs.experiments.recipe import read_recipe
 from ddstructs.experiments.results import COLUMNS, group_of, line, render, summary
 from ddstructs.experiments.runs import Run, choose, every_run, folder_name, parse_seeds
 from ddstructs.experiments.store import Store
+from ddstructs.experiments.suites import SUITES, Suite
+from ddstructs.experiments.tables import drawing, render_suite, suite_summary
 from ddstructs.experiments.work import test_long_sequences, train_and_test
 from ddstructs.files import write_atomically
+from ddstructs.registry.ranges import Size
 
 __all__ = ["reproduce"]
 
 
 def reproduce(
-    tasks: str = "Reversal,Copying,BigramFlipping,SVOtoSOV,GenderConjugation",
-    memories: str = "Stack,Queue,Deque,NoMemory",
-    cells: str = "rnn,lstm",
+    suite: Literal["paper", "chomsky"] = "paper",
+    tasks: str | None = None,
+    memories: str | None = None,
+    cells: str | None = None,
     seeds: str = "0-9",
-    out: Path = Path("runs/reproduce"),
-    workers: int = 1,
+    budget: Literal["small", "default", "published"] = "default",
+    out: Path | None = None,
+    workers: Size = 1,
     scheduler: str | None = None,
     long: bool = False,
     retry: bool = False,
@@ -40,25 +46,32 @@ def reproduce(
     """Train and test every task with every memory and cell, and write down the results, seed by seed.
 
     Args:
-        tasks: Names, separated by commas.
-        memories: Names, separated by commas.
-        cells: Names, separated by commas.
+        suite: The tasks of the paper, or those of Delétang et al. 2022 (chomsky).
+        tasks: Names, separated by commas; those of the suite if not given.
+        memories: Names, separated by commas; the same.
+        cells: Names, separated by commas; the same.
         seeds: Seeds and ranges of seeds, separated by commas: 0-9, or 777, or 900,901.
-        out: Folder of the results. Runs that are done are skipped, so an interrupted command can be given again.
+        budget: How much to spend on a run: little, for a first look; as the recipe says; or tests as large as those
+            that were published.
+        out: Folder of the results; runs/reproduce, or runs/chomsky and the like for another suite, if not given. Runs
+            that are done are skipped, so an interrupted command can be given again.
         workers: Number of worker processes.
         scheduler: Address of a Dask scheduler, such as tcp://host:8786, whose workers are used instead.
         long: Test at the longest lengths, too.
         retry: Try again the runs that failed with an error.
         dry_run: List the runs and whether they are done, and stop.
         summarize: Write down the results of the runs that are done, and stop.
-        recipe: File with the settings of the runs, in the form of ddstructs/experiments/recipe.yaml, the default.
+        recipe: File with the settings of the runs, in the form of ddstructs/experiments/recipe.yaml; that of the suite
+            if not given.
     """
+    chosen, out = SUITES[suite], out or SUITES[suite].out
     names = (
-        choose("task", "tasks", tasks),
-        choose("memory", "memories", memories),
-        choose("cell", "cells", cells),
+        choose("task", "tasks", ",".join(chosen.tasks) if tasks is None else tasks),
+        choose("memory", "memories", ",".join(chosen.memories) if memories is None else memories),
+        choose("cell", "cells", ",".join(chosen.cells) if cells is None else cells),
     )
-    runs, store = every_run(read_recipe(recipe or RECIPE), *names, parse_seeds(seeds)), Store(out)
+    runs = every_run(read_recipe(recipe or chosen.recipe), *names, parse_seeds(seeds), budget)
+    store = Store(out, suite)
     if dry_run:
         from ddstructs.experiments.train import check  # imports torch, which takes seconds
 
@@ -74,7 +87,7 @@ def reproduce(
             store.forget_failures(runs)
         if not summarize:
             _execute(runs, store, workers, scheduler, long)
-        _write_results(runs, store)
+        _write_results(runs, store, chosen)
 
 
 def _execute(runs: Sequence[Run], store: Store, workers: int, scheduler: str | None, long: bool) -> None:
@@ -85,7 +98,7 @@ def _execute(runs: Sequence[Run], store: Store, workers: int, scheduler: str | N
             progress.track(test_long_sequences(runs, store, engine), 0, left)
 
 
-def _write_results(runs: Sequence[Run], store: Store) -> None:
+def _write_results(runs: Sequence[Run], store: Store, suite: Suite) -> None:
     """Write `RESULTS.md` and the plots, and print the summary."""
     records, curves, names = store.collect(), store.explain(), {run.name for run in runs}
     done = [record for record in records if folder_name(record) in names]
@@ -95,15 +108,20 @@ def _write_results(runs: Sequence[Run], store: Store) -> None:
         from ddstructs.experiments.plots import plot
 
         shown, traced = ([each for each in part if group_of(each) in groups] for part in (records, curves))
-        plots = plot(shown, traced, store.out)
+        plots = plot(shown, traced, store.out, **drawing(suite))
     else:
         print("No plots were drawn: they need matplotlib (pip install ddstructs[plot]).")
     command = shlex.join(["ddstructs", *sys.argv[1:]])
-    write_atomically(store.out / "RESULTS.md", render(records, groups, len(done), len(runs), command, plots))
-    chosen = [COLUMNS.index(name) for name in ("task", "memory", "cell", "success", "coarse", "updates", "seconds")]
-    columns, *rows = ([row[i] for i in chosen] for row in summary(records, groups))
+    if suite.score:
+        text = render_suite(suite, records, curves, groups, len(done), len(runs), command, plots)
+        columns, *rows = suite_summary(suite, records, groups)
+    else:
+        text = render(records, groups, len(done), len(runs), command, plots)
+        chosen = [COLUMNS.index(name) for name in ("task", "memory", "cell", "success", "coarse", "updates", "seconds")]
+        columns, *rows = ([row[i] for i in chosen] for row in summary(records, groups))
+    write_atomically(store.out / "RESULTS.md", text)
     table = Table(*columns, box=None)
     for row in rows:
         table.add_row(*row)
     Console(highlight=False).print(table)
-    print("Written:", store.out / "paper.jsonl", store.out / "RESULTS.md", *plots, sep="\n  ")
+    print("Written:", store.out / store.records, store.out / "RESULTS.md", *plots, sep="\n  ")

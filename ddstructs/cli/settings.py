@@ -50,6 +50,8 @@ class Settings:
         Raises:
             InputError: If there is no such setting, or if a value does not fit.
         """
+        if values is None:
+            raise InputError(f"{lead}it is empty, but names with values such as data: Reversal were expected")
         if not (isinstance(values, dict) and all(isinstance(name, str) for name in values)):
             raise InputError(f"{lead}{shown(values)} was found, but names with values were expected")
         for section, part in values.items():

@@ -9,6 +9,7 @@ from ddstructs.cli.progress import working
 from ddstructs.errors import InputError
 from ddstructs.experiments.recipe import RECIPE, read_recipe
 from ddstructs.experiments.runs import choose
+from ddstructs.registry.ranges import Size
 
 __all__ = ["sweep"]
 
@@ -18,9 +19,9 @@ def sweep(
     memory: str | None = None,
     study: Path | None = None,
     cell: str = "rnn",
-    trials: int = 50,
-    num_seeds: int = 3,
-    workers: int = 1,
+    trials: Size = 50,
+    num_seeds: Size = 3,
+    workers: Size = 1,
     scheduler: str | None = None,
     recipe: Path | None = None,
 ) -> None:
@@ -39,9 +40,6 @@ def sweep(
         recipe: File with the settings that are not searched, in the form of ddstructs/experiments/recipe.yaml, the
             default.
     """
-    for name, number in (("trials", trials), ("num_seeds", num_seeds)):
-        if number < 1:
-            raise InputError(f"--{name} is {number}, but it must be 1 or more")
     if task is None or memory is None or study is None:
         missing = "--task" if task is None else "--memory" if memory is None else "--study"
         raise InputError(f"{missing} is missing: ddstructs sweep --task Copying --memory Deque --study FILE")

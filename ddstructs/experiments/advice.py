@@ -1,4 +1,4 @@
-"""What the recipe knows of a task, a memory and a cell, for those who train them by themselves."""
+"""The settings of the recipe for a task, a memory and a cell, for training outside `ddstructs reproduce`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["settings_for"]
 
 
 def settings_for(task: str, memory: str, cell: str = "rnn") -> dict[str, dict[str, Any]]:
-    """The settings with which `ddstructs reproduce` departs from the defaults for a task, a memory and a cell.
+    """The settings of `ddstructs reproduce` for a task, a memory and a cell, where they differ from the defaults.
 
-    They are the exceptions of `ddstructs/experiments/recipe.yaml`, where the reason for each is told. What is not among
-    them is best left as it is by default.
+    These are the exceptions listed, with their reasons, in `ddstructs/experiments/recipe.yaml`. Leave all other
+    settings at their defaults.
 
     Args:
         task: Name of the task, such as `Reversal`.

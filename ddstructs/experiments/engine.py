@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from ddstructs.errors import InputError, one_line
+from ddstructs.registry.ranges import Size, check_ranges
 
 __all__ = ["Engine", "Failure", "Report", "Serial", "attempt", "open_engine"]
 
@@ -86,7 +87,7 @@ class Serial(Engine):
 
 @contextmanager
 def open_engine(
-    report: Report, setup: Callable[[], None], workers: int = 1, scheduler: str | None = None
+    report: Report, setup: Callable[[], None], workers: Size = 1, scheduler: str | None = None
 ) -> Iterator[Engine]:
     """Open an engine: this process, a local cluster, or an existing Dask cluster.
 
@@ -99,8 +100,7 @@ def open_engine(
     Raises:
         InputError: If no scheduler answers at the address, or if Dask is not installed.
     """
-    if workers < 1:
-        raise InputError(f"--workers is {workers}, but it must be 1 or more")
+    check_ranges(open_engine, locals())
     if scheduler and workers > 1:
         raise InputError("--workers and --scheduler exclude each other: a scheduler has its own workers")
     if workers == 1 and not scheduler:

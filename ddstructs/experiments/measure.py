@@ -8,12 +8,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ddstructs.errors import InputError
 from ddstructs.tasks.batch import IGNORE, SEPARATOR
 from ddstructs.tasks.task import Task
 from ddstructs.training.controller import Controller
 from ddstructs.training.metrics import CoarseAccuracy, FineAccuracy
+from ddstructs.training.scoring import Scoring
 
-__all__ = ["Scores", "by_length", "measure"]
+__all__ = ["Scores", "by_length", "check_metric", "measure", "metric_of"]
 
 
 class Scores(NamedTuple):
@@ -51,6 +53,34 @@ def measure(model: Controller, task: Task) -> Scores:
         lengths = (inputs == SEPARATOR).int().argmax(dim=1) - 1
         rows.append(Scores(lengths, coarse.score(output, targets), fine.score(output, targets)))
     return Scores(*(torch.cat(part) for part in zip(*rows, strict=True)))
+
+
+@torch.no_grad()
+def metric_of(model: Controller, task: Task, name: str) -> float:
+    """A metric of a controller on the test set of a task.
+
+    Args:
+        model: The controller.
+        task: The task.
+        name: One of the metrics of the task, `loss`, or `excess`.
+
+    """
+    model.eval()
+    scoring = Scoring(task, model.rnn.memory)
+    for batch in task.test_dataloader():
+        scoring.update("test", model(batch.inputs), batch)
+    return float(scoring.metrics("test")[name].compute())
+
+
+def check_metric(model: Controller, task: Task, name: str) -> None:
+    """Check that a task has a metric.
+
+    Raises:
+        InputError: If it does not.
+    """
+    metrics = Scoring(task, model.rnn.memory).metrics("test")
+    if name not in metrics:
+        raise InputError(f"{type(task).__name__} has no metric {name}: choose from {', '.join(metrics)}")
 
 
 def by_length(scores: Sequence[Scores]) -> list[dict[str, float]]:

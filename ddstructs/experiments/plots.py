@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ddstructs.experiments.records import Record
+from ddstructs.experiments.records import Record, curves_of
 from ddstructs.experiments.results import SUCCESS
 from ddstructs.files import replacing
 
@@ -18,16 +18,28 @@ __all__ = ["plot"]
 
 DPI = 120
 
+LABELS = {"val_fine": "fine accuracy", "coarse": "coarse accuracy", "val_score": "score", "score": "score"}
+
 Panel = Callable[[Axes, list[Record]], None]
 
 
-def plot(records: Sequence[Record], curves: Sequence[Record], out: Path) -> list[Path]:
+def plot(
+    records: Sequence[Record],
+    curves: Sequence[Record],
+    out: Path,
+    succeeds: Callable[[Record], bool] = lambda record: record.get("coarse_test", 0) >= SUCCESS,
+    success: str = f"seeds at {SUCCESS} coarse or more, 65..128",
+    longest: int = 64,
+) -> list[Path]:
     """Draw `success.png`, `learning_curves.png` and `lengths.png`, and return their paths.
 
     Args:
         records: One for each run, as in `paper.jsonl`.
         curves: The data of the curves, as in `curves.jsonl`.
         out: The folder of the results.
+        succeeds: Whether a run counts as a success.
+        success: What that means, in a few words.
+        longest: The greatest length of training.
     """
     if all("error" in record for record in records):
         return []
@@ -35,17 +47,18 @@ def plot(records: Sequence[Record], curves: Sequence[Record], out: Path) -> list
 
     def learning(axes: Axes, runs: list[Record]) -> None:
         for run in runs:
-            axes.plot(*zip(*run["val_fine"], strict=True), lw=0.8, color=_color(run))
+            axes.plot(*zip(*run[validated], strict=True), lw=0.8, color=_color(run))
 
     def lengths(axes: Axes, runs: list[Record]) -> None:
         for run in runs:
-            axes.plot(*zip(*run["coarse"], strict=True), lw=0.8, color=_color(run))
-        axes.axvline(64.5, color="black", lw=0.5, ls=":")
+            axes.plot(*zip(*run[tested], strict=True), lw=0.8, color=_color(run))
+        axes.axvline(longest + 0.5, color="black", lw=0.5, ls=":")
 
-    drawn = {"success.png": _success(records)}
+    drawn = {"success.png": _success(records, succeeds, success)}
     if curves:
-        drawn["learning_curves.png"] = _panels(curves, learning, "updates", "fine accuracy in validation")
-        drawn["lengths.png"] = _panels(curves, lengths, "length of the source", "coarse accuracy")
+        validated, tested = curves_of(curves[0])
+        drawn["learning_curves.png"] = _panels(curves, learning, "updates", f"{LABELS[validated]} in validation")
+        drawn["lengths.png"] = _panels(curves, lengths, "length of the source", LABELS[tested])
     paths = []
     for name, figure in drawn.items():
         with replacing(out / name) as file:
@@ -77,7 +90,7 @@ def _panels(records: Iterable[Record], panel: Panel, across: str, up: str) -> Fi
     return figure
 
 
-def _success(records: Sequence[Record]) -> Figure:
+def _success(records: Sequence[Record], succeeds: Callable[[Record], bool], success: str) -> Figure:
     """The share of seeds that succeed, a group of bars for each task; runs that ended in an error count as failures."""
     tasks = _names(records, "task")
     kinds = list(dict.fromkeys((record["memory"], record["cell"]) for record in records))
@@ -88,14 +101,14 @@ def _success(records: Sequence[Record]) -> Figure:
             key = (task, memory, cell)
             runs = [record for record in records if (record["task"], record["memory"], record["cell"]) == key]
             if runs:
-                successes = sum(run.get("coarse_test", 0) >= SUCCESS for run in runs)
+                successes = sum(map(succeeds, runs))
                 bars = axes.bar(i + k * width, successes / len(runs), 0.9 * width, color=f"C{k}")
                 axes.bar_label(bars, [f"{successes}/{len(runs)}"], fontsize=6, rotation=90, padding=2)
         axes.bar(0, 0, width, color=f"C{k}", label=f"{memory}, {cell}")
     axes.set_xticks(np.arange(len(tasks)) + (len(kinds) - 1) / 2 * width, tasks)
     axes.set_ylim(0, 1.2)
     axes.set_yticks(np.linspace(0, 1, 6))
-    axes.set_ylabel(f"seeds at {SUCCESS} coarse or more, 65..128", fontsize=8)
+    axes.set_ylabel(success, fontsize=8)
     axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 

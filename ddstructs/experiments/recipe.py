@@ -11,6 +11,7 @@ from ddstructs.errors import InputError, one_line
 from ddstructs.experiments.sections import (
     CLASSES,
     SECTIONS,
+    Budget,
     Defaults,
     Rule,
     Testing,
@@ -21,9 +22,12 @@ from ddstructs.experiments.sections import (
 from ddstructs.registry.arguments import fit_arguments
 from ddstructs.registry.data import load_yaml
 
-__all__ = ["RECIPE", "Recipe", "Settings", "read_recipe"]
+__all__ = ["DEFAULT", "RECIPE", "Recipe", "Settings", "read_recipe"]
 
 RECIPE = Path(__file__).with_name("recipe.yaml")
+
+DEFAULT = "default"
+"""The budget that changes nothing."""
 
 Settings = dict[str, dict[str, Any]]
 """The settings of a run by section: arguments of the memory, the controller, the task, `Training` and `Testing`."""
@@ -31,23 +35,31 @@ Settings = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Default settings, and exceptions for some runs. Later exceptions override earlier ones."""
+    """Default settings, exceptions for some runs, and budgets. Later ones of these override earlier ones."""
 
     defaults: Defaults
     exceptions: list[Rule] = field(default_factory=list)
+    budgets: dict[str, Budget] = field(default_factory=dict)
 
-    def settings(self, **run: str) -> Settings:
+    def settings(self, budget: str = DEFAULT, **run: str) -> Settings:
         """The settings of a run.
 
         Args:
+            budget: The name of a budget.
             run: Its `task`, `memory` and `cell`, by name.
+
+        Raises:
+            InputError: If the recipe has no such budget.
 
         Example:
             >>> from ddstructs.experiments.recipe import RECIPE, read_recipe
             >>> read_recipe(RECIPE).settings(task="Copying", memory="Queue", cell="rnn")["memory"]
             {'width': 64}
         """
-        return self._merge([self.defaults, *self._rules_for(run)])
+        if budget != DEFAULT and budget not in self.budgets:
+            raise InputError(f"--budget is {budget}, but the recipe has {', '.join([DEFAULT, *self.budgets])}")
+        spent = [] if budget == DEFAULT else [self.budgets[budget]]
+        return self._merge([self.defaults, *self._rules_for(run), *spent])
 
     def exceptions_for(self, **run: str) -> Settings:
         """The settings of a run that differ from the defaults.
@@ -58,9 +70,9 @@ class Recipe:
         return self._merge(self._rules_for(run))
 
     def _rules_for(self, run: dict[str, str]) -> list[Rule]:
-        return [rule for rule in self.exceptions if rule.where.chosen.items() <= run.items()]
+        return [rule for rule in self.exceptions if rule.where.fits(run)]
 
-    def _merge(self, parts: Sequence[Defaults | Rule]) -> Settings:
+    def _merge(self, parts: Sequence[Defaults | Rule | Budget]) -> Settings:
         settings: Settings = {}
         for section in SECTIONS:
             merged: dict[str, Any] = {}
@@ -75,8 +87,11 @@ class Recipe:
         Raises:
             InputError: If a section is invalid.
         """
-        for place, rules in [("the defaults", []), *((f"the exception for {r.where}", [r]) for r in self.exceptions)]:
-            settings, section = self._merge([self.defaults, *rules]), "training"
+        parts: list[tuple[str, list[Rule | Budget]]] = [("the defaults", [])]
+        parts += [(f"the exception for {rule.where}", [rule]) for rule in self.exceptions]
+        parts += [(f"the budget {name}", [budget]) for name, budget in self.budgets.items()]
+        for place, more in parts:
+            settings, section = self._merge([self.defaults, *more]), "training"
             try:
                 read_section(Training, settings[section])
                 section = "test"
@@ -93,8 +108,9 @@ def read_recipe(path: Path) -> Recipe:
     """
     data = load_yaml(path, one_line(path))
     try:
-        top = fit_arguments(Recipe, data, nested=("defaults", "exceptions"))
-        recipe = Recipe(_defaults(top.get("defaults")), _rules(top.get("exceptions") or []))
+        top = fit_arguments(Recipe, data, nested=("defaults", "exceptions", "budgets"))
+        rules, budgets = _rules(top.get("exceptions") or []), _budgets(top.get("budgets") or {})
+        recipe = Recipe(_defaults(top.get("defaults")), rules, budgets)
         recipe.check()
     except InputError as error:
         raise InputError(f"the recipe {path}: {error}") from error
@@ -128,7 +144,20 @@ def _rules(data: object) -> list[Rule]:
     return rules
 
 
-def _check_values(part: Defaults | Rule) -> None:
+def _budgets(data: object) -> dict[str, Budget]:
+    if not isinstance(data, dict):
+        raise InputError("budgets is not a mapping from a name to sections")
+    budgets = {}
+    for name, sections in data.items():
+        try:
+            budgets[str(name)] = Budget(**fit_arguments(Budget, sections))
+            _check_values(budgets[str(name)])
+        except InputError as error:
+            raise InputError(f"the budget {one_line(name)}: {error}") from error
+    return budgets
+
+
+def _check_values(part: Defaults | Rule | Budget) -> None:
     for section in SECTIONS:
         values = getattr(part, section)
         if not isinstance(values, dict):

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ddstructs.errors import InputError
+from ddstructs.experiments.suites import SUITES
 
-__all__ = ["CONFIG", "KEY", "Record", "read_records"]
+__all__ = ["CONFIG", "KEY", "Record", "curves_of", "read_records"]
 
 Record = dict[str, Any]
 
@@ -21,6 +22,13 @@ KEY = ("task", "memory", "cell", "config", "seed")
 CONFIG = ("config",)
 
 SCORES = ("coarse_train", "fine_train", "coarse_test", "fine_test", "seconds")
+"""The scores of a run of the paper."""
+
+SUITE_SCORES = ("score_train", "score_test", "seconds")
+"""The scores of a run of another suite; `score_soft` is beside them where the test rounds the signals."""
+
+CURVES = (("val_fine", "coarse"), ("val_score", "score"))
+"""What the curves of either tell: the validation by updates, and the test by length."""
 
 HARD = re.compile(r"coarse_hard_\d{1,9}", re.ASCII)
 
@@ -85,10 +93,11 @@ def _check_record(value: Any) -> None:
     if "error" in value:
         _check_text("error", value["error"])
         return
-    if missing := [name for name in (*SCORES, "updates") if name not in value]:
+    needed = SUITE_SCORES if "score_test" in value else SCORES
+    if missing := [name for name in (*needed, "updates") if name not in value]:
         raise _Unexpected(f"{', '.join(missing)} not found")
     for name, part in value.items():
-        if name in SCORES or name.startswith("coarse_hard"):
+        if name in (*needed, "score_soft") or name.startswith("coarse_hard"):
             _check_score(name, part)
         elif name in ("updates", "restarts"):
             _check_number(name, part, int)
@@ -103,14 +112,19 @@ def _check_long(value: Any) -> None:
 
 
 def _check_score(name: str, value: Any) -> None:
-    if not (name in SCORES or HARD.fullmatch(name)):
+    if not (name in (*SCORES, *SUITE_SCORES, "score_soft") or HARD.fullmatch(name)):
         raise _Unexpected(f"{name[:40]!r} is not a score")
     _check_number(name, value)
 
 
+def curves_of(value: Record) -> tuple[str, str]:
+    """The names of what the curves of a run tell, from any part of them."""
+    return CURVES[1] if not value.keys().isdisjoint(CURVES[1]) else CURVES[0]
+
+
 def _check_curve(value: Any) -> None:
     _check_key(value)
-    for name in ("val_fine", "coarse"):
+    for name in curves_of(value):
         points = value.get(name)
         if not (isinstance(points, list) and all(isinstance(point, list) and len(point) == 2 for point in points)):
             raise _Unexpected(f"{name} is {str(points)[:40]!r}, but a list of pairs was expected")
@@ -134,7 +148,8 @@ def _check_settings(value: Any) -> None:
 def _check_point(value: Any) -> None:
     _check_key(value, ())
     _check_number("updates", value.get("updates"), int)
-    _check_number("val_fine", value.get("val_fine"))
+    validated, _ = curves_of(value)
+    _check_number(validated, value.get(validated))
 
 
 def _check_lengths(value: Any) -> None:
@@ -146,7 +161,8 @@ def _check_lengths(value: Any) -> None:
             _check_number(name, part.get(name), int)
             if part[name] < 1:
                 raise _Unexpected(f"{name} is {part[name]}, but 1 or more was expected")
-        _check_number("coarse", part.get("coarse"))
+        _, tested = curves_of(part)
+        _check_number(tested, part.get(tested))
 
 
 def _check_number(name: str, value: Any, kind: type = float) -> None:
@@ -163,7 +179,7 @@ def _check_text(name: str, value: Any) -> None:
 
 
 FORMATS: dict[str, Check] = {
-    "paper.jsonl": _check_record,
+    **{f"{suite}.jsonl": _check_record for suite in SUITES},
     "curves.jsonl": _check_curve,
     "configs.jsonl": _check_config,
     "record.json": _check_record,

@@ -10,7 +10,7 @@ from typing import Any
 
 from ddstructs.experiments.records import Record
 
-__all__ = ["COLUMNS", "PAPER", "SUCCESS", "group_of", "line", "render", "summary"]
+__all__ = ["COLUMNS", "PAPER", "SUCCESS", "Group", "figure", "group_of", "line", "render", "summary", "table"]
 
 Group = tuple[str, str, str, str]
 """The task, memory, cell and config of runs that differ only in the seed."""
@@ -62,6 +62,9 @@ def line(record: Record) -> str:
     name = f"{record['task']}, {record['memory']}, {record['cell']}, seed {record['seed']}"
     if "error" in record:
         return f"{name}: FAILED: {record['error']}"
+    if "score_test" in record:
+        costs = f"{record['updates']} updates, {record['seconds']:.0f} s"
+        return f"{name}: score {record['score_test']:.4f}, {costs}"
     return (
         f"{name}: test coarse {record['coarse_test']:.3f}, fine {record['fine_test']:.3f}, "
         f"{record['updates']} updates, {record['seconds']:.0f} s"
@@ -116,12 +119,12 @@ def render(
     hard = sorted({name for record in records for name in record if name.startswith("coarse_hard")}, key=_by_number)
     scores = ("coarse_train", "fine_train", "coarse_test", "fine_test", *hard)
     columns = ("task", "memory", "cell", "seed", *scores, "updates", "restarts", "seconds", "config", "commit")
-    seeds = [[_figure(record.get(name)) for name in columns] for record in sorted(records, key=_failures_first)]
+    seeds = [[figure(record.get(name)) for name in columns] for record in sorted(records, key=_failures_first)]
     elsewhere = [key for key in dict.fromkeys(map(group_of, records)) if key not in asked]
-    parts = [head, _table(summary(records, asked))]
-    parts += ["Other settings:\n", _table(summary(records, elsewhere))] if elsewhere else []
+    parts = [head, table(summary(records, asked))]
+    parts += ["Other settings:\n", table(summary(records, elsewhere))] if elsewhere else []
     parts += [f"![{plot.stem.replace('_', ' ')}]({plot.name})\n" for plot in plots]
-    parts += ["## Every seed\n\nFailures first.\n", _table([columns, *seeds])]
+    parts += ["## Every seed\n\nFailures first.\n", table([columns, *seeds])]
     parts += ["## Errors\n", "".join(errors)] if errors else []
     return "\n".join(parts)
 
@@ -140,15 +143,17 @@ def _by_number(name: str) -> int:
 
 
 def _spread(values: Sequence[float], worst: Callable[[Sequence[float]], float]) -> str:
-    return f"{_figure(median(values))} / {_figure(worst(values))}" if values else ""
+    return f"{figure(median(values))} / {figure(worst(values))}" if values else ""
 
 
-def _figure(value: Any) -> str:
+def figure(value: Any) -> str:
+    """A value in a table."""
     if isinstance(value, float):
         return f"{value:.0f}" if value >= 10 else f"{value:.3f}"
     return "" if value is None else str(value)
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows, the first with the names of the columns, as a table in Markdown."""
     ruled = ["---" if name in ("task", "memory", "cell", "config", "commit") else "---:" for name in rows[0]]
     return "".join(f"| {' | '.join(row)} |\n" for row in [rows[0], ruled, *rows[1:]])

@@ -13,7 +13,7 @@ from typing import Any
 
 from ddstructs.errors import InputError
 from ddstructs.experiments.names import known
-from ddstructs.experiments.recipe import Recipe, Settings
+from ddstructs.experiments.recipe import DEFAULT, Recipe, Settings
 
 __all__ = ["Run", "choose", "every_run", "folder_name", "parse_seeds"]
 
@@ -70,11 +70,16 @@ def folder_name(key: dict[str, Any]) -> str:
 
 
 def every_run(
-    recipe: Recipe, tasks: Sequence[str], memories: Sequence[str], cells: Sequence[str], seeds: Sequence[int]
+    recipe: Recipe,
+    tasks: Sequence[str],
+    memories: Sequence[str],
+    cells: Sequence[str],
+    seeds: Sequence[int],
+    budget: str = DEFAULT,
 ) -> list[Run]:
     """Every combination, seed by seed, so that an interrupted experiment has some seeds of all combinations."""
     return [
-        Run(task, memory, cell, seed, recipe.settings(task=task, memory=memory, cell=cell))
+        Run(task, memory, cell, seed, recipe.settings(budget, task=task, memory=memory, cell=cell))
         for seed, task, memory, cell in product(seeds, tasks, memories, cells)
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -9,7 +10,7 @@ from ddstructs.errors import InputError
 from ddstructs.experiments.names import known
 from ddstructs.registry.arguments import fit_arguments
 
-__all__ = ["CLASSES", "SECTIONS", "Defaults", "Rule", "Testing", "Training", "Where", "read_section"]
+__all__ = ["CLASSES", "SECTIONS", "Budget", "Defaults", "Rule", "Testing", "Training", "Where", "read_section"]
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,14 @@ class Training:
         validate_every: Number of updates between two validations.
         validation_size: Number of sequences in the validation set.
         validation_lengths: Shortest and longest source in the validation set.
+        rounded: Whether to round the signals in validation.
     """
 
     max_updates: int
     validate_every: int
     validation_size: int
     validation_lengths: tuple[int, int]
+    rounded: bool = False
 
     def __post_init__(self) -> None:
         _check_counts(max_updates=self.max_updates, validate_every=self.validate_every)
@@ -42,20 +45,36 @@ class Training:
 class Testing:
     """The section `test`.
 
+    The paper tests one set of sequences, of lengths drawn from a range, and long ones with push and pop rounded. The
+    suites test each length by itself, if `metric` is given: the score is the mean of the metric over the lengths.
+
     Attributes:
         size: Number of sequences in the test set.
         lengths: Shortest and longest source in the test set.
         hard: Number of sequences by length, for tests with push and pop rounded.
         long: The same for the additional tests of `--long`.
+        metric: Metric to measure at each test length separately: one of the task's, or `excess`.
+        per_length: Number of sequences of each length.
+        step: Difference between successive test lengths.
+        rounded: Whether to round all signals. The score without rounding is recorded as well.
     """
 
     size: int
     lengths: tuple[int, int]
     hard: dict[int, int] = field(default_factory=dict)
     long: dict[int, int] = field(default_factory=dict)
+    metric: str | None = None
+    per_length: int = 512
+    step: int = 1
+    rounded: bool = False
+
+    @property
+    def each_length(self) -> range:
+        """The lengths of a test length by length."""
+        return range(self.lengths[0], self.lengths[1] + 1, self.step)
 
     def __post_init__(self) -> None:
-        _check_counts(size=self.size)
+        _check_counts(size=self.size, per_length=self.per_length, step=self.step)
         for name, tests in (("hard", self.hard), ("long", self.long)):
             for length, size in tests.items():
                 _check_counts(**{f"a length in {name}": length, f"the size of {name} at {length}": size})
@@ -63,7 +82,10 @@ class Testing:
 
 @dataclass(frozen=True)
 class Where:
-    """The runs that an exception applies to: those of a task, memory or cell, or of a combination."""
+    """The runs that an exception applies to: those of a task, memory or cell, or of a combination.
+
+    Several names of a kind are separated by commas.
+    """
 
     task: str | None = None
     memory: str | None = None
@@ -72,17 +94,23 @@ class Where:
     def __post_init__(self) -> None:
         if not self.chosen:
             raise InputError("where is empty, but a task, a memory or a cell was expected")
-        for kind, name in self.chosen.items():
-            if name not in known(kind):
-                raise InputError(f"where has the unknown {kind} {name}")
+        for kind, names in self.chosen.items():
+            for name in names:
+                if name not in known(kind):
+                    raise InputError(f"where has the unknown {kind} {name}")
 
     @property
-    def chosen(self) -> dict[str, str]:
-        """The names that a run must match."""
-        return {name: value for name, value in vars(self).items() if value is not None}
+    def chosen(self) -> dict[str, list[str]]:
+        """The names that a run may have, by kind."""
+        given = {kind: names for kind, names in vars(self).items() if names is not None}
+        return {kind: [name.strip() for name in names.split(",")] for kind, names in given.items()}
+
+    def fits(self, run: Mapping[str, str]) -> bool:
+        """Whether the exception applies to a run."""
+        return all(run[kind] in names for kind, names in self.chosen.items())
 
     def __str__(self) -> str:
-        return " ".join(self.chosen.values())
+        return " ".join(", ".join(names) for names in self.chosen.values())
 
 
 @dataclass(frozen=True)
@@ -107,6 +135,17 @@ class Rule:
     data: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     test: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """An entry of `budgets`: settings of every run that go before all others, to spend less on it, or more."""
+
+    model: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    test: dict[str, Any] = field(default_factory=dict)
+    memory: dict[str, Any] = field(default_factory=dict)
 
 
 SECTIONS = tuple(section.name for section in fields(Defaults))

@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ddstructs.errors import InputError
-from ddstructs.experiments.records import CONFIG, KEY, Record, read_records
+from ddstructs.experiments.records import CONFIG, KEY, Record, curves_of, read_records
 from ddstructs.experiments.runs import Run, folder_name
 from ddstructs.files import write_atomically
 
@@ -27,16 +27,18 @@ CHECKPOINT = "model/best.ckpt"
 class Store:
     """The folder of the results: a folder for each run in `cells/`, and three summary files.
 
-    The files have a JSON line for each run or config: `paper.jsonl` the records, `curves.jsonl` the data of the plots,
-    `configs.jsonl` the settings behind each config. They can be kept without the folders, as in a repository: lines of
-    runs without a folder are preserved.
+    The files have a JSON line for each run or config: `paper.jsonl`, or a file named after another suite, the records;
+    `curves.jsonl` the data of the plots; `configs.jsonl` the settings behind each config. They can be kept without the
+    folders, as in a repository: lines of runs without a folder are preserved.
 
     Args:
         out: The folder.
+        suite: The name of the suite, and of the file of its records.
     """
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, suite: str = "paper") -> None:
         self.out = out
+        self.records = f"{suite}.jsonl"
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -45,6 +47,8 @@ class Store:
         Raises:
             InputError: If another command holds the lock.
         """
+        if self.out.exists() and not self.out.is_dir():
+            raise InputError(f"--out is {self.out}, but that is a file: give a folder")
         self.out.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self.out / ".lock", timeout=0):
@@ -111,16 +115,16 @@ class Store:
         Raises:
             InputError: If a file is damaged.
         """
-        for name in ("paper.jsonl", "curves.jsonl", "configs.jsonl"):
+        for name in (self.records, "curves.jsonl", "configs.jsonl"):
             self._lines(name)
         for folder in self._folders():
             _config(folder)
             _curve(folder)
 
     def collect(self) -> list[Record]:
-        """Add all completed runs to `paper.jsonl`, and return its records."""
-        before = [record for record in self._lines("paper.jsonl") if "error" not in record]
-        return self._write("paper.jsonl", KEY, [*before, *map(_record, self._folders())])
+        """Add all completed runs to the file of the records, and return its records."""
+        before = [record for record in self._lines(self.records) if "error" not in record]
+        return self._write(self.records, KEY, [*before, *map(_record, self._folders())])
 
     def explain(self) -> list[Record]:
         """Add all completed runs to `configs.jsonl` and `curves.jsonl`, and return the records of the latter."""
@@ -166,13 +170,15 @@ def _curve(folder: Path) -> list[Record]:
     record = _record(folder)
     if "error" in record:
         return []
-    points = [(at["updates"], round(at["val_fine"], 4)) for at in read_records(folder / "curve.jsonl")]
+    lines, lengths = (read_records(folder / name) for name in ("curve.jsonl", "lengths.json"))
+    validated, tested = curves_of(lengths[0])
+    points = [(at["updates"], round(at[validated], 4)) for at in lines]
     key = {name: value for name, value in record.items() if name in KEY}
-    return [key | {"val_fine": points, "coarse": binned(read_records(folder / "lengths.json"))}]
+    return [key | {validated: points, tested: binned(lengths, tested)}]
 
 
-def binned(lines: Sequence[dict[str, float]]) -> list[tuple[float, float]]:
-    """The center of each bin of lengths, and the coarse accuracy in the bin.
+def binned(lines: Sequence[dict[str, float]], score: str = "coarse") -> list[tuple[float, float]]:
+    """The center of each bin of lengths, and the mean of a score in the bin.
 
     Example:
         >>> from ddstructs.experiments.store import binned
@@ -181,7 +187,7 @@ def binned(lines: Sequence[dict[str, float]]) -> list[tuple[float, float]]:
     """
     bins: dict[int, list[tuple[float, float]]] = {}
     for at in lines:
-        bins.setdefault(int(at["length"] - 1) // BIN, []).append((at["sequences"], at["coarse"]))
+        bins.setdefault(int(at["length"] - 1) // BIN, []).append((at["sequences"], at[score]))
     return [
         ((number + 0.5) * BIN + 0.5, round(sum(n * share for n, share in part) / sum(n for n, _ in part), 4))
         for number, part in sorted(bins.items())

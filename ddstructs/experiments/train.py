@@ -10,13 +10,14 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
+from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from ddstructs.errors import InputError
 from ddstructs.experiments.commit import commit
+from ddstructs.experiments.curve import Curve, Rounded
 from ddstructs.experiments.engine import Report
-from ddstructs.experiments.measure import by_length, measure
+from ddstructs.experiments.measure import by_length, check_metric, measure, metric_of
 from ddstructs.experiments.runs import Run
 from ddstructs.experiments.sections import Testing, Training, read_section
 from ddstructs.experiments.store import CHECKPOINT
@@ -31,40 +32,8 @@ from ddstructs.training.stopping import Finished, validated
 __all__ = ["Done", "Trained", "check", "execute", "fit", "memory_of", "score_of", "test_long"]
 
 
-class Curve(Callback):
-    """Writes a line to a file after each validation.
-
-    Args:
-        path: The file.
-        report: Receives a summary of the line.
-    """
-
-    def __init__(self, path: Path, report: Report) -> None:
-        self.path = path
-        self.report = report
-        self.start = time.perf_counter()
-        self.losses: list[float] = []
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        self.losses.append(float(outputs["loss"]))
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        task: Generated = trainer.datamodule  # type: ignore[attr-defined]
-        metrics = {name: float(trainer.callback_metrics[f"val_{name}"]) for name in ("loss", "coarse", "fine")}
-        line = {
-            "updates": trainer.global_step,
-            "seconds": round(time.perf_counter() - self.start, 2),
-            "longest": int(task.stages.stage),
-            "restarts": task.stages.restarts,
-            "train_loss": sum(self.losses) / max(1, len(self.losses)),
-            **{f"val_{name}": value for name, value in metrics.items()},
-        }
-        self.losses.clear()
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        self.report(f"{line['updates']} updates, lengths up to {line['longest']}, coarse {metrics['coarse']:.2f}")
+PAPER = ("coarse", "fine")
+"""The validation metrics in the curve of a run of the paper; other suites record the score."""
 
 
 class Trained(NamedTuple):
@@ -72,15 +41,15 @@ class Trained(NamedTuple):
 
     Attributes:
         checkpoint: Path of the weights with the best validation score.
-        fine: Their fine accuracy on the validation set.
-        perfect: Whether every sequence was right in the last validation.
+        score: Their validation score; fine accuracy on the tasks of the paper.
+        perfect: Whether the last validation reached the goal of the task.
         updates: Number of updates up to the last validation.
         seconds: Seconds up to the last validation, validations included.
         restarts: Number of fresh starts.
     """
 
     checkpoint: str
-    fine: float
+    score: float
     perfect: bool
     updates: int
     seconds: float
@@ -100,7 +69,7 @@ class Done(NamedTuple):
 
 
 def fit(run: Run, folder: Path, report: Report) -> Trained:
-    """Train until every sequence of the validation set is right, or until the recipe's maximum of updates.
+    """Train until the validation reaches the goal of the task, or until the recipe's maximum of updates.
 
     Args:
         run: The run to train.
@@ -117,13 +86,20 @@ def fit(run: Run, folder: Path, report: Report) -> Trained:
         batches_per_epoch=training.validate_every,
     )
     model = _controller(run, task)
-    best = ModelCheckpoint(folder / "model", "best", monitor="val_fine", mode="max", save_weights_only=True)
+    best = ModelCheckpoint(folder / "model", "best", monitor="val_score", mode="max", save_weights_only=True)
+    shown = PAPER if read_section(Testing, run.settings["test"]).metric is None else ("score",)
+    rounding = [Rounded()] if training.rounded else []
     trainer = Trainer(
         accelerator="cpu",
         devices=1,
         max_epochs=-(-training.max_updates // training.validate_every),
         num_sanity_val_steps=0,
-        callbacks=[Curve(folder / "curve.jsonl", report), best, Finished(curriculum=False)],
+        callbacks=[
+            *rounding,
+            Curve(folder / "curve.jsonl", shown, report),
+            best,
+            Finished(curriculum=False),
+        ],
         default_root_dir=folder,
         plugins=with_safe_saving(),
         logger=False,
@@ -156,21 +132,51 @@ def execute(run: Run, report: Report) -> Done:
         trained = fit(run, folder, lambda words: report(f"{run}: {words}"))
         report(f"{run}: testing")
         model = Controller.load_from_checkpoint(trained.checkpoint)
-        scores = {
-            part: measure(model, _task(run, test_lengths=lengths, eval_size=testing.size))
-            for part, lengths in (("train", _task(run).train_lengths), ("test", testing.lengths))
-        }
-        record: dict[str, Any] = run.key
-        for part, score in scores.items():
-            record |= {f"coarse_{part}": score.coarse, f"fine_{part}": score.fine}
-        record |= _hard(run, Path(trained.checkpoint), testing.hard)
+        scores, lengths = (_of_the_paper if testing.metric is None else _each_length)(run, model, testing)
+        record: dict[str, Any] = run.key | scores | _hard(run, Path(trained.checkpoint), testing.hard)
         record |= {"updates": trained.updates, "seconds": trained.seconds, "restarts": trained.restarts}
         files = {
             "curve.jsonl": (folder / "curve.jsonl").read_bytes(),
-            "lengths.json": json.dumps(by_length([*scores.values()])).encode() + b"\n",
+            "lengths.json": json.dumps(lengths).encode() + b"\n",
             CHECKPOINT: Path(trained.checkpoint).read_bytes(),
         }
     return Done(record | {"commit": commit()}, files)
+
+
+def _of_the_paper(run: Run, model: Controller, testing: Testing) -> tuple[dict[str, float], list[dict[str, float]]]:
+    """Coarse and fine accuracy on the lengths of training and of the test, for the record, and at each length."""
+    sets = {
+        part: measure(model, _task(run, test_lengths=lengths, eval_size=testing.size))
+        for part, lengths in (("train", _task(run).train_lengths), ("test", testing.lengths))
+    }
+    record: dict[str, float] = {}
+    for part, score in sets.items():
+        record |= {f"coarse_{part}": score.coarse, f"fine_{part}": score.fine}
+    return record, by_length([*sets.values()])
+
+
+def _each_length(run: Run, model: Controller, testing: Testing) -> tuple[dict[str, float], list[dict[str, float]]]:
+    """The metric of the suite, its mean over the lengths for the record, and at each length."""
+    assert testing.metric is not None
+
+    def at(lengths: tuple[int, int], size: int) -> float:
+        return metric_of(model, _task(run, test_lengths=lengths, eval_size=size), str(testing.metric))
+
+    def mean_of(points: list[float]) -> float:
+        return round(sum(points) / len(points), 6)
+
+    record: dict[str, float] = {}
+    if testing.rounded:
+        record["score_soft"] = mean_of([at((n, n), testing.per_length) for n in testing.each_length])
+        model.rnn.hard = True
+    record["score_train"] = round(at(_task(run).train_lengths, testing.size), 6)
+    scores = [at((n, n), testing.per_length) for n in testing.each_length]
+    record["score_test"] = mean_of(scores)
+    lengths = [
+        {"length": n, "sequences": testing.per_length, "score": round(score, 4)}
+        for n, score in zip(testing.each_length, scores, strict=True)
+    ]
+    return record, lengths
 
 
 def test_long(run: Run, checkpoint: bytes, report: Report) -> dict[str, float]:
@@ -218,8 +224,14 @@ def check(runs: Sequence[Run]) -> None:
     for run in {(run.task, run.memory, run.cell, run.config): run for run in runs}.values():
         training = read_section(Training, run.settings["training"])
         testing = read_section(Testing, run.settings["test"])
-        _controller(run, _task(run, val_lengths=training.validation_lengths))
-        for lengths in (testing.lengths, *((length, length) for length in (*testing.hard, *testing.long))):
+        task = _task(run, val_lengths=training.validation_lengths)
+        model = _controller(run, task)
+        if testing.metric is not None:
+            check_metric(model, task, testing.metric)
+        for lengths in (
+            testing.lengths,
+            *((length, length) for length in (*testing.hard, *testing.long)),
+        ):
             _task(run, test_lengths=lengths)
 
 

@@ -14,11 +14,14 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from ddstructs.memory import Memory, State, check_reset
 from ddstructs.nn import fused, loop
 from ddstructs.nn.network import Network, Noise, Path, RNNState, Unrolled, build_cell
+from ddstructs.nn.padding import checked, mask_of
+from ddstructs.nn.pretrained import Pretrained
+from ddstructs.registry.describe import describe
 
 __all__ = ["MemoryRNN", "RNNState", "Unrolled", "renamed"]
 
 
-class MemoryRNN(nn.Module):
+class MemoryRNN(Pretrained):
     r"""A recurrent controller around any memory.
 
     The last read joins the input of the cell, and the cell's output $h_t$ works the memory:
@@ -136,10 +139,29 @@ class MemoryRNN(nn.Module):
         self.output_layer = linear(hidden_size, hidden_size, output_layer, bias=True)
         self.read_skip = linear(read_size, hidden_size, read_skip)
         self.read_gate = linear(hidden_size, hidden_size, read_gate and self.read_skip is not None, bias=True)
-        given = {"push": push_bias, "pop": pop_bias}
-        self.starts = tuple(signals.biases(start, given, type(memory).__name__) for start in memory.starts)
+        self._biases = {"push": push_bias, "pop": pop_bias}
+        self.starts = tuple(signals.biases(start, self._biases, type(memory).__name__) for start in memory.starts)
         self.register_load_state_dict_pre_hook(_rename)  # type: ignore[no-untyped-call]
         self.reset_parameters()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        biases = {f"{name}_bias": list(b) if isinstance(b, Sequence) else b for name, b in self._biases.items()}
+        return biases | {
+            "input_size": self.input_size,
+            "hidden_size": self.hidden_size,
+            "memory": describe(self.memory),
+            "cell": describe(self.cell),
+            "batch_first": self.batch_first,
+            "value_skip": self.value_skip is not None,
+            "read_skip": self.read_skip is not None,
+            "read_gate": self.read_gate is not None,
+            "read_noise": self.read_noise,
+            "state_noise": self.state_noise,
+            "output_layer": self.output_layer is not None,
+            "learn_initial": self.initial is not None,
+            "hard": self.hard,
+        }
 
     def reset_parameters(self, start: int = 0) -> None:
         """Set what differs from the usual start of the layers: the biases of push and pop, the gate, the first state.
@@ -260,7 +282,7 @@ class MemoryRNN(nn.Module):
             self._check_state(state, x)
             state = self._tied(state)
         if lengths is not None:
-            lengths = _checked(lengths, batch, time)
+            lengths = checked(lengths, batch, time)
         reset = check_reset(reset, x)
         noise = self._draw_noise(x)
         if fused.fits(self._network(), x, *_parts(state)):
@@ -286,7 +308,7 @@ class MemoryRNN(nn.Module):
             self._network(), x, *_parts(state), noise, initial=initial, lengths=lengths, reset=reset, read_skip=skip,
             told=told or not whole,
         )  # fmt: skip
-        real = None if whole or lengths is None else _mask(lengths, x.shape[1], x.device)
+        real = None if whole or lengths is None else mask_of(lengths, x.shape[1], x.device)
         output = run.output if whole else self._output(run.output, run.reads, real)
         return Unrolled(output, run.actions, cast("Tensor", run.reads), RNNState(run.hidden, run.read, run.memory))
 
@@ -297,7 +319,7 @@ class MemoryRNN(nn.Module):
         batch, time = x.shape[:2]
         if state is None:
             state = self.initial_state(batch, device=x.device, dtype=x.dtype)
-        real = None if lengths is None else _mask(lengths, time, x.device)
+        real = None if lengths is None else mask_of(lengths, time, x.device)
         if real is not None:
             x = torch.where(real[..., None], x, 0)
         fresh = None if reset is None else self.initial_state(batch, device=x.device, dtype=state.read.dtype)
@@ -423,25 +445,6 @@ class MemoryRNN(nn.Module):
 def _parts(state: RNNState | None) -> tuple[Tensor | None, tuple[Tensor, ...], State | None]:
     """The last read, the states of the cell, and the state of the memory."""
     return (None, (), None) if state is None else (state.read, state.hidden, state.memory)
-
-
-def _checked(lengths: Tensor | Sequence[int], batch: int, time: int) -> Tensor:
-    """Lengths as a tensor, one for each row."""
-    lengths = torch.as_tensor(lengths)
-    if lengths.shape != (batch,):
-        raise ValueError(f"lengths has shape {tuple(lengths.shape)}, but one for each of {batch} rows was expected")
-    if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
-        raise TypeError(f"lengths are {lengths.dtype}, but they count steps: int64 was expected")
-    if lengths.device.type == "cpu" and not torch.compiler.is_compiling():
-        wrong = lengths[(lengths < 0) | (lengths > time)]
-        if len(wrong):
-            raise ValueError(f"lengths has {wrong[0].item()}, but x has {time} steps: 0..{time} was expected")
-    return lengths
-
-
-def _mask(lengths: Tensor, time: int, device: torch.device) -> Tensor:
-    """Which steps count, shape `(batch, time)`."""
-    return torch.arange(time, device=device) < lengths.to(device)[:, None]
 
 
 def renamed(name: str, prefix: str = "") -> str:

@@ -77,6 +77,10 @@ class LineState(State):
         strengths = slots.strengths.to(device, dtype and strength_dtype(dtype))
         return Slots(slots.values.to(device, dtype), strengths)
 
+    def select(self, rows: Tensor) -> LineState:
+        """The state of some rows of the batch, in the order given; a kernel's own form may not keep them apart."""
+        return self.map(lambda tensor: tensor.index_select(0, rows))
+
     @abstractmethod
     def slots(self) -> Slots:
         """The state as two tensors."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["described", "is_ellipsis", "order", "rank", "read", "settable"]
+from ddstructs.registry.ranges import LIMITS, Ascending, Range
+
+__all__ = ["described", "is_ellipsis", "limits", "order", "rank", "read", "settable"]
 
 ALIASES = {"_PATH": "str", "List": "list", "Dict": "dict", "Tuple": "tuple"}
 """Other names of types in the signatures of Lightning."""
@@ -52,9 +55,24 @@ def _members(annotation: ast.expr) -> list[ast.expr]:
     return parts if kind == "union" else [annotation]
 
 
+def limits(notes: list[ast.expr]) -> Iterator[Range | Ascending]:
+    """The limits among what `Annotated` says beside a type, such as `Range(1)`."""
+    for note in notes:
+        if isinstance(note, ast.Call) and isinstance(note.func, ast.Name) and note.func.id in LIMITS:
+            named = {each.arg: ast.literal_eval(each.value) for each in note.keywords if each.arg}
+            yield LIMITS[note.func.id](*map(ast.literal_eval, note.args), **named)
+
+
+def _plural(word: str) -> str:
+    """Several of what `described` says: "whole numbers of 1 or more" for "a whole number of 1 or more"."""
+    return re.sub(r"^(?:a )?((?:whole |finite )?\w+)", r"\1s", word)
+
+
 def rank(annotation: ast.expr, objects: Mapping[str, str]) -> int | None:
     """The place of a type in `ORDER`; None if plain data has no values of it."""
-    kind, _ = read(annotation)
+    kind, parts = read(annotation)
+    if kind == "Annotated":
+        return rank(parts[0], objects)
     kind = "object" if kind in objects else kind
     return ORDER.index(kind) if kind in ORDER else None
 
@@ -82,15 +100,18 @@ def described(annotation: ast.expr | None, objects: Mapping[str, str]) -> str | 
         members = sorted((part for part in parts if rank(part, objects) is not None), key=lambda p: order(p, objects))
         words = [word for part in members if (word := described(part, objects)) is not None]
         return " or ".join(dict.fromkeys([word for word in words if word != "null"] + words)) or None
+    if kind == "Annotated":
+        word, within = described(parts[0], objects), [*map(str, limits(parts[1:]))]
+        word = "a finite number" if word == "a number" and within else word
+        return word and " ".join([word, *filter(None, within)])
     if kind == "Literal":
         return " or ".join(str(part.value) for part in parts if isinstance(part, ast.Constant))
     if kind in ("list", "tuple"):
         inner = [described(part, objects) for part in parts if not is_ellipsis(part)]
         if None in inner:
             return None
-        one = (inner[0] or "").removeprefix("a whole ").removeprefix("a ") if inner else "value"
         few = FEW.get(len(parts)) if kind == "tuple" and not any(map(is_ellipsis, parts)) else None
-        return f"a list of {f'{few} ' if few else ''}{'whole ' if inner and inner[0] == 'a whole number' else ''}{one}s"
+        return f"a list of {f'{few} ' if few else ''}{_plural(inner[0] or '') if inner else 'values'}"
     if kind == "dict" and parts and read(parts[0])[0] == "int":
         return "whole numbers with values"
     names = {

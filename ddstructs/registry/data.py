@@ -111,6 +111,10 @@ def load_yaml(source: Path | str, what: str) -> Any:
         raise InputError(f"cannot read {what}: {error.strerror or error}") from error
     except RecursionError as error:
         raise InputError(f"{what} is refused: the data nests deeper than {DEPTH} levels") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
+        raise InputError(f"{what} is not YAML: {where}{one_line(error.problem or error.context)[:200]}") from error
     except (yaml.YAMLError, ValueError, TypeError) as error:  # a date that is none, or a list as a key
         raise InputError(f"{what} is not YAML: {one_line(error)[:200]}") from error
     check_plain(value, what)

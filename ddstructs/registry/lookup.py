@@ -32,6 +32,9 @@ def look_up(value: object, kinds: tuple[str, ...], place: str) -> tuple[str, str
     path = value["class_path"]
     found = find(path, kinds) if isinstance(path, str) else None
     if found is None:
+        if place and path == "":
+            known = [name for kind in kinds for name in names(kind)]
+            raise InputError(f"{place} needs a name; choose from {', '.join(known)}")
         if place and isinstance(path, str) and path.isidentifier():
             known = [name for kind in kinds for name in names(kind)]
             raise InputError(f"{place} {path}: there is no such name{hint(path, known)}")
@@ -77,7 +80,7 @@ def hint(name: str, known: Any) -> str:
     """The end of an error for an unknown name: the nearest that there is, or all of them."""
     names = [str(each) for each in known]
     lower = {each.lower(): each for each in names}
-    close = get_close_matches(name, names, 1) or get_close_matches(name.lower(), lower, 1)
+    close = get_close_matches(name, names, 1, 0.7) or get_close_matches(name.lower(), lower, 1, 0.7)
     if close:
         return f"; did you mean {close[0] if close[0] in names else lower[close[0]]}?"
     return f"; choose from {', '.join(names)}" if names else "; it takes none"

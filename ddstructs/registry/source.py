@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import copy
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.util import find_spec
 from inspect import cleandoc
@@ -69,12 +71,12 @@ def parameters(target: str) -> dict[str, Parameter]:
     """
     found: dict[str, Parameter] = {}
     generated = False
-    for definition, _ in _lineage(target):
+    for definition, module in _lineage(target):
         function = definition
         if isinstance(definition, ast.ClassDef):
             if _is_dataclass(definition):
                 generated = True
-                found = dict(_fields(definition)) | found
+                found = dict(_spelled_out(_fields(definition), module)) | found
                 continue
             if generated:  # the constructor of a dataclass takes its fields alone
                 break
@@ -83,11 +85,59 @@ def parameters(target: str) -> dict[str, Parameter]:
                 continue
             function = own[-1]
         assert isinstance(function, ast.FunctionDef)
-        found |= {name: each for name, each in _signature(function) if name not in found}
+        found |= {name: each for name, each in _spelled_out(_signature(function), module) if name not in found}
         if function.args.kwarg is None:
             break
     found.pop("self", None)
     return found
+
+
+def _spelled_out(parameters: Iterable[tuple[str, Parameter]], module: str) -> Iterator[tuple[str, Parameter]]:
+    """The same parameters, with what the names of types in a module stand for: `Size` is `Annotated[int, Range(1)]`."""
+    for name, each in parameters:
+        if each.annotation is not None:
+            each = each._replace(annotation=_Aliases(module).visit(copy.deepcopy(each.annotation)))
+        yield name, each
+
+
+class _Aliases(ast.NodeTransformer):
+    """Puts what a name stands for in its place, if that is a type that is written out in the source."""
+
+    def __init__(self, module: str, below: tuple[ast.expr, ...] = ()) -> None:
+        self.module = module
+        self.below = below
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        found = _alias(self.module, node.id) if self.module.partition(".")[0] not in ROOTS else None
+        if found is None or found[0] in self.below:
+            return node
+        value, module = found
+        spelled: ast.expr = _Aliases(module, (*self.below, value)).visit(copy.deepcopy(value))
+        return spelled
+
+
+@cache
+def _alias(module: str, name: str, hops: int = 10) -> tuple[ast.expr, str] | None:
+    """What a name that is assigned to in a module stands for, wherever the module has it from, and that module."""
+    try:
+        body = _tree(module).body
+    except LookupError:
+        return None
+    for part in body:
+        if isinstance(part, ast.Assign | ast.AnnAssign) and isinstance(
+            part.value, ast.Subscript | ast.BinOp | ast.Call
+        ):
+            targets = part.targets if isinstance(part, ast.Assign) else [part.target]
+            if any(isinstance(each, ast.Name) and each.id == name for each in targets):
+                return part.value, module
+        if isinstance(part, ast.ImportFrom) and hops:
+            for alias in part.names:
+                if (alias.asname or alias.name) == name:
+                    origin = _origin(module, part)
+                    first = origin.partition(".")[0]
+                    known = first in ROOTS or first in sys.stdlib_module_names
+                    return None if known else _alias(origin, alias.name, hops - 1)
+    return None
 
 
 def _signature(function: ast.FunctionDef) -> Iterator[tuple[str, Parameter]]:

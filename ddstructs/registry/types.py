@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 
 from ddstructs.errors import InputError
-from ddstructs.registry.annotations import described, is_ellipsis, order, rank, read
+from ddstructs.registry.annotations import described, is_ellipsis, limits, order, rank, read
 from ddstructs.registry.data import LARGEST, load_yaml, shown
 
 __all__ = ["Build", "Text", "convert", "refuse"]
@@ -63,13 +63,16 @@ def convert(
         if expected in (None, "null"):
             raise InputError(f"{place} can only be set in Python") from None
         verb = "were" if expected.endswith(" with values") else "was"
-        raise InputError(f"{place} is {shown(value)}, but {expected} {verb} expected") from None
+        raise InputError(f"{place} is {_shown(value)}, but {expected} {verb} expected") from None
 
 
 def _fit(annotation: ast.expr | None, value: object, place: str, objects: Mapping[str, str], build: Build) -> Any:
     kind, parts = read(annotation)
     if kind == "union":
         return _fit_union(parts, value, place, objects, build)
+    if kind == "Annotated":
+        fitted: Any = _fit(parts[0], value, place, objects, build)
+        return fitted if all(fitted in limit for limit in limits(parts[1:])) else _misfit()
     if kind in objects:
         if not isinstance(value, str | dict) or (isinstance(value, Text) and value[:1] == "["):
             raise _Misfit
@@ -124,6 +127,12 @@ def _fit_list(
     else:
         fitted = [_fit(part, each, place, objects, build) for part, each in zip(parts, value, strict=True)]
     return fitted if kind == "list" else tuple(fitted)
+
+
+def _shown(value: object) -> str:
+    """A value in an error; a number or a list of the command line as it was typed, without quotes."""
+    bare = isinstance(value, Text) and re.match(r"[-+.]?\d|[\[{]", value)
+    return shown(value)[1:-1] if bare else shown(value)
 
 
 def _spelled(value: object, place: str) -> object:

@@ -14,12 +14,11 @@ import torch
 
 from ddstructs.errors import InputError
 from ddstructs.nn.rnn import renamed
+from ddstructs.nn.weights import check_settings, load_weights
 from ddstructs.registry.data import check_plain
-from ddstructs.registry.plugins import names
 from ddstructs.registry.spec import check
 from ddstructs.training.archive import Bomb, outline
 from ddstructs.training.limits import check_sizes
-from ddstructs.training.weights import load_weights
 
 __all__ = ["RANDOM", "RUN", "TASK", "load", "load_weights", "random_state", "read", "set_random_state", "task_name"]
 
@@ -68,18 +67,7 @@ def read(
     for name, kind in RUN.items():
         if name in content and not isinstance(content[name], kind):
             raise InputError(f"{path} is damaged: its {name} is no {kind.__name__}")
-    for name, value in content["hyper_parameters"].items():
-        if name in replaced:
-            continue
-        check(value, f"{name} in {path}")
-        if name == "memory" and not (isinstance(value, dict) and "class_path" in value):
-            raise InputError(
-                f"the memory in {path} is {str(value)[:50]!r}, but a class path with arguments was expected"
-            )
-        if name == "cell" and not (value in names("cell") if isinstance(value, str) else isinstance(value, dict)):
-            raise InputError(
-                f"the cell in {path} is {str(value)[:50]!r}, but one of {', '.join(names('cell'))} was expected"
-            )
+    check_settings(content["hyper_parameters"], path, replaced)
     if task:
         if not _is_task(content.get(TASK)):
             raise InputError(f"{path} does not name the task its controller was trained on")

@@ -7,30 +7,20 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import torch
-from pytorch_lightning.utilities import rank_zero_warn
-from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from ddstructs.memory import Memory
-from ddstructs.nn.rnn import MemoryRNN
+from ddstructs.nn.rnn import MemoryRNN, RNNState
 from ddstructs.registry.describe import describe
+from ddstructs.registry.ranges import Finite, Positive, Size, Spread, check_ranges
 from ddstructs.registry.spec import build
-from ddstructs.tasks.batch import IGNORE, Batch
-from ddstructs.tasks.task import Split
-from ddstructs.training.decoding import decode_greedily
-from ddstructs.training.restarts import start_afresh
-from ddstructs.training.restoring import Restorable
+from ddstructs.training.learner import Learner, Outcome, Told
 from ddstructs.training.scoring import Scoring
 
 __all__ = ["Controller"]
 
 
-POSITIVE = {"hidden_size": 1, "embedding_size": 1, "decay_steps": 1}
-"""The minimum of each integer setting."""
-
-
-class Controller(Restorable):
+class Controller(Learner):
     """A transducer: an embedding of the input symbols, a `MemoryRNN`, and a linear layer that scores output symbols.
 
     Training uses teacher forcing; the loss is the cross entropy of the targets. `predict` decodes greedily, feeding the
@@ -86,34 +76,34 @@ class Controller(Restorable):
     def __init__(
         self,
         memory: Memory,
-        input_symbols: int,
-        output_symbols: int,
+        input_symbols: Size,
+        output_symbols: Size,
         cell: Literal["rnn", "lstm", "gru"] | nn.Module | dict[str, Any] = "rnn",
-        hidden_size: int = 64,
-        embedding_size: int = 64,
-        push_bias: float | Sequence[float] | None = None,
-        pop_bias: float | Sequence[float] | None = None,
+        hidden_size: Size = 64,
+        embedding_size: Size = 64,
+        push_bias: Finite | Sequence[Finite] | None = None,
+        pop_bias: Finite | Sequence[Finite] | None = None,
         value_skip: bool = True,
         read_skip: bool = True,
         read_gate: bool = False,
-        read_noise: float | None = None,
-        state_noise: float = 0.0,
-        signal_penalty: float | None = None,
+        read_noise: Spread | None = None,
+        state_noise: Spread = 0.0,
+        signal_penalty: Spread | None = None,
         output_layer: bool = False,
         learn_initial: bool = True,
         hard: bool = False,
-        learning_rate: float = 5e-3,
-        decay_steps: int | None = None,
-        clip: float = 1.0,
+        learning_rate: Positive = 5e-3,
+        decay_steps: Size | None = None,
+        clip: Positive = 1.0,
     ) -> None:
         given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        check_ranges(Controller.__init__, given)
         super().__init__()
         if read_noise is None:
             width = memory.read_width if isinstance(memory, Memory) else 0  # MemoryRNN raises the error
             given["read_noise"] = min(1.0, math.sqrt(width / 64))
         if signal_penalty is None:
-            given["signal_penalty"] = 0.2 * (math.log(max(1, output_symbols)) / math.log(129))
-        _check(given)
+            given["signal_penalty"] = 0.2 * (math.log(output_symbols) / math.log(129))
         given["cell"] = build(cell)
         self.save_hyperparameters({name: _plain(value) for name, value in given.items()})
         self.input_symbols = input_symbols
@@ -126,144 +116,13 @@ class Controller(Restorable):
         network = given.keys() & inspect.signature(MemoryRNN).parameters.keys()
         self.rnn = MemoryRNN(embedding_size, batch_first=True, **{name: given[name] for name in network})
         self.classify = nn.Linear(hidden_size, output_symbols)
-        self.scoring = Scoring(None, memory)
-        self._first_batch = True
+        self.scoring = Scoring(None, [memory])
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Score the output symbol of each step.
-
-        Args:
-            inputs: Input symbols, shape `(batch, time)`, int64.
-
-        Returns:
-            Logits, shape `(batch, time, output_symbols)`.
-        """
-        logits: Tensor = self.classify(self.rnn.unroll(self.embed(inputs)).output)
-        return logits
-
-    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        loss, output = self._score("train", batch)
-        right = (output == batch.targets)[batch.targets != IGNORE].float().mean()
-        return {"loss": loss, "accuracy": right}
-
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        task = self.task
-        if task is not None and not task.stages.finished:
-            task.stages.observe(float(self.trainer.strategy.reduce(outputs["accuracy"], reduce_op="mean")))
-            if task.stages.stalled:
-                task.stages.restart()
-                start_afresh(self, task.stages.restarts, task.fresh_seed())
-            self.log("longest_source", task.stages.stage, prog_bar=True)
-            self.log("restarts", float(task.stages.restarts))
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._score("val", batch)
-
-    def on_validation_epoch_end(self) -> None:
-        if self.task is not None:
-            metric = self.scoring.metrics("val")[self.task.score.removeprefix("-")]
-            value = metric.compute()
-            self.log("val_score", -value if self.task.score.startswith("-") else value, sync_dist=True)
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self._score("test", batch)
-
-    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        self._warn_of_length(batch)
-        if self.task is None or self.task.feeds_back:
-            return self.decode(batch)
-        return torch.where(batch.targets != IGNORE, self(batch.inputs).argmax(dim=-1), IGNORE)
-
-    @torch.no_grad()
-    def decode(self, batch: Batch, limit: int | None = None) -> Tensor:
-        """Decode greedily: read the source, then feed each output back as the next input, until the end symbol.
-
-        Args:
-            batch: The sequences. Of the targets only the positions are used, for tasks that answer while they read.
-            limit: Maximum number of symbols after the separator; twice the length of the source plus four if not
-                given.
-
-        Returns:
-            Output symbols, including the end symbol, shape `(batch, symbols)`, padded with -100.
-        """
-        if self.training:  # without the noise on the reads
-            self.eval()
-            try:
-                return self.decode(batch, limit)
-            finally:
-                self.train()
-        return decode_greedily(self, batch, limit)
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
-        if self.decay_steps is None:
-            return optimizer
-        schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.05, self.decay_steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        clip = self.clip if gradient_clip_val is None else gradient_clip_val
-        self.clip_gradients(optimizer, clip, gradient_clip_algorithm)
-
-    def on_fit_start(self) -> None:
-        self._first_batch = True
-
-    on_validation_start = on_test_start = on_fit_start
-
-    def setup(self, stage: str) -> None:
-        task = self.task
-        if task is None:
-            return
-        own, its = (self.input_symbols, self.output_symbols), (task.input_symbols, task.output_symbols)
-        if own != its:
-            raise ValueError(
-                f"{type(task).__name__} has {its[0]} input and {its[1]} output symbols, but this controller is for "
-                f"{own[0]} and {own[1]}"
-            )
-        self.scoring = Scoring(task, self.rnn.memory).to(self.device)
-
-    def _score(self, split: Split, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Log the metrics of a batch; return the loss and the output symbols, `IGNORE` in steps without a target."""
-        memory, before = self.rnn.memory, self.rnn.memory.validate
-        memory.validate = before or self._first_batch
-        try:
-            run = self.rnn.unroll(self.embed(batch.inputs))
-        finally:
-            memory.validate, self._first_batch = before, False
-        loss, output = self.scoring.update(split, self.classify(run.output), batch)
-        penalty = self.scoring.penalty(split, run, memory, batch)
-        if penalty is not None:
-            loss = loss + self.signal_penalty * penalty
-        for name, metric in self.scoring.metrics(split).items():
-            self.log(f"{split}_{name}", metric, on_step=False, on_epoch=True, prog_bar=name == "coarse")
-        return loss, output
-
-    def _warn_of_length(self, batch: Batch) -> None:
-        """Warn of sequences longer than any that was validated, where fractions of push and pop add up."""
-        if self.task is None or self.rnn.hard or not self.rnn.memory.heads or self.task.validated_lengths is None:
-            return
-        longest, seen = int(self.task.lengths(batch).max()), self.task.validated_lengths[1]
-        if longest > seen:
-            rank_zero_warn(
-                f"a sequence of length {longest} is longer than any in validation ({seen}), and small errors of the "
-                "signals add up: round them with --model.hard true (hard=True in Python)"
-            )
-
-
-def _check(settings: dict[str, Any]) -> None:
-    for name, least in POSITIVE.items():
-        if settings[name] is not None and settings[name] < least:
-            raise ValueError(f"{name} is {settings[name]}, but it must be {least} or more")
-    for name in ("learning_rate", "clip"):
-        if not 0 < settings[name] < math.inf:
-            raise ValueError(f"{name} is {settings[name]}, but it must be a finite number more than 0")
-    if not settings["signal_penalty"] >= 0:
-        raise ValueError(f"signal_penalty is {settings['signal_penalty']}, but it must be 0 or more")
+    def run(
+        self, symbols: Tensor, state: RNNState | None = None, lengths: Tensor | Sequence[int] | None = None
+    ) -> Outcome:
+        output, actions, _, after = self.rnn.unroll(self.embed(symbols), state, lengths)
+        return Outcome(self.classify(output), (Told(self.rnn.memory, actions),), after)
 
 
 def _plain(value: object) -> object:

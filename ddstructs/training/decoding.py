@@ -10,18 +10,18 @@ from torch import Tensor
 from ddstructs.tasks.batch import IGNORE, SEPARATOR, Batch
 
 if TYPE_CHECKING:
-    from ddstructs.training.controller import Controller
+    from ddstructs.training.learner import Learner
 
 __all__ = ["decode_greedily"]
 
 
-def decode_greedily(model: Controller, batch: Batch, limit: int | None) -> Tensor:
-    """Read the source, then feed each output back as the next input until the end symbol; see `Controller.decode`."""
+def decode_greedily(model: Learner, batch: Batch, limit: int | None) -> Tensor:
+    """Read the source, then feed each output back as the next input until the end symbol; see `Learner.decode`."""
     inputs, targets, _ = batch
     prompt = (inputs == SEPARATOR).int().argmax(dim=1) + 1
     longest = int(prompt.max())
-    run = model.rnn.unroll(model.embed(inputs[:, :longest]), lengths=prompt)
-    answers = model.classify(run.output).argmax(dim=-1)
+    run = model.run(inputs[:, :longest], lengths=prompt)
+    answers = run.logits.argmax(dim=-1)
     reading = torch.arange(longest, device=inputs.device) < prompt[:, None] - 1
     early = torch.where(reading & (targets[:, :longest] != IGNORE), answers, IGNORE)
     symbol, state = answers.gather(1, prompt[:, None] - 1), run.state
@@ -30,8 +30,8 @@ def decode_greedily(model: Controller, batch: Batch, limit: int | None) -> Tenso
     decoded, going = [symbol], (symbol != end) & (limits > 1)
     while going.any():
         fed = torch.where(going, symbol + first, 0)
-        output, _, _, state = model.rnn.unroll(model.embed(fed), state)
-        symbol = torch.where(going, model.classify(output).argmax(dim=-1), IGNORE)
+        logits, _, state = model.run(fed, state)
+        symbol = torch.where(going, logits.argmax(dim=-1), IGNORE)
         decoded.append(symbol)
         going = going & (symbol != end) & (limits > len(decoded))
     return torch.cat([early, *decoded], dim=1)

@@ -1,4 +1,4 @@
-"""Fresh starts: new weights for a controller whose learning has stalled."""
+"""Fresh starts: new weights for a model whose learning has stalled."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from ddstructs.training.controller import Controller
+    from ddstructs.training.learner import Learner
 
 __all__ = ["start_afresh"]
 
 
-def start_afresh(model: Controller, restarts: int, seed: int) -> None:
+def start_afresh(model: Learner, restarts: int, seed: int) -> None:
     """Draw new weights, and clear the state of the optimizer.
 
     Args:
-        model: The controller, in training.
+        model: The model, in training.
         restarts: Number of fresh starts, this one included; it selects one of the memory's `starts`.
         seed: Seed of the weights. The random state of the run is not affected.
     """
@@ -25,7 +25,8 @@ def start_afresh(model: Controller, restarts: int, seed: int) -> None:
         for module in reversed(list(model.modules())):  # a module after its parts, so that its own initialization wins
             if callable(reset := getattr(module, "reset_parameters", None)):
                 reset()
-        model.rnn.reset_parameters(restarts)
+        for worker in model.workers:
+            worker.reset_parameters(restarts)
     for optimizer in model.trainer.optimizers:
         optimizer.state.clear()
         for group in optimizer.param_groups:

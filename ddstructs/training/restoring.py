@@ -10,17 +10,17 @@ from pytorch_lightning import LightningModule
 from pytorch_lightning.trainer.states import TrainerFn
 
 from ddstructs.errors import InputError
+from ddstructs.nn.pretrained import Pretrained
+from ddstructs.nn.weights import check_fit, check_same, construct, rehearse, restore
 from ddstructs.registry.describe import describe
-from ddstructs.registry.spec import build
 from ddstructs.tasks.task import Task
 from ddstructs.training.checkpoint import RANDOM, TASK, random_state, read, set_random_state, task_name
 from ddstructs.training.resume import check_loops, check_resumable, reopen_epoch, set_rate
-from ddstructs.training.weights import check_fit, check_same, rehearse, restore
 
 __all__ = ["Restorable"]
 
 
-class Restorable(LightningModule):
+class Restorable(LightningModule, Pretrained):
     """A LightningModule that saves its settings and its task as plain data, and is rebuilt from them.
 
     Attributes:
@@ -35,6 +35,10 @@ class Restorable(LightningModule):
         super().__init__()
         self._random: dict[str, Any] | None = None
         self._resumed: dict[str, Any] | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return dict(self.hparams)
 
     @property
     def task(self) -> Task | None:
@@ -115,10 +119,4 @@ class Restorable(LightningModule):
 
     @classmethod
     def _described(cls, checkpoint: dict[str, Any], path: str | Path, settings: dict[str, Any]) -> Self:
-        try:
-            return cls(**{name: build(value) for name, value in (checkpoint["hyper_parameters"] | settings).items()})
-        except InputError:
-            raise
-        except Exception as error:  # the settings may be anything, and torch fails in as many ways
-            reason = " ".join(str(error).split())
-            raise InputError(f"the settings in {path} do not build a {cls.__name__}: {reason[:200]}") from error
+        return construct(cls, checkpoint["hyper_parameters"], path, settings)

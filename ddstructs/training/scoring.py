@@ -1,9 +1,10 @@
-"""The scores of a controller: the metrics of its task, and those of the memory's signals."""
+"""The scores of a model: the metrics of its task, and those of the signals of its memories."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
-from typing import cast, get_args
+from typing import Any, NamedTuple, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,12 +13,23 @@ from torchmetrics import MeanMetric, Metric
 
 from ddstructs.actions import mapped
 from ddstructs.memory import Memory
-from ddstructs.nn.rnn import Unrolled
 from ddstructs.tasks.batch import IGNORE, Batch
 from ddstructs.tasks.task import Split, Task
 from ddstructs.training.metrics import SequenceAccuracy
 
-__all__ = ["Scoring"]
+__all__ = ["Scoring", "Told"]
+
+
+class Told(NamedTuple):
+    """What a memory was told.
+
+    Attributes:
+        memory: The memory.
+        actions: The actions of a sequence, for each row of a batch one or more, together.
+    """
+
+    memory: Memory
+    actions: Any
 
 
 class Scoring(nn.Module):
@@ -25,10 +37,10 @@ class Scoring(nn.Module):
 
     Args:
         task: The task, which names the metrics and knows the floor of the loss; if None, the metrics of `Task`.
-        memory: The memory whose signals are measured.
+        memories: The memories whose signals are measured; signals of one name share a metric.
     """
 
-    def __init__(self, task: Task | None, memory: Memory) -> None:
+    def __init__(self, task: Task | None, memories: Sequence[Memory]) -> None:
         super().__init__()
         named = Task.metrics if task is None else task.metrics
         self.floors: dict[Split, float | None] = {
@@ -39,7 +51,7 @@ class Scoring(nn.Module):
         for split, floor in self.floors.items():
             metrics: dict[str, Metric] = {"loss": MeanMetric()}
             metrics |= {name: _load(target) for name, target in named.items()}
-            metrics |= {f"{name}_distance": MeanMetric() for name, _ in memory.signals.labels}
+            metrics |= {f"{name}_distance": MeanMetric() for memory in memories for name, _ in memory.signals.labels}
             if floor is not None:
                 metrics["excess"] = MeanMetric()
             self.sets[f"{split}_"] = nn.ModuleDict(metrics)  # `train` is the name of a method
@@ -70,20 +82,22 @@ class Scoring(nn.Module):
             metrics[name].update(output, batch.targets)
         return loss, output
 
-    def penalty(self, split: Split, run: Unrolled, memory: Memory, batch: Batch) -> Tensor | None:
+    def penalty(self, split: Split, told: Sequence[Told], batch: Batch) -> Tensor | None:
         """Add the signals of all steps before the padding, and return how undecided they are, in [0, 1].
 
         This is the only place that measures signals: the memory names them, and the action measures them.
         """
-        if not memory.heads:
-            return None
-        time = batch.inputs.shape[1]
+        time, metrics, fractions = batch.inputs.shape[1], self.metrics(split), []
         real = torch.arange(time, device=batch.inputs.device) < batch.lengths[:, None]
-        action = mapped(lambda part: part[real], run.actions)
-        metrics = self.metrics(split)
-        for name, numbers in memory.signals.named(action).items():
-            metrics[f"{name}_distance"].update((numbers - numbers.round()).detach().abs())
-        return action.fractions().mean() if split == "train" else None
+        for memory, actions in told:
+            if not memory.heads:
+                continue
+            rows = real.repeat_interleave(len(actions.value) // max(1, len(real)), dim=0)
+            action = mapped(lambda part, rows=rows: part[rows], actions)
+            for name, numbers in memory.signals.named(action).items():
+                metrics[f"{name}_distance"].update((numbers - numbers.round()).detach().abs())
+            fractions.append(action.fractions().mean())
+        return torch.stack(fractions).mean() if fractions and split == "train" else None
 
 
 def _load(target: str) -> Metric:

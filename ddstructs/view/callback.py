@@ -9,6 +9,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from ddstructs.errors import InputError
 from ddstructs.files import replacing
+from ddstructs.registry.ranges import Size, check_ranges
 from ddstructs.tasks import Batch, Task
 from ddstructs.training.controller import Controller
 from ddstructs.view.plot import plot_trace
@@ -29,8 +30,7 @@ class TraceCallback(Callback):
         folder: Folder of the files; if given, files are written for every logger.
 
     Raises:
-        ValueError: If `every_n_epochs` is less than 1.
-        InputError: At the start of training, if matplotlib is not installed.
+        InputError: If `every_n_epochs` is less than 1, or, at the start of training, if matplotlib is not installed.
 
     Example:
         >>> from pytorch_lightning import Trainer
@@ -38,10 +38,9 @@ class TraceCallback(Callback):
         >>> trainer = Trainer(callbacks=[TraceCallback(every_n_epochs=5)], logger=False)
     """
 
-    def __init__(self, every_n_epochs: int = 1, text: str | None = None, folder: str | None = None) -> None:
+    def __init__(self, every_n_epochs: Size = 1, text: str | None = None, folder: str | None = None) -> None:
+        check_ranges(TraceCallback.__init__, locals())
         super().__init__()
-        if every_n_epochs < 1:
-            raise ValueError(f"every_n_epochs is {every_n_epochs}, but it must be 1 or more")
         self.every_n_epochs = every_n_epochs
         self.text = text
         self.folder = folder

@@ -127,7 +127,7 @@ def search(sweep: Sweep, study: optuna.Study, engine: Engine) -> Iterator[Frozen
             trial.set_user_attr("error", result.reason)
             done = study.tell(trial, state=TrialState.FAIL)
         else:
-            worth = score(result.perfect, result.fine, result.updates, max_updates)
+            worth = score(result.perfect, result.score, result.updates, max_updates)
             _add_scores(trial, trial.user_attrs["scores"], [worth])
             done = proceed(trial)
         if done:

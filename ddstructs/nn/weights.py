@@ -1,8 +1,8 @@
-"""The weights of a checkpoint: they are checked against the model it describes before that is built."""
+"""Models built from plain settings and weights, which are checked against each other before anything is built."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from ddstructs.errors import InputError
 from ddstructs.memory import Memory
 from ddstructs.registry.describe import describe
-from ddstructs.registry.spec import build
+from ddstructs.registry.plugins import names
+from ddstructs.registry.spec import build, check
 
-__all__ = ["check_fit", "check_same", "load_weights", "rehearse", "restore"]
+__all__ = ["check_fit", "check_same", "check_settings", "construct", "load_weights", "rehearse", "restore"]
 
 STATE = 2**22
 """Maximum number of elements in the state of an empty memory, for one row."""
@@ -22,10 +23,62 @@ STATE = 2**22
 MEANING = (
     *("memory", "cell", "input_symbols", "output_symbols", "hidden_size", "embedding_size"),
     *("value_skip", "read_skip", "read_gate", "output_layer", "learn_initial"),
+    *("layers", "embed_dim", "num_heads", "feed_forward", "position", "max_length"),
 )
 """The settings that determine the meaning of a controller's weights; the others affect only training and inference."""
 
 M = TypeVar("M", bound=nn.Module)
+
+
+def check_settings(settings: Mapping[str, Any], path: str | Path, replaced: Collection[str] = ()) -> None:
+    """Check the settings of a model, from a file: they are plain, and name only classes on the closed list.
+
+    Args:
+        settings: The arguments of the model's constructor.
+        path: The file, for error messages.
+        replaced: Settings that the caller overrides, and that are not checked.
+
+    Raises:
+        InputError: If they are not.
+    """
+    for name, value in settings.items():
+        if name in replaced:
+            continue
+        check(value, f"{name} in {path}")
+        if name == "memory" and not (isinstance(value, dict) and "class_path" in value):
+            raise InputError(
+                f"the memory in {path} is {str(value)[:50]!r}, but a class path with arguments was expected"
+            )
+        if name == "cell" and not (value in names("cell") if isinstance(value, str) else isinstance(value, dict)):
+            raise InputError(
+                f"the cell in {path} is {str(value)[:50]!r}, but one of {', '.join(names('cell'))} was expected"
+            )
+
+
+def construct(
+    kind: type[M], settings: Mapping[str, Any], path: str | Path, overrides: Mapping[str, Any] | None = None
+) -> M:
+    """Build a model from the settings in a file.
+
+    Args:
+        kind: Class of the model.
+        settings: Its settings, which `check_settings` passed.
+        path: The file, for error messages.
+        overrides: Settings of the caller, which replace those in the file. A list may hold modules.
+
+    Raises:
+        InputError: If they do not build one.
+    """
+    overrides = overrides or {}
+    try:
+        arguments = {name: build(value) for name, value in settings.items() if name not in overrides}
+        given = {name: value if isinstance(value, list) else build(value) for name, value in overrides.items()}
+        return kind(**arguments, **given)
+    except InputError:
+        raise
+    except Exception as error:  # the settings may be anything, and torch fails in as many ways
+        reason = " ".join(str(error).split())
+        raise InputError(f"the settings in {path} do not build a {kind.__name__}: {reason[:200]}") from error
 
 
 def restore(make: Callable[[], M], content: Mapping[str, Any], path: str | Path) -> M:

@@ -1,0 +1,69 @@
+"""Callbacks for the training of a run."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from ddstructs.experiments.engine import Report
+from ddstructs.tasks.generated import Generated
+
+__all__ = ["Curve", "Rounded"]
+
+
+class Curve(Callback):
+    """Writes a line to a file after each validation.
+
+    Args:
+        path: The file.
+        metrics: Validation metrics to write besides the loss.
+        report: Receives a summary of the line, with the first of the metrics.
+    """
+
+    def __init__(self, path: Path, metrics: tuple[str, ...], report: Report) -> None:
+        self.path = path
+        self.metrics = metrics
+        self.report = report
+        self.start = time.perf_counter()
+        self.losses: list[float] = []
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.losses.append(float(outputs["loss"]))
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        task: Generated = trainer.datamodule  # type: ignore[attr-defined]
+        metrics = {name: float(trainer.callback_metrics[f"val_{name}"]) for name in ("loss", *self.metrics)}
+        line = {
+            "updates": trainer.global_step,
+            "seconds": round(time.perf_counter() - self.start, 2),
+            "longest": int(task.stages.stage),
+            "restarts": task.stages.restarts,
+            "train_loss": sum(self.losses) / max(1, len(self.losses)),
+            **{f"val_{name}": value for name, value in metrics.items()},
+        }
+        self.losses.clear()
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        shown = self.metrics[0]
+        self.report(
+            f"{line['updates']} updates, lengths up to {line['longest']}, {shown} {metrics[shown]:.2f}",
+        )
+
+
+class Rounded(Callback):
+    """Rounds the signals in validation."""
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._round(pl_module, True)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._round(pl_module, False)
+
+    def _round(self, model: Any, hard: bool) -> None:
+        model.rnn.hard = hard

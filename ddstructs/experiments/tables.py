@@ -1,0 +1,190 @@
+"""The results of a suite as text: a summary beside the published figures, the score by length, and every seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+from ddstructs.experiments.records import Record
+from ddstructs.experiments.results import Group, figure, group_of, line, table
+from ddstructs.experiments.suites import Suite
+
+__all__ = ["drawing", "render_suite", "suite_summary"]
+
+STRETCH = 100
+"""Lengths in one column of the score by length."""
+
+HEAD = """\
+# Results: {title}
+
+{done} of {count} runs are done; {failed} of them failed with an error{others}. Written by
+
+```sh
+{command}
+```
+
+The score is {score}{smaller}. Every seed counts: mean, median, best and worst are over all seeds of a row that did not
+fail with an error. Where a memory has signals they are rounded to 0 or 1 in the test; the column *soft* is the mean of
+the score without that. Training ends when every sequence of a validation set is right, with the signals rounded in the
+same way, or at the recipe's maximum number of updates; the weights with the best validation score are tested. The
+validation set has other strings than the test set, but lengths beyond those of training. Updates and seconds are
+medians; seconds cover training and validation, on one core. What was not run is marked so. A `+` after a commit means
+that the code had uncommitted changes. `configs.jsonl` lists the settings behind each config.
+
+*Published* figures: {source}.
+"""
+
+
+def drawing(suite: Suite) -> dict[str, Any]:
+    """What `plot` must know of a suite; nothing for the paper."""
+    if not suite.score:
+        return {}
+    level = suite.levels[1]
+
+    def succeeds(record: Record) -> bool:
+        return "error" not in record and suite.reaches(record["score_test"], level)
+
+    return {
+        "succeeds": succeeds,
+        "success": f"seeds {_level(suite, level)}",
+        "longest": suite.longest,
+    }
+
+
+def suite_summary(suite: Suite, records: Sequence[Record], asked: Sequence[Group]) -> list[list[str]]:
+    """The summary table: the names of the columns, then a row for each group of runs that differ only in the seed.
+
+    Groups with a worse worst seed come first, and those that were not run last.
+
+    Args:
+        suite: The suite.
+        records: One for each run, in order.
+        asked: The groups to list.
+    """
+    levels = [_level(suite, level) for level in suite.levels]
+    scores = ("mean", "median", "best", "worst", "soft")
+    columns = ["task", "memory", "cell", "seeds", *levels, *scores, "updates", "seconds", "published", "config"]
+    rows: list[tuple[float, list[str]]] = []
+    missing = []
+    groups = {key: list(group) for key, group in groupby(records, group_of)}
+    for key in asked:
+        task, memory, cell, config = key
+        published = _published(suite, task)
+        if key not in groups:
+            missing.append([task, memory, cell, "not run", *[""] * (len(columns) - 6), published, config])
+            continue
+        good = [record for record in groups[key] if "error" not in record]
+        found = [record["score_test"] for record in good]
+        counts = [f"{sum(suite.reaches(score, level) for score in found)}/{len(groups[key])}" for level in suite.levels]
+        spread = _spread(suite, found)
+        soft = [record["score_soft"] for record in good if "score_soft" in record]
+        costs = [f"{median(record[name] for record in good):.0f}" if good else "" for name in ("updates", "seconds")]
+        row = [task, memory, cell, str(len(groups[key])), *counts, *spread, _mean(soft), *costs, published, config]
+        rows.append((_worst(suite, found), row))
+    return [columns, *(row for _, row in sorted(rows, key=lambda each: each[0])), *missing]
+
+
+def render_suite(
+    suite: Suite,
+    records: Sequence[Record],
+    curves: Sequence[Record],
+    asked: Sequence[Group],
+    done: int,
+    count: int,
+    command: str,
+    plots: Sequence[Path],
+) -> str:
+    """The content of RESULTS.md.
+
+    Args:
+        suite: The suite.
+        records: One for each run, in order.
+        curves: The data of the curves, as in `curves.jsonl`.
+        asked: The groups that were asked for; others are listed in a table of their own.
+        done: Number of records that belong to the runs asked for.
+        count: Number of runs asked for.
+        command: The command line.
+        plots: Pictures to include.
+    """
+    errors = [f"- {line(record)}\n" for record in records if "error" in record]
+    others = f"; {len(records) - done} runs have other settings or seeds" if len(records) > done else ""
+    smaller = "; smaller is better" if suite.smaller else ""
+    facts = {"done": done, "count": count, "failed": len(errors), "others": others, "command": command}
+    head = HEAD.format(**facts, title=suite.title, score=suite.score, smaller=smaller, source=suite.source)
+    elsewhere = [key for key in dict.fromkeys(map(group_of, records)) if key not in asked]
+    parts = [head, table(suite_summary(suite, records, asked))]
+    parts += ["Other settings:\n", table(suite_summary(suite, records, elsewhere))] if elsewhere else []
+    parts += [f"![{plot.stem.replace('_', ' ')}]({plot.name})\n" for plot in plots]
+    parts += ["## Score by length\n\nMean over the seeds, and the worst seed.\n", table(_by_length(suite, curves))]
+    columns = (
+        *("task", "memory", "cell", "seed", "score_test", "score_soft", "score_train"),
+        *("updates", "restarts", "seconds", "config", "commit"),
+    )
+    ordered = sorted(records, key=lambda record: ("error" not in record, _worst(suite, _score(record))))
+    seeds = [[figure(record.get(name)) for name in columns] for record in ordered]
+    parts += ["## Every seed\n\nFailures first.\n", table([columns, *seeds])]
+    parts += ["## Errors\n", "".join(errors)] if errors else []
+    return "\n".join(parts)
+
+
+def _by_length(suite: Suite, curves: Sequence[Record]) -> list[list[str]]:
+    """The score in stretches of lengths, for each group."""
+    stretches = sorted({_stretch(length) for curve in curves for length, _ in curve["score"]})
+    rows = []
+    for key, group in groupby(curves, group_of):
+        runs = [_in_stretches(curve["score"]) for curve in group]
+        cells = []
+        for stretch in stretches:
+            found = [run[stretch] for run in runs if stretch in run]
+            worst = (max if suite.smaller else min)(found) if found else 0.0
+            cells.append(f"{_figure(mean(found))} / {_figure(worst)}" if found else "")
+        rows.append([*key[:3], str(len(runs)), *cells, key[3]])
+    names = [f"{stretch * STRETCH + 1}..{(stretch + 1) * STRETCH}" for stretch in stretches]
+    return [["task", "memory", "cell", "seeds", *names, "config"], *rows]
+
+
+def _in_stretches(points: Sequence[tuple[float, float]]) -> dict[int, float]:
+    return {
+        stretch: mean(score for _, score in part) for stretch, part in groupby(points, lambda point: _stretch(point[0]))
+    }
+
+
+def _stretch(length: float) -> int:
+    return int(length - 1) // STRETCH
+
+
+def _score(record: Record) -> list[float]:
+    return [record["score_test"]] if "score_test" in record else []
+
+
+def _worst(suite: Suite, scores: Sequence[float]) -> float:
+    """The worst score, the smaller the worse."""
+    if not scores:
+        return -float("inf")
+    return -max(scores) if suite.smaller else min(scores)
+
+
+def _spread(suite: Suite, scores: Sequence[float]) -> list[str]:
+    if not scores:
+        return [""] * 4
+    best, worst = (min, max) if suite.smaller else (max, min)
+    return [_figure(value) for value in (mean(scores), median(scores), best(scores), worst(scores))]
+
+
+def _mean(scores: Sequence[float]) -> str:
+    return _figure(mean(scores)) if scores else ""
+
+
+def _figure(score: float) -> str:
+    return f"{score:.4f}"
+
+
+def _level(suite: Suite, level: float) -> str:
+    return f"up to {level:g}" if suite.smaller else "at 1.0000" if level > 0.9999 else f"from {level:g}"
+
+
+def _published(suite: Suite, task: str) -> str:
+    return ", ".join(f"{network} {score:.3f}" for network, score in suite.published.get(task, {}).items())

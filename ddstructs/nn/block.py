@@ -1,0 +1,78 @@
+"""Residual blocks around layers that may carry a state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from ddstructs.nn.layer import MemoryLayer
+from ddstructs.nn.rnn import MemoryRNN
+from ddstructs.state import State
+
+__all__ = ["Block", "LayersState"]
+
+
+@dataclass(frozen=True)
+class LayersState(State):
+    """The states of layers one after another; None for a layer that carries nothing."""
+
+    states: tuple[Any, ...]
+
+
+class Block(nn.Module):
+    r"""A layer in a residual block that normalises first, and a feed-forward part if there is one.
+
+    $$ y_t = x_t + \mathrm{layer}(\mathrm{norm}(x))_t \qquad z_t = y_t + W_2\ \mathrm{gelu}(W_1\ \mathrm{norm}(y_t)) $$
+
+    Args:
+        embed_dim: Size of inputs and outputs.
+        layer: Called as `layer(x, state, lengths)`, and returning output and state, if it has `initial_state`, such as
+            `MemoryLayer`, `CausalAttention` or a `MemoryRNN(..., batch_first=True)`. Any other is called as `layer(x)`,
+            and must keep to each step by itself, as `nn.Linear` does.
+        feed_forward: Size of the feed-forward part; there is none if not given.
+        dropout: Chance of each element of either part to be left out in training.
+
+    Example:
+        >>> import torch
+        >>> from ddstructs import MemoryLayer, Queue
+        >>> from ddstructs.nn.block import Block
+        >>> block = Block(32, MemoryLayer(32, Queue(8)), feed_forward=64)
+        >>> output, state = block(torch.randn(2, 10, 32))
+    """
+
+    def __init__(self, embed_dim: int, layer: nn.Module, feed_forward: int | None = None, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.layer = layer
+        self.carries = hasattr(layer, "initial_state")
+        self.norm = nn.LayerNorm(embed_dim)
+        self.dropout = nn.Dropout(dropout)
+        self.feed_forward: nn.Module | None = None
+        if feed_forward is not None:
+            wide, narrow = nn.Linear(embed_dim, feed_forward), nn.Linear(feed_forward, embed_dim)
+            self.feed_forward = nn.Sequential(nn.LayerNorm(embed_dim), wide, nn.GELU(), narrow)
+
+    def forward(
+        self, x: Tensor, state: Any = None, lengths: Tensor | Sequence[int] | None = None
+    ) -> tuple[Tensor, Any]:
+        """The next piece of a sequence, shape `(batch, time, embed_dim)`, and the state after it."""
+        output, state, _ = self.unroll(x, state, lengths)
+        return output, state
+
+    def unroll(
+        self, x: Tensor, state: Any = None, lengths: Tensor | Sequence[int] | None = None
+    ) -> tuple[Tensor, Any, Any]:
+        """As `forward`, and what its memories were told if it is a `MemoryLayer` or a `MemoryRNN`; else None."""
+        given, actions = self.norm(x), None
+        if isinstance(self.layer, MemoryLayer | MemoryRNN):
+            output, actions, _, state = self.layer.unroll(given, state, lengths)
+        elif self.carries:
+            output, state = self.layer(given, state, lengths)
+        else:
+            output = self.layer(given)
+        x = x + self.dropout(output)
+        if self.feed_forward is not None:
+            x = x + self.dropout(self.feed_forward(x))
+        return x, state, actions

@@ -1,0 +1,82 @@
+"""The recurrent networks of torch as a layer beside `MemoryLayer`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, cast, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from ddstructs.state import State
+
+__all__ = ["Recurrent", "RecurrentState"]
+
+
+@dataclass(frozen=True)
+class RecurrentState(State):
+    """What a recurrent layer carries: one or two tensors of shape `(batch, size)`."""
+
+    hidden: tuple[Tensor, ...]
+
+
+Cell = Literal["rnn", "lstm", "gru"]
+
+CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+
+
+class Recurrent(nn.Module):
+    """A recurrent network of torch as a layer, batch first, with a state that is a value.
+
+    Args:
+        embed_dim: Size of inputs, outputs and state.
+        cell: Which network: `nn.RNN`, `nn.LSTM` or `nn.GRU`.
+
+    Raises:
+        ValueError: If the cell is unknown.
+
+    Example:
+        >>> import torch
+        >>> from ddstructs.nn.recurrent import Recurrent
+        >>> output, state = Recurrent(32, "lstm")(torch.randn(2, 10, 32), lengths=[10, 3])
+    """
+
+    def __init__(self, embed_dim: int, cell: Cell = "lstm") -> None:
+        super().__init__()
+        if cell not in CELLS:
+            raise ValueError(f"cell is {cell!r}, but a recurrent layer has {', '.join(get_args(Cell))}")
+        self.network = CELLS[cell](embed_dim, embed_dim, batch_first=True)
+
+    def forward(
+        self, x: Tensor, state: RecurrentState | None = None, lengths: Tensor | Sequence[int] | None = None
+    ) -> tuple[Tensor, RecurrentState]:
+        """The next piece of a sequence, shape `(batch, time, embed_dim)`, and the state after the last real step."""
+        state = state or self.initial_state(len(x), device=x.device, dtype=x.dtype)
+        given = tuple(part[None] for part in state.hidden)
+        hidden = given if len(given) > 1 else given[0]
+        if lengths is None:
+            output, after = self.network(x, hidden)
+        else:
+            count = torch.as_tensor(lengths).cpu()
+            packed = pack_padded_sequence(x, count.clamp(min=1), batch_first=True, enforce_sorted=False)
+            output, after = self.network(packed, hidden)
+            output, _ = pad_packed_sequence(output, batch_first=True, total_length=x.shape[1])
+            some = (count > 0).to(x.device)
+            output = torch.where(some[:, None, None], output, 0)
+            after = tuple(
+                torch.where(some[:, None], new, old)
+                for new, old in zip(after if isinstance(after, tuple) else (after,), given, strict=True)
+            )
+        parts = after if isinstance(after, tuple) else (after,)
+        return output, RecurrentState(tuple(part[0] for part in parts))
+
+    def initial_state(
+        self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> RecurrentState:
+        """The state before the first step, of zeros."""
+        weight = cast("Tensor", self.network.weight_hh_l0)
+        size = self.network.hidden_size
+        zero = torch.zeros(batch_size, size, device=device or weight.device, dtype=dtype or weight.dtype)
+        return RecurrentState((zero,) * (2 if isinstance(self.network, nn.LSTM) else 1))

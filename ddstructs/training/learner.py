@@ -1,0 +1,208 @@
+"""What learns a task, whatever its network is: the loss, the metrics, the curriculum, decoding and the optimizer."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from pytorch_lightning.utilities import rank_zero_warn
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from ddstructs.nn.layer import MemoryLayer
+from ddstructs.nn.rnn import MemoryRNN
+from ddstructs.tasks.batch import IGNORE, Batch
+from ddstructs.tasks.task import Split
+from ddstructs.training.decoding import decode_greedily
+from ddstructs.training.restarts import start_afresh
+from ddstructs.training.restoring import Restorable
+from ddstructs.training.scoring import Scoring, Told
+
+__all__ = ["Learner", "Outcome", "Told"]
+
+
+class Outcome(NamedTuple):
+    """What a network makes of symbols.
+
+    Attributes:
+        logits: Scores of the symbol that comes after each step, shape `(batch, time, output_symbols)`.
+        told: What each memory in it was told, in the order of the network.
+        state: The state after the last step of each row, from which it goes on.
+    """
+
+    logits: Tensor
+    told: tuple[Told, ...]
+    state: Any
+
+
+class Learner(Restorable):
+    """Reads symbols and names the next one; a subclass has the network.
+
+    Training uses teacher forcing; the loss is the cross entropy of the targets of the task. `predict` decodes greedily
+    where the task feeds answers back. Up to the first error, greedy decoding has the same inputs as teacher forcing, so
+    accuracies are exact from one teacher-forced pass, which is what validation and test use.
+
+    Attributes:
+        input_symbols: Number of input symbols.
+        output_symbols: Number of output symbols. The last is the end; the others, when fed back, are the last of the
+            input symbols.
+        signal_penalty: Weight of the penalty on fractions in training.
+        clip: Largest norm of the gradient, if the trainer does not say.
+        scoring: The loss and the metrics.
+    """
+
+    input_symbols: int
+    output_symbols: int
+    signal_penalty: float
+    clip: float
+    scoring: Scoring
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._first_batch = True
+
+    @abstractmethod
+    def run(self, symbols: Tensor, state: Any = None, lengths: Tensor | Sequence[int] | None = None) -> Outcome:
+        """Read symbols.
+
+        Args:
+            symbols: Input symbols, shape `(batch, time)`, int64.
+            state: The state to go on from; the initial one if not given.
+            lengths: How many steps of each row count, shape `(batch,)`; all of them if not given.
+        """
+
+    @property
+    def workers(self) -> list[MemoryRNN | MemoryLayer]:
+        """The parts that work a memory, in the order of the network."""
+        return [module for module in self.modules() if isinstance(module, MemoryRNN | MemoryLayer)]
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Score the output symbol of each step.
+
+        Args:
+            inputs: Input symbols, shape `(batch, time)`, int64.
+
+        Returns:
+            Logits, shape `(batch, time, output_symbols)`.
+        """
+        return self.run(inputs).logits
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        loss, output = self._score("train", batch)
+        right = (output == batch.targets)[batch.targets != IGNORE].float().mean()
+        return {"loss": loss, "accuracy": right}
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        task = self.task
+        if task is not None and not task.stages.finished:
+            task.stages.observe(float(self.trainer.strategy.reduce(outputs["accuracy"], reduce_op="mean")))
+            if task.stages.stalled:
+                task.stages.restart()
+                start_afresh(self, task.stages.restarts, task.fresh_seed())
+            self.log("longest_source", task.stages.stage, prog_bar=True)
+            self.log("restarts", float(task.stages.restarts))
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._score("val", batch)
+
+    def on_validation_epoch_end(self) -> None:
+        if self.task is not None:
+            metric = self.scoring.metrics("val")[self.task.score.removeprefix("-")]
+            value = metric.compute()
+            self.log("val_score", -value if self.task.score.startswith("-") else value, sync_dist=True)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._score("test", batch)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        self._warn_of_length(batch)
+        if self.task is None or self.task.feeds_back:
+            return self.decode(batch)
+        return torch.where(batch.targets != IGNORE, self(batch.inputs).argmax(dim=-1), IGNORE)
+
+    @torch.no_grad()
+    def decode(self, batch: Batch, limit: int | None = None) -> Tensor:
+        """Decode greedily: read the source, then feed each output back as the next input, until the end symbol.
+
+        Args:
+            batch: The sequences. Of the targets only the positions are used, for tasks that answer while they read.
+            limit: Maximum number of symbols after the separator; twice the length of the source plus four if not
+                given.
+
+        Returns:
+            Output symbols, including the end symbol, shape `(batch, symbols)`, padded with -100.
+        """
+        if self.training:  # without the noise on the reads
+            self.eval()
+            try:
+                return self.decode(batch, limit)
+            finally:
+                self.train()
+        return decode_greedily(self, batch, limit)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
+        if self.decay_steps is None:
+            return optimizer
+        schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.05, self.decay_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        clip = self.clip if gradient_clip_val is None else gradient_clip_val
+        self.clip_gradients(optimizer, clip, gradient_clip_algorithm)
+
+    def on_fit_start(self) -> None:
+        self._first_batch = True
+
+    on_validation_start = on_test_start = on_fit_start
+
+    def setup(self, stage: str) -> None:
+        task = self.task
+        if task is None:
+            return
+        own, its = (self.input_symbols, self.output_symbols), (task.input_symbols, task.output_symbols)
+        if own != its:
+            raise ValueError(
+                f"{type(task).__name__} has {its[0]} input and {its[1]} output symbols, but this model is for "
+                f"{own[0]} and {own[1]}"
+            )
+        self.scoring = Scoring(task, [worker.memory for worker in self.workers]).to(self.device)
+
+    def _score(self, split: Split, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Log the metrics of a batch; return the loss and the output symbols, `IGNORE` in steps without a target."""
+        memories = [worker.memory for worker in self.workers]
+        before = [memory.validate for memory in memories]
+        for memory, validate in zip(memories, before, strict=True):
+            memory.validate = validate or self._first_batch
+        try:
+            run = self.run(batch.inputs)
+        finally:
+            for memory, validate in zip(memories, before, strict=True):
+                memory.validate = validate
+            self._first_batch = False
+        loss, output = self.scoring.update(split, run.logits, batch)
+        penalty = self.scoring.penalty(split, run.told, batch)
+        if penalty is not None:
+            loss = loss + self.signal_penalty * penalty
+        for name, metric in self.scoring.metrics(split).items():
+            self.log(f"{split}_{name}", metric, on_step=False, on_epoch=True, prog_bar=name == "coarse")
+        return loss, output
+
+    def _warn_of_length(self, batch: Batch) -> None:
+        """Warn of sequences longer than any that was validated, where fractions of push and pop add up."""
+        soft = any(worker.memory.heads and not worker.hard for worker in self.workers)
+        if self.task is None or not soft or self.task.validated_lengths is None:
+            return
+        longest, seen = int(self.task.lengths(batch).max()), self.task.validated_lengths[1]
+        if longest > seen:
+            rank_zero_warn(
+                f"a sequence of length {longest} is longer than any in validation ({seen}), and small errors of the "
+                "signals add up: round them with --model.hard true (hard=True in Python)"
+            )

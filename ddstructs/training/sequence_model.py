@@ -1,0 +1,158 @@
+"""The LightningModule that learns with memories as layers: a transformer, a pure memory network, or a mixture."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Literal, cast
+
+from torch import Tensor, nn
+
+from ddstructs.memory import Memory
+from ddstructs.nn.attention import CausalAttention, Position
+from ddstructs.nn.block import Block, LayersState
+from ddstructs.nn.layer import MemoryLayer
+from ddstructs.nn.recurrent import Recurrent
+from ddstructs.registry.describe import describe
+from ddstructs.registry.ranges import Finite, Positive, Size, Spread, check_ranges
+from ddstructs.registry.spec import build
+from ddstructs.training.learner import Learner, Outcome, Told
+from ddstructs.training.scoring import Scoring
+
+__all__ = ["SequenceModel"]
+
+Layer = Literal["attention", "memory", "recurrent"]
+
+
+class SequenceModel(Learner):
+    """Symbols are embedded, go through layers in residual blocks, and a linear layer names the next symbol.
+
+    The layers are a list: `["memory"]` is a pure memory network, `["attention"] * 5` with a feed-forward part a
+    transformer, and `["attention", "memory", "attention"]` a mixture. It learns, decodes, is saved and traced as a
+    `Controller` is, and decodes with a cache: the state of each layer.
+
+    Args:
+        memory: What the memory layers work, each with memories of its own; `NoMemory()` if there are none.
+        input_symbols: Number of input symbols, `task.input_symbols`.
+        output_symbols: Number of output symbols, `task.output_symbols`. The last is the end; the others, when fed back,
+            are the last of the input symbols.
+        layers: From the input on, each `"attention"` (causal), `"memory"` (a `MemoryLayer`), `"recurrent"`, or in
+            Python any module that a `Block` takes.
+        embed_dim: Size of an embedded symbol and of all that goes from layer to layer.
+        num_heads: How many heads a memory or attention layer has.
+        feed_forward: Size of the feed-forward part of each block; there is none if not given.
+        dropout: Chance of each element that a layer adds to be left out in training.
+        position: What attention knows of positions, see `CausalAttention`.
+        max_length: How many positions there are, if they are learned.
+        cell: The recurrent layers' network.
+        push_bias: Bias of push at the start, around which those of the heads lie, see `MemoryLayer`.
+        pop_bias: The same of pop.
+        spread: How far the biases of different heads lie apart at the start.
+        signal_noise: Standard deviation of the noise in training on the logits of push and pop, see `MemoryLayer`. It
+            makes one head enough, and keeps signals near 0 and 1.
+        read_noise: That of the noise on every read in training.
+        signal_penalty: Weight in training of the penalty on fractions, see `Controller`.
+        hard: Whether push and pop are rounded to 0 or 1.
+        learning_rate: Rate of Adam.
+        decay_steps: Updates over which the rate falls in a line to a twentieth, and stays there; it does not fall if
+            not given.
+        clip: Largest norm of the gradient, if the trainer does not say.
+
+    Raises:
+        ValueError: If a size, rate or noise is out of range, a layer is unknown, or a memory layer has no memory.
+
+    Example:
+        >>> from ddstructs import SequenceModel, Stack
+        >>> from ddstructs.tasks import Reversal
+        >>> task = Reversal()
+        >>> model = SequenceModel(Stack(64), task.input_symbols, task.output_symbols, layers=["memory"])
+        >>> model.blocks[0].layer
+        MemoryLayer(
+          128, num_heads=4, batch_first=True, hard=False
+          (memory): Stack(64)
+          (to_action): Linear(in_features=128, out_features=264, bias=True)
+          (out_proj): Linear(in_features=256, out_features=128, bias=True)
+        )
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        input_symbols: Size,
+        output_symbols: Size,
+        layers: Sequence[Layer | nn.Module] = ("memory",),
+        embed_dim: Size = 128,
+        num_heads: Size = 4,
+        feed_forward: Size | None = None,
+        dropout: float = 0.0,
+        position: Position = "rotary",
+        max_length: Size = 4096,
+        cell: Literal["rnn", "lstm", "gru"] = "lstm",
+        push_bias: Finite | Sequence[Finite] | None = None,
+        pop_bias: Finite | Sequence[Finite] | None = None,
+        spread: Spread = 1.0,
+        signal_noise: Spread = 2.0,
+        read_noise: Spread = 0.0,
+        signal_penalty: Spread = 0.0,
+        hard: bool = False,
+        learning_rate: Positive = 5e-3,
+        decay_steps: Size | None = None,
+        clip: Positive = 1.0,
+    ) -> None:
+        given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        check_ranges(SequenceModel.__init__, given)
+        super().__init__()
+        if not layers or isinstance(layers, str):
+            raise ValueError(f"layers is {layers!r}, but a list of one or more was expected, such as ['memory']")
+        given["layers"] = [build(layer) for layer in layers]
+        self.save_hyperparameters({name: _plain(value) for name, value in given.items()})
+        self.input_symbols = input_symbols
+        self.output_symbols = output_symbols
+        self.signal_penalty = signal_penalty
+        self.learning_rate = learning_rate
+        self.decay_steps = decay_steps
+        self.clip = clip
+        self.embed = nn.Embedding(input_symbols, embed_dim)
+        options = {name: given[name] for name in given.keys() & inspect.signature(MemoryLayer).parameters.keys()}
+
+        def made(layer: Layer | nn.Module) -> nn.Module:
+            match layer:
+                case "memory":
+                    return MemoryLayer(**options)
+                case "attention":
+                    return CausalAttention(embed_dim, num_heads, position, max_length)
+                case "recurrent":
+                    return Recurrent(embed_dim, cell)
+                case nn.Module():
+                    return layer
+            raise ValueError(f"{layer!r} is no layer: choose from attention, memory, recurrent, or pass a module")
+
+        self.blocks = nn.ModuleList(Block(embed_dim, made(layer), feed_forward, dropout) for layer in given["layers"])
+        self.norm = nn.LayerNorm(embed_dim)
+        self.classify = nn.Linear(embed_dim, output_symbols)
+        self.scoring = Scoring(None, [worker.memory for worker in self.workers])
+
+    def run(
+        self, symbols: Tensor, state: LayersState | None = None, lengths: Tensor | Sequence[int] | None = None
+    ) -> Outcome:
+        x, told, after = self.embed(symbols), [], []
+        blocks = cast("list[Block]", list(self.blocks))
+        for block, before in zip(blocks, state.states if state else (None,) * len(blocks), strict=True):
+            x, carried, actions = block.unroll(x, before, lengths)
+            after.append(carried)
+            if actions is not None:
+                told.append(Told(cast("Memory", block.layer.memory), actions))
+        return Outcome(self.classify(self.norm(x)), tuple(told), LayersState(tuple(after)))
+
+
+def _plain(value: object) -> object:
+    """A setting in the form that a checkpoint stores; a module that plain data cannot build is named, and given anew.
+
+    Such a model is loaded with `load_from_checkpoint(path, layers=[...])`.
+    """
+    if isinstance(value, nn.Module):
+        try:
+            return describe(value)
+        except TypeError:
+            return {"class_path": f"{type(value).__module__}.{type(value).__qualname__}", "init_args": {}}
+    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,187 @@
+"""Arithmetic on binary numbers: addition, multiplication, and the square root."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from math import isqrt
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ddstructs.tasks.batch import IGNORE
+from ddstructs.tasks.blank_answer import BlankAnswer
+
+__all__ = ["BinaryProduct", "BinarySum", "SquareRoot"]
+
+OPERATOR = END = 2
+
+
+def numbers(bits: Tensor) -> list[int]:
+    """The number in each row of bits, the lowest first, shape `(batch, width)`."""
+    packed = np.packbits(bits.numpy().astype(np.uint8), axis=1, bitorder="little")
+    return [int.from_bytes(row.tobytes(), "little") for row in packed]
+
+
+def digits(values: list[int], width: int) -> Tensor:
+    """The `width` lowest bits of each number, the lowest first, shape `(batch, width)`."""
+    size = -(-width // 8)
+    packed = np.frombuffer(b"".join(value.to_bytes(size, "little") for value in values), np.uint8)
+    bits = np.unpackbits(packed.reshape(len(values), size), axis=1, count=width, bitorder="little")
+    return torch.from_numpy(bits.astype(np.int64))
+
+
+def positive_bits(lengths: Tensor, width: int, generator: torch.Generator) -> Tensor:
+    """Numbers uniform in 1..2^length - 1, as bits, shape `(batch, width)`; what is not drawn is 0."""
+    real = torch.arange(width) < lengths[:, None]
+    bits = torch.zeros(len(lengths), width, dtype=torch.int64)
+    while (zero := ~bits.any(dim=1)).any():
+        bits[zero] = torch.randint(2, (int(zero.sum()), width), generator=generator) * real[zero]
+    return bits
+
+
+class BinaryOperation(BlankAnswer):
+    """A task that reads two binary numbers with a sign in between, and gives the result and `.`.
+
+    Numbers are written from the lowest digit up. Of n symbols, 1 to n - 2 are those of the first number, as many as a
+    uniform draw says; each number is uniform from 1, so that zeros may stand at its end. The result has none there.
+    Nothing is asked behind the end symbol. The shortest string has three symbols, and is drawn where a length of 1 or 2
+    is asked for; the published code has a number alone there.
+
+    Args:
+        settings: The settings of every blank answer, see `BlankAnswer`.
+    """
+
+    answers = "01."
+    shortest = 3
+
+    @abstractmethod
+    def operate(self, one: int, two: int) -> int:
+        """The result."""
+
+    @abstractmethod
+    def blanks(self, lengths: Tensor) -> Tensor:
+        """How many blanks follow strings of these lengths."""
+
+    def strings(self, lengths: Tensor, generator: torch.Generator) -> Tensor:
+        width = int(lengths.max())
+        share = torch.rand(len(lengths), generator=generator, dtype=torch.float64)
+        first = 1 + (share * (lengths - 2)).long()
+        one, two = (positive_bits(size, width, generator) for size in (first, lengths - 1 - first))
+        place, sign = torch.arange(width), first[:, None]
+        second = two.gather(1, (place - sign - 1).clamp(min=0))
+        return torch.where(place < sign, one, torch.where(place == sign, OPERATOR, second))
+
+    def solve(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        place, sign = torch.arange(source.shape[1]), (source == OPERATOR).int().argmax(dim=1, keepdim=True)
+        one = numbers(torch.where(place < sign, source, 0))
+        second = source.gather(1, (sign + 1 + place).clamp(max=source.shape[1] - 1))
+        two = numbers(torch.where(place < lengths[:, None] - 1 - sign, second, 0))
+        results = list(map(self.operate, one, two))
+        blanks = self.blanks(lengths)
+        size = torch.tensor([max(1, result.bit_length()) for result in results])[:, None]
+        place = torch.arange(int(blanks.max()))
+        bits = digits(results, len(place))
+        return torch.where(place < size, bits, torch.where(place == size, END, IGNORE)), blanks
+
+
+@final
+class BinarySum(BinaryOperation):
+    """Add two binary numbers, written from the lowest digit up: `001+011` is `0101.`, for 4 + 6 = 10.
+
+    `BinaryAddition` is the same sum in a form that needs no memory. There are n + 1 blanks after n symbols.
+
+    Args:
+        settings: The settings of every blank answer, see `BlankAnswer`.
+
+    Reference:
+        Delétang et al. 2022, *Neural Networks and the Chomsky Hierarchy*, appendix A: binary addition.
+
+    Example:
+        >>> from ddstructs.tasks import BinarySum
+        >>> task = BinarySum()
+        >>> batch = task.assemble(*task.sources(["001+011"]))
+        >>> task.answer([symbol for symbol in batch.targets[0].tolist() if symbol >= 0])
+        '0101.'
+    """
+
+    alphabet = "01+"
+    pattern = r"[01]+\+[01]+"
+    example = "001+011"
+
+    def operate(self, one: int, two: int) -> int:
+        return one + two
+
+    def blanks(self, lengths: Tensor) -> Tensor:
+        return lengths + 1
+
+
+@final
+class BinaryProduct(BinaryOperation):
+    """Multiply two binary numbers, written from the lowest digit up: `01*11` is `011.`, for 2 * 3 = 6.
+
+    There are n blanks after n symbols.
+
+    Args:
+        settings: The settings of every blank answer, see `BlankAnswer`.
+
+    Reference:
+        Delétang et al. 2022, *Neural Networks and the Chomsky Hierarchy*, appendix A: binary multiplication.
+
+    Example:
+        >>> from ddstructs.tasks import BinaryProduct
+        >>> task = BinaryProduct()
+        >>> batch = task.assemble(*task.sources(["01*11"]))
+        >>> task.answer([symbol for symbol in batch.targets[0].tolist() if symbol >= 0])
+        '011.'
+    """
+
+    alphabet = "01*"
+    pattern = r"[01]+\*[01]+"
+    example = "01*11"
+
+    def operate(self, one: int, two: int) -> int:
+        return one * two
+
+    def blanks(self, lengths: Tensor) -> Tensor:
+        return lengths
+
+
+@final
+class SquareRoot(BlankAnswer):
+    """Give the root of a binary number, rounded down; both are written from the highest digit down: `111` is `10`.
+
+    A number of n digits is uniform in 1..2^n - 1, so that zeros may stand at its beginning; its root has half as many
+    digits, rounded up.
+
+    Args:
+        settings: The settings of every blank answer, see `BlankAnswer`.
+
+    Reference:
+        Delétang et al. 2022, *Neural Networks and the Chomsky Hierarchy*, appendix A: compute sqrt.
+
+    Example:
+        >>> from ddstructs.tasks import SquareRoot
+        >>> task = SquareRoot()
+        >>> task.assemble(*task.sources(["100101"])).targets[0, -3:].tolist()  # 37
+        [1, 1, 0]
+    """
+
+    alphabet = answers = "01"
+    pattern = "[01]+"
+    example = "100101"
+
+    def strings(self, lengths: Tensor, generator: torch.Generator) -> Tensor:
+        return positive_bits(lengths, int(lengths.max()), generator)
+
+    def solve(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        size = (lengths + 1) // 2
+        roots = digits([isqrt(number) for number in numbers(backward(source, lengths))], int(size.max()))
+        return backward(roots, size), size
+
+
+def backward(bits: Tensor, lengths: Tensor) -> Tensor:
+    """The rows last to first, with 0 behind the end of each."""
+    index = lengths[:, None] - 1 - torch.arange(bits.shape[1])
+    return torch.where(index >= 0, bits.gather(1, index.clamp(min=0)), 0)

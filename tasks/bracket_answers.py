@@ -1,0 +1,109 @@
+"""Modular arithmetic with brackets: evaluate an expression, or solve an equation for the one digit that is missing."""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor
+
+from ddstructs.errors import InputError
+from ddstructs.tasks.blank_answer import BlankAnswer
+from ddstructs.tasks.expressions import DIGITS, EXTRA, MINUS, MODULUS, PLUS, draw_expressions, evaluate
+from ddstructs.tasks.lines import printable
+from ddstructs.tasks.regular_answers import single
+
+__all__ = ["ModularArithmeticBrackets", "SolveEquation"]
+
+TIMES = UNKNOWN = EXTRA
+
+EQUALS = EXTRA + 1
+
+
+@final
+class ModularArithmeticBrackets(BlankAnswer):
+    """Give the value, modulo 5, of an expression in brackets: `((2+3)*-4)` is 0.
+
+    An expression of 1 to 4 symbols is `d`, `-d`, `(d)` or `(-d)`; a longer one is two expressions with `+`, `-` or `*`
+    in between, in brackets, the length of the first one uniform.
+
+    Args:
+        settings: The settings of every blank answer, see `BlankAnswer`.
+
+    Reference:
+        Delétang et al. 2022, *Neural Networks and the Chomsky Hierarchy*, appendix A.
+
+    Example:
+        >>> from ddstructs.tasks import ModularArithmeticBrackets
+        >>> task = ModularArithmeticBrackets()
+        >>> task.assemble(*task.sources(["((2-3)*-4)"])).targets[0, -1].item()
+        4
+    """
+
+    alphabet = f"{DIGITS}+-()*"
+    answers = DIGITS
+    pattern = r"[0-4+\-()*]+"
+    example = "((2-3)*-4)"
+
+    def strings(self, lengths: Tensor, generator: torch.Generator) -> Tensor:
+        return draw_expressions(lengths, (PLUS, MINUS, TIMES), generator)
+
+    def solve(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        return single(evaluate(source, lengths))
+
+    def encode(self, text: str) -> list[int]:
+        symbols = super().encode(text)
+        if evaluate(torch.tensor([symbols]), torch.tensor([len(symbols)])).item() < 0:
+            raise InputError(f"{printable(text)!r} is no expression: one such as {self.example} was expected")
+        return symbols
+
+
+@final
+class SolveEquation(BlankAnswer):
+    """Find the digit that `x` stands for in an equation modulo 5: in `((2-x)+4)=3`, it is 3.
+
+    The left side is an expression as in `ModularArithmeticBrackets`, but without `*`, in which `x` takes the place of a
+    digit; the right side is its value. So there is one solution. The shortest equation has three symbols.
+
+    Args:
+        settings: The settings of every blank answer, see `BlankAnswer`.
+
+    Reference:
+        Delétang et al. 2022, *Neural Networks and the Chomsky Hierarchy*, appendix A.
+
+    Example:
+        >>> from ddstructs.tasks import SolveEquation
+        >>> task = SolveEquation()
+        >>> task.assemble(*task.sources(["((2-x)+4)=3"])).targets[0, -1].item()
+        3
+    """
+
+    alphabet = f"{DIGITS}+-()x="
+    answers = DIGITS
+    pattern = r"[0-4+\-()]*x[0-4+\-()]*=[0-4]"
+    example = "((2-x)+4)=3"
+    shortest = 3
+
+    def strings(self, lengths: Tensor, generator: torch.Generator) -> Tensor:
+        size = lengths - 2
+        left = draw_expressions(size, (PLUS, MINUS), generator)
+        value = evaluate(left, size)
+        digit = (left < MODULUS) & (torch.arange(left.shape[1]) < size[:, None])
+        chance = torch.where(digit, torch.rand(left.shape, generator=generator), -1.0)
+        left = left.scatter(1, chance.argmax(dim=1, keepdim=True), UNKNOWN)
+        source = torch.cat([left, left.new_zeros(len(left), 2)], dim=1)
+        source.scatter_(1, size[:, None], EQUALS)
+        return source.scatter_(1, size[:, None] + 1, value[:, None])
+
+    def solve(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        both = torch.cat([torch.where(source == UNKNOWN, x, source) for x in range(2)])
+        zero, one = evaluate(both, (lengths - 2).repeat(2)).chunk(2)
+        value = source.gather(1, lengths[:, None] - 1)[:, 0]
+        return single((value - zero) * (one - zero) % MODULUS)  # the slope is 1 or -1, its own inverse
+
+    def encode(self, text: str) -> list[int]:
+        symbols = super().encode(text)
+        left = torch.tensor([symbols[:-2]])
+        if evaluate(torch.where(left == UNKNOWN, 0, left), torch.tensor([len(symbols) - 2])).item() < 0:
+            raise InputError(f"{printable(text)!r} is no equation: one such as {self.example} was expected")
+        return symbols

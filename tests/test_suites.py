@@ -1,0 +1,217 @@
+"""Suites beside the paper's: their recipes, tests length by length, and how their results are told."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from tiny import recipe_of
+
+from ddstructs import Controller, InputError, __main__
+from ddstructs.experiments import train
+from ddstructs.experiments.recipe import DEFAULT, read_recipe
+from ddstructs.experiments.records import read_records
+from ddstructs.experiments.runs import Run, every_run
+from ddstructs.experiments.suites import SUITES
+from ddstructs.experiments.tables import render_suite, suite_summary
+from ddstructs.tasks import IGNORE, ReverseString
+
+SMALL: dict[str, Any] = {
+    "defaults": {
+        "memory": {"width": 4},
+        "model": {"hidden_size": 8, "embedding_size": 8},
+        "data": {"train_lengths": [1, 8], "batch_size": 4, "eval_batch_size": 3},
+        "training": {
+            "max_updates": 6,
+            "validate_every": 3,
+            "validation_size": 10,
+            "validation_lengths": [1, 12],
+            "rounded": True,
+        },
+        "test": {"metric": "symbols", "size": 20, "lengths": [9, 15], "per_length": 5, "step": 3, "rounded": True},
+    },
+    "exceptions": [{"where": {"task": "EvenPairs, ReverseString"}, "because": "x", "model": {"learning_rate": 0.1}}],
+    "budgets": {"small": {"test": {"per_length": 2}, "model": {"learning_rate": 0.2}}},
+}
+
+
+def silent(words: str) -> None:
+    """A report that nobody reads."""
+
+
+def small_run(folder: Path, seed: int = 0) -> Run:
+    return every_run(recipe_of(folder, SMALL), ["ReverseString"], ["Stack"], ["rnn"], [seed])[0]
+
+
+def share_right(model: Controller, n: int, rows: int) -> float:
+    """The share of symbols that are right at a length, counted one by one."""
+    shares = []
+    for batch in ReverseString(test_lengths=(n, n), eval_size=rows).test_dataloader():
+        answers = model(batch.inputs).argmax(-1).tolist()
+        for answer, target in zip(answers, batch.targets.tolist(), strict=True):
+            right = [a == b for a, b in zip(answer, target, strict=True) if b != IGNORE]
+            shares.append(sum(right) / n)
+    return sum(shares) / len(shares)
+
+
+def test_the_score_is_the_mean_over_the_lengths_with_the_signals_rounded(tmp_path: Path) -> None:
+    done = train.execute(small_run(tmp_path), silent)
+    (tmp_path / "best.ckpt").write_bytes(done.files["model/best.ckpt"])
+    points = json.loads(done.files["lengths.json"])
+    assert [(at["length"], at["sequences"]) for at in points] == [(9, 5), (12, 5), (15, 5)]
+    with torch.no_grad():
+        for name, hard in (("score_test", True), ("score_soft", False)):
+            model = Controller.load_from_checkpoint(tmp_path / "best.ckpt", hard=hard).eval()
+            scores = [share_right(model, n, 5) for n in (9, 12, 15)]
+            assert done.record[name] == pytest.approx(sum(scores) / 3, abs=1e-6)
+            if hard:
+                assert [at["score"] for at in points] == pytest.approx(scores, abs=1e-4)
+    assert 0 <= done.record["score_train"] <= 1
+    assert not model.rnn.hard
+
+
+def test_validation_rounds_the_signals_and_training_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, set[bool]] = {"train": set(), "val": set()}
+    score = Controller._score
+
+    def watch(self: Controller, split: Any, batch: Any) -> Any:
+        seen[split].add(self.rnn.hard)
+        return score(self, split, batch)
+
+    monkeypatch.setattr(Controller, "_score", watch)
+    train.fit(small_run(tmp_path), tmp_path, silent)
+    assert seen == {"train": {False}, "val": {True}}
+
+
+def test_a_metric_that_the_task_does_not_have_is_refused(tmp_path: Path) -> None:
+    recipe = json.loads(json.dumps(SMALL))
+    recipe["defaults"]["test"]["metric"] = "beauty"
+    run = every_run(recipe_of(tmp_path, recipe), ["ReverseString"], ["Stack"], ["rnn"], [0])[0]
+    with pytest.raises(InputError, match="ReverseString has no metric beauty: choose from loss, coarse, fine, symbols"):
+        train.check([run])
+
+
+# Recipes.
+
+
+def test_a_budget_counts_before_the_exceptions_and_the_default_one_changes_nothing(tmp_path: Path) -> None:
+    recipe, run = recipe_of(tmp_path, SMALL), {"task": "EvenPairs", "memory": "Stack", "cell": "rnn"}
+    assert recipe.settings(**run) == recipe.settings(DEFAULT, **run)
+    assert recipe.settings(**run)["model"]["learning_rate"] == 0.1
+    small = recipe.settings("small", **run)
+    assert (small["model"]["learning_rate"], small["test"]["per_length"], small["test"]["step"]) == (0.2, 2, 3)
+    assert "learning_rate" not in recipe.settings(**run | {"task": "ParityCheck"})["model"]
+    with pytest.raises(InputError, match="--budget is large, but the recipe has default, small"):
+        recipe.settings("large", **run)
+
+
+@pytest.mark.parametrize(
+    ("budgets", "message"),
+    [
+        ("[1]", "budgets is not a mapping"),
+        ("{small: 3}", "the budget small: names with values were expected"),
+        ("{small: {tset: {}}}", "the budget small: unknown setting 'tset'"),
+        ("{small: {test: 3}}", "the budget small: .*test"),
+        ("{small: {test: {step: 0}}}", "test in the budget small: step is 0"),
+        ("{small: {training: {max_updates: 4}}}", "training in the budget small: max_updates is 4"),
+    ],
+)
+def test_a_budget_of_another_form_is_refused(budgets: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        recipe_of(tmp_path, SMALL | {"budgets": yaml.safe_load(budgets)})
+
+
+@pytest.mark.parametrize("budget", [DEFAULT, "small", "published"])
+@pytest.mark.parametrize("name", SUITES)
+def test_the_recipe_of_a_suite_fits_every_run_of_it(name: str, budget: str) -> None:
+    suite = SUITES[name]
+    runs = every_run(read_recipe(suite.recipe), suite.tasks, suite.memories, suite.cells, [0], budget)
+    train.check(runs)
+    published = [run.settings["test"].get("per_length") for run in runs if budget == "published"]
+    assert set(published) <= ({512} if suite.score else {None})
+
+
+# Results.
+
+
+def record(**values: Any) -> dict[str, Any]:
+    scores = {"score_test": 1.0, "score_soft": 0.9, "score_train": 1.0}
+    costs = {"updates": 100, "seconds": 7.0, "restarts": 0, "config": "c0ffee00", "commit": "abc"}
+    return {"task": "ReverseString", "memory": "Stack", "cell": "rnn", "seed": 0} | scores | costs | values
+
+
+def test_groups_with_failures_come_first_and_every_seed_counts() -> None:
+    records = [
+        record(seed=0),
+        record(seed=1),
+        record(seed=0, memory="Tape", score_test=0.995),
+        record(seed=1, memory="Tape", score_test=0.5),
+        {"task": "ReverseString", "memory": "Tape", "cell": "rnn", "seed": 2, "config": "c0ffee00", "error": "Oops"},
+    ]
+    asked = [("ReverseString", memory, "rnn", "c0ffee00") for memory in ("Stack", "Queue", "Tape")]
+    columns, *rows = suite_summary(SUITES["chomsky"], records, asked)
+    told = [dict(zip(columns, row, strict=True)) for row in rows]
+    assert [row["memory"] for row in told] == ["Tape", "Stack", "Queue"]
+    assert (
+        told[0]
+        | {
+            "seeds": "3",
+            "at 1.0000": "0/3",
+            "from 0.99": "1/3",
+            "mean": "0.7475",
+            "median": "0.7475",
+            "best": "0.9950",
+            "worst": "0.5000",
+            "soft": "0.9000",
+        }
+        == told[0]
+    )
+    assert (told[1]["at 1.0000"], told[2]["seeds"]) == ("2/2", "not run")
+    assert all("Stack-RNN 1.000" in row["published"] and "LSTM 0.609" in row["published"] for row in told)
+    curves = [{**record(), "val_score": [[1, 0.5]], "score": [[41.0, 1.0], [96.0, 0.5], [150.0, 0.25]]}]
+    text = render_suite(SUITES["chomsky"], records, curves, asked, 5, 30, "ddstructs", [])
+    assert "5 of 30 runs" in text
+    assert "1 of them failed" in text
+    assert "| 0.7500 / 0.7500 | 0.2500 / 0.2500 |" in text
+    assert "**best** of ten" in text
+    assert "from memory of the paper" in text
+    every = text[text.index("## Every seed") :].splitlines()
+    assert [line.split("|")[4].strip() for line in every if line.startswith("| Rev")] == ["2", "1", "0", "0", "1"]
+
+
+def test_a_suite_is_reproduced_and_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(SMALL))
+    options = ["--suite=chomsky", "--tasks=ReverseString,EvenPairs", "--memories=Stack", "--cells=rnn"]
+    options += [f"--recipe={tmp_path / 'small.yaml'}", f"--out={tmp_path / 'out'}"]
+    for seeds, count in (("--seeds=0", 2), ("--seeds=0-1", 4)):
+        monkeypatch.setattr(sys, "argv", ["ddstructs", "reproduce", *options, seeds])
+        before = {path: path.stat() for path in (tmp_path / "out").glob("cells/*/record.json")}
+        assert __main__.main() == 0
+        assert {path: path.stat() for path in before} == before
+        records = read_records(tmp_path / "out" / "chomsky.jsonl")
+        assert len(records) == count
+    assert {record["score_soft"] <= 1 for record in records} == {True}
+    assert "chomsky.jsonl" in capsys.readouterr().out
+    assert "# Results: the Chomsky suite" in (tmp_path / "out/RESULTS.md").read_text()
+    curves = read_records(tmp_path / "out/curves.jsonl")
+    assert all([at for at, _ in curve["val_score"]] == [3, 6] for curve in curves)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ({"score_test": "good"}, "score_test is 'good', but a number was expected"),
+        ({"score_train": None}, "score_train is 'None', but a number"),
+    ],
+)
+def test_a_damaged_record_of_a_suite_is_refused(damage: dict[str, Any], message: str, tmp_path: Path) -> None:
+    (tmp_path / "chomsky.jsonl").write_text(json.dumps(record() | damage) + "\n")
+    with pytest.raises(InputError, match=message):
+        read_records(tmp_path / "chomsky.jsonl")
