@@ -52,8 +52,8 @@ def cases() -> Iterator[tuple[str, int, int, Case]]:
     for name, mixture in MIXTURES.items():
         yield name, 32, 256, partial(scan, mixture(WIDTH), 32, 256, "cuda")
     for batch, steps in LAYERS:
-        for name, kind in NETWORKS.items():
-            layer = kind().cuda()
+        for name, network_type in NETWORKS.items():
+            layer = network_type().cuda()
             yield f"layer, {name}", batch, steps, partial(run_layer, layer, batch, steps)
 
 
