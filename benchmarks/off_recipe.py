@@ -73,7 +73,7 @@ def cases() -> Iterator[tuple[Case, int]]:
 
 def train(case: Case, seed: int) -> dict[str, Any]:
     """Train and test one seed, and return the record of the run."""
-    known = settings_for(case.task, case.memory, case.cell)
+    known = settings_for(case.task, case.memory, case.cell, case.symbols)
     lengths = {"train_lengths": (1, 20), "test_lengths": (21, 40)} if case.longest == 20 else {}
     torch.set_num_threads(1)
     seed_everything(seed, verbose=False)

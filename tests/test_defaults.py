@@ -5,11 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ddstructs import Controller, InputError, Memory, NoMemory, Queue, Stack, settings_for
+from ddstructs.cli.main import main
 from ddstructs.experiments import train
 from ddstructs.experiments.recipe import RECIPE, read_recipe
 from ddstructs.experiments.runs import every_run
@@ -65,6 +68,23 @@ def test_only_settings_that_depart_from_the_defaults_are_known() -> None:
     assert settings_for("Copying", "Bank", "gru") == settings_for("Reversal", "Tape") == nothing
     assert settings_for("Copying", "SuperpositionStack", "lstm") == nothing | {"model": {"state_noise": 1.0}}
     assert settings_for("BigramFlipping", "Queue", "lstm")["model"] == {"read_gate": True, "signal_penalty": 0.05}
+
+
+def test_an_lstm_with_few_symbols_has_less_noise_on_its_state_and_begins_with_short_sources() -> None:
+    few = {"memory": {}, "model": {"state_noise": 0.3}, "data": {"start_length": 6}}
+    assert settings_for("Reversal", "Stack", "lstm", symbols=2) == few
+    for cell, symbols in (("lstm", 128), ("rnn", 2), ("gru", 2)):
+        assert settings_for("Reversal", "Stack", cell, symbols) == settings_for("Reversal", "Stack", cell)
+
+
+def test_fit_takes_what_is_known_of_few_symbols(tmp_path: Path) -> None:
+    words = ["--data", "Reversal", "--data.symbols", "2", "--model.memory", "Stack", "--model.cell", "lstm"]
+    limits = ["--trainer.max_steps", "1", "--trainer.limit_val_batches", "1", "--trainer.enable_progress_bar", "false"]
+    main(["fit", *words, *limits, "--data.eval_size", "2", "--trainer.default_root_dir", str(tmp_path)])
+    (config,) = tmp_path.rglob("config.yaml")
+    stated = yaml.safe_load(config.read_text("utf-8"))
+    assert stated["model"]["state_noise"] == 0.3
+    assert stated["data"]["init_args"]["start_length"] == 6
 
 
 @pytest.mark.parametrize(

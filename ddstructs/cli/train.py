@@ -138,13 +138,14 @@ def _settings(
 
 
 def _advice(settings: Settings) -> dict[str, Any] | None:
-    """What the recipe knows of a task, a memory and a cell, as a layer; nothing before the first two are named."""
+    """The recipe's settings for a task, its symbols, a memory and a cell; None until the task and memory are known."""
     from ddstructs.experiments.advice import settings_for
 
     task, memory, cell = settings.data, *(settings.sections["model"].get(name) for name in ("memory", "cell"))
     if task is None or not isinstance(memory, Spec) or (isinstance(cell, Spec) and cell.arguments):
         return None
-    known = settings_for(task.name, memory.name, cell.name if isinstance(cell, Spec) else "rnn")
+    symbols = task.arguments.get("symbols")
+    known = settings_for(task.name, memory.name, cell.name if isinstance(cell, Spec) else "rnn", symbols)
     return {
         "data": {"class_path": task.name, "init_args": known["data"]},
         "model": {"memory": {"class_path": memory.name, "init_args": known["memory"]}, **known["model"]},

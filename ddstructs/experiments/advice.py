@@ -14,7 +14,7 @@ from ddstructs.registry.plugins import names
 __all__ = ["settings_for"]
 
 
-def settings_for(task: str, memory: str, cell: str = "rnn") -> dict[str, dict[str, Any]]:
+def settings_for(task: str, memory: str, cell: str = "rnn", symbols: int | None = None) -> dict[str, dict[str, Any]]:
     """The settings of `ddstructs reproduce` for a task, a memory and a cell, where they differ from the defaults.
 
     These are the exceptions listed, with their reasons, in `ddstructs/experiments/recipe.yaml`. Leave all other
@@ -24,6 +24,7 @@ def settings_for(task: str, memory: str, cell: str = "rnn") -> dict[str, dict[st
         task: Name of the task, such as `Reversal`.
         memory: Name of the memory, such as `Stack`.
         cell: Name of the cell.
+        symbols: Number of symbols of the task; that of the results, 128 where it can be chosen, if not given.
 
     Returns:
         Arguments of the memory, of `Controller` and of the task, under `memory`, `model` and `data`.
@@ -40,7 +41,7 @@ def settings_for(task: str, memory: str, cell: str = "rnn") -> dict[str, dict[st
     for kind, name in run.items():
         if name not in names(kind):
             raise InputError(f"{name!r} is no {kind}: choose from {', '.join(names(kind))}")
-    exceptions = _recipe().exceptions_for(**run)
+    exceptions = _recipe().exceptions_for(symbols, **run)
     return {section: deepcopy(exceptions[section]) for section in CLASSES}
 
 

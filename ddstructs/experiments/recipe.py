@@ -61,16 +61,17 @@ class Recipe:
         spent = [] if budget == DEFAULT else [self.budgets[budget]]
         return self._merge([self.defaults, *self._rules_for(run), *spent])
 
-    def exceptions_for(self, **run: str) -> Settings:
+    def exceptions_for(self, symbols: int | None = None, **run: str) -> Settings:
         """The settings of a run that differ from the defaults.
 
         Args:
+            symbols: The number of symbols of the task, if it is not the one that the recipe sets.
             run: Its `task`, `memory` and `cell`, by name.
         """
-        return self._merge(self._rules_for(run))
+        return self._merge(self._rules_for(run, symbols))
 
-    def _rules_for(self, run: dict[str, str]) -> list[Rule]:
-        return [rule for rule in self.exceptions if rule.where.fits(run)]
+    def _rules_for(self, run: dict[str, str], symbols: int | None = None) -> list[Rule]:
+        return [rule for rule in self.exceptions if rule.where.fits(run, symbols)]
 
     def _merge(self, parts: Sequence[Defaults | Rule | Budget]) -> Settings:
         settings: Settings = {}

@@ -84,12 +84,14 @@ class Testing:
 class Where:
     """The runs that an exception applies to: those of a task, memory or cell, or of a combination.
 
-    Several names of a kind are separated by commas.
+    Several names of a kind are separated by commas. With `symbols`, only tasks with at most that many symbols, which
+    `settings_for` asks about; the runs of a recipe have the number that the recipe sets.
     """
 
     task: str | None = None
     memory: str | None = None
     cell: str | None = None
+    symbols: int | None = None
 
     def __post_init__(self) -> None:
         if not self.chosen:
@@ -102,15 +104,22 @@ class Where:
     @property
     def chosen(self) -> dict[str, list[str]]:
         """The names that a run may have, by kind."""
-        given = {kind: names for kind, names in vars(self).items() if names is not None}
-        return {kind: [name.strip() for name in names.split(",")] for kind, names in given.items()}
+        kinds = {"task": self.task, "memory": self.memory, "cell": self.cell}
+        return {kind: [name.strip() for name in names.split(",")] for kind, names in kinds.items() if names is not None}
 
-    def fits(self, run: Mapping[str, str]) -> bool:
-        """Whether the exception applies to a run."""
-        return all(run[kind] in names for kind, names in self.chosen.items())
+    def fits(self, run: Mapping[str, str], symbols: int | None = None) -> bool:
+        """Whether the exception applies to a run.
+
+        Args:
+            run: Its `task`, `memory` and `cell`, by name.
+            symbols: The number of symbols of the task, if it is not the one that the recipe sets.
+        """
+        few = self.symbols is None or (symbols is not None and symbols <= self.symbols)
+        return few and all(run[kind] in names for kind, names in self.chosen.items())
 
     def __str__(self) -> str:
-        return " ".join(", ".join(names) for names in self.chosen.values())
+        names = " ".join(", ".join(names) for names in self.chosen.values())
+        return names if self.symbols is None else f"{names} with at most {self.symbols} symbols"
 
 
 @dataclass(frozen=True)
