@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ import ddstructs.tasks
 from ddstructs.cli.main import main
 from ddstructs.cli.options import options
 from ddstructs.cli.settings import Settings
+from ddstructs.cli.unused import unused
 from ddstructs.errors import InputError
 from ddstructs.registry import catalog, source
 from ddstructs.registry.plugins import load
@@ -463,3 +465,20 @@ def test_what_the_trainer_cannot_do_gets_one_line(
     monkeypatch.chdir(tmp_path)
     quick = [*QUICK, "--data.train_lengths=[1,3]", "--trainer.enable_progress_bar=false"]
     assert expected in refusal(capsys, "fit", "--data=Reversal", "--model.memory=Stack", *quick, option)
+
+
+@pytest.mark.parametrize("command", ["validate", "test", "predict"])
+def test_help_lists_no_option_that_a_command_ignores_and_giving_one_is_refused(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = ["--data.text=abc"] if command == "predict" else []
+    for part in ("", ".model", ".data", ".trainer", ".Reversal"):
+        assert main([command, f"--help{part}"]) == 0
+        listed = set(re.findall(r"^  --(\S+)", capsys.readouterr().out, re.MULTILINE))
+        assert not listed & unused(command)
+    own = {f"{section}.{name}" for section, known in Settings().fields.items() for name in known}
+    own |= {f"data.{name}" for name in source.parameters("ddstructs.tasks.generated:Generated")}
+    assert unused(command) <= own, "each is an option"
+    for option in ("--data.patience=3", "--model.learning_rate=1", "--trainer.max_epochs=3"):
+        said = refusal(capsys, command, "--ckpt_path=nowhere.ckpt", *text, option)
+        assert f"{option.partition('=')[0]} does nothing in {command}: it is an option of fit" in said
