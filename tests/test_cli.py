@@ -201,6 +201,28 @@ def test_predict_prints_a_line_of_text_for_each_line(checkpoint: Path, tmp_path:
     assert done.stdout.count("\n") == 3
 
 
+@pytest.mark.parametrize("batch", [1, 250])
+def test_a_line_that_a_task_cannot_read_is_named_and_the_others_are_answered(
+    batch: int, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given, whole = tmp_path / "given", tmp_path / "whole"
+    given.write_text("naïve\none\n\n日本\ntwo\né\n", encoding="utf-8")
+    whole.write_text("one\n\ntwo\n")
+    predict = ["predict", f"--ckpt_path={checkpoint}", f"--data.eval_batch_size={batch}", "--data.file"]
+    assert main([*predict, str(whole)]) == 0
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert main([*predict, str(given)]) == 2
+    said = capsys.readouterr()
+    assert said.out.split("\n") == ["", first, second, "", third, "", ""]
+    lines = said.err.splitlines()
+    assert [line.partition(":")[2].partition(":")[0] for line in lines[:-1]] == [
+        f" {given}, line {n}" for n in (1, 4, 6)
+    ]
+    assert lines[-1] == "ddstructs predict: error: 3 of the lines could not be read: their answers are empty lines"
+    given.write_text("é\né\n", encoding="utf-8")
+    assert f"{given}, line 1: " in refusal(capsys, *predict, str(given))
+
+
 def test_options_go_before_what_the_checkpoint_says(checkpoint: Path, tmp_path: Path) -> None:
     done = call("test", f"--ckpt_path={checkpoint}", "--model.hard=true", "--data.test_lengths=[3,3]", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
