@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from pytorch_lightning.accelerators import CPUAccelerator
+from pytorch_lightning.callbacks import ProgressBar
 
+from ddstructs.cli.bar import TrainingBar
 from ddstructs.cli.quiet import quiet
 from ddstructs.cli.settings import Settings
 from ddstructs.cli.text import PrintText, take_lines
@@ -129,6 +131,9 @@ def _trainer(run: Run, more: list[Callback]) -> Trainer:
     callbacks = [*callbacks, *more] if isinstance(callbacks, list) else [callbacks, *more]
     if run.command == "fit":
         callbacks.append(SaveConfig(run.settings.plain()))
+        barred = any(isinstance(each, ProgressBar) for each in callbacks)
+        if given.get("enable_progress_bar") is not False and not barred:
+            callbacks.append(TrainingBar())
     try:
         return Trainer(callbacks=callbacks, plugins=with_safe_saving(given.pop("plugins", None)), **given)
     except MisconfigurationException:
