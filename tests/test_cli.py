@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ import ddstructs.tasks
 from ddstructs.cli.main import main
 from ddstructs.cli.options import options
 from ddstructs.cli.settings import Settings
+from ddstructs.cli.unused import unused
 from ddstructs.errors import InputError
 from ddstructs.registry import catalog, source
 from ddstructs.registry.plugins import load
@@ -197,6 +199,28 @@ def test_predict_prints_a_line_of_text_for_each_line(checkpoint: Path, tmp_path:
     done = call("predict", f"--ckpt_path={checkpoint}", "--data.file=-", cwd=tmp_path, stdin="one\ntwo\nthree\n")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 3
+
+
+@pytest.mark.parametrize("batch", [1, 250])
+def test_a_line_that_a_task_cannot_read_is_named_and_the_others_are_answered(
+    batch: int, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given, whole = tmp_path / "given", tmp_path / "whole"
+    given.write_text("naïve\none\n\n日本\ntwo\né\n", encoding="utf-8")
+    whole.write_text("one\n\ntwo\n")
+    predict = ["predict", f"--ckpt_path={checkpoint}", f"--data.eval_batch_size={batch}", "--data.file"]
+    assert main([*predict, str(whole)]) == 0
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert main([*predict, str(given)]) == 2
+    said = capsys.readouterr()
+    assert said.out.split("\n") == ["", first, second, "", third, "", ""]
+    lines = said.err.splitlines()
+    assert [line.partition(":")[2].partition(":")[0] for line in lines[:-1]] == [
+        f" {given}, line {n}" for n in (1, 4, 6)
+    ]
+    assert lines[-1] == "ddstructs predict: error: 3 of the lines could not be read: their answers are empty lines"
+    given.write_text("é\né\n", encoding="utf-8")
+    assert f"{given}, line 1: " in refusal(capsys, *predict, str(given))
 
 
 def test_options_go_before_what_the_checkpoint_says(checkpoint: Path, tmp_path: Path) -> None:
@@ -463,3 +487,20 @@ def test_what_the_trainer_cannot_do_gets_one_line(
     monkeypatch.chdir(tmp_path)
     quick = [*QUICK, "--data.train_lengths=[1,3]", "--trainer.enable_progress_bar=false"]
     assert expected in refusal(capsys, "fit", "--data=Reversal", "--model.memory=Stack", *quick, option)
+
+
+@pytest.mark.parametrize("command", ["validate", "test", "predict"])
+def test_help_lists_no_option_that_a_command_ignores_and_giving_one_is_refused(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = ["--data.text=abc"] if command == "predict" else []
+    for part in ("", ".model", ".data", ".trainer", ".Reversal"):
+        assert main([command, f"--help{part}"]) == 0
+        listed = set(re.findall(r"^  --(\S+)", capsys.readouterr().out, re.MULTILINE))
+        assert not listed & unused(command)
+    own = {f"{section}.{name}" for section, known in Settings().fields.items() for name in known}
+    own |= {f"data.{name}" for name in source.parameters("ddstructs.tasks.generated:Generated")}
+    assert unused(command) <= own, "each is an option"
+    for option in ("--data.patience=3", "--model.learning_rate=1", "--trainer.max_epochs=3"):
+        said = refusal(capsys, command, "--ckpt_path=nowhere.ckpt", *text, option)
+        assert f"{option.partition('=')[0]} does nothing in {command}: it is an option of fit" in said

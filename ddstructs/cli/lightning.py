@@ -10,18 +10,20 @@ from typing import Any, NamedTuple
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from pytorch_lightning.accelerators import CPUAccelerator
-from torch import Tensor
+from pytorch_lightning.callbacks import ProgressBar
 
+from ddstructs.cli.bar import TrainingBar
 from ddstructs.cli.quiet import quiet
 from ddstructs.cli.settings import Settings
+from ddstructs.cli.text import PrintText, take_lines
 from ddstructs.cli.words import Word
-from ddstructs.errors import InputError, one_line, printable
+from ddstructs.errors import InputError, one_line
 from ddstructs.files import write_atomically
 from ddstructs.nn.weights import check_same
 from ddstructs.registry.data import dump_yaml
 from ddstructs.registry.plugins import load_plugins
 from ddstructs.registry.spec import Spec, construct
-from ddstructs.tasks import IGNORE, Task
+from ddstructs.tasks import Task
 from ddstructs.training import checkpoint
 from ddstructs.training.controller import Controller
 from ddstructs.training.resume import check_resumable, check_unfinished
@@ -47,24 +49,6 @@ class Run(NamedTuple):
     path: str | None
     content: dict[str, Any] | None
     text: dict[str, str | None]
-
-
-class PrintText(Callback):
-    """Prints each prediction as a line of text."""
-
-    def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        task: Task = trainer.datamodule  # type: ignore[attr-defined]
-        rows: Tensor = outputs
-        for row in rows.tolist():
-            print(printable(task.answer([symbol for symbol in row if symbol != IGNORE])))
 
 
 class SaveConfig(Callback):
@@ -109,12 +93,11 @@ def execute(run: Run) -> None:
         seed_everything(run.settings.top.get("seed_everything", 0), workers=True, verbose=False)
         task = construct(run.settings.data)
         model = _controller(run, task)
-        trainer = _trainer(run)
+        refused = take_lines(task, run.text.get("text"), run.text.get("file")) if run.command == "predict" else {}
+        trainer = _trainer(run, [PrintText(refused)] if run.command == "predict" else [])
     except MisconfigurationException as error:
         raise InputError(one_line(error)) from error
     _check_processes(trainer)
-    if run.command == "predict":
-        task.text, task.file = run.text.get("text"), run.text.get("file")
     if run.content is not None:
         check_same(model.hparams, run.content["hyper_parameters"], "the checkpoint")
         if run.command == "fit":
@@ -125,6 +108,8 @@ def execute(run: Run) -> None:
     _start(run, trainer, model, task)
     if run.command == "fit":
         _say_what_next(trainer, task)
+    if refused:
+        raise InputError(f"{len(refused)} of the lines could not be read: their answers are empty lines")
 
 
 def _controller(run: Run, task: Task) -> Controller:
@@ -140,14 +125,15 @@ def _controller(run: Run, task: Task) -> Controller:
         raise InputError(f"the settings do not build a controller: {one_line(error)[:200]}") from error
 
 
-def _trainer(run: Run) -> Trainer:
+def _trainer(run: Run, more: list[Callback]) -> Trainer:
     given = construct(run.settings.sections["trainer"])
     callbacks = given.pop("callbacks", None) or []
-    callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
+    callbacks = [*callbacks, *more] if isinstance(callbacks, list) else [callbacks, *more]
     if run.command == "fit":
         callbacks.append(SaveConfig(run.settings.plain()))
-    if run.command == "predict":
-        callbacks.append(PrintText())
+        barred = any(isinstance(each, ProgressBar) for each in callbacks)
+        if given.get("enable_progress_bar") is not False and not barred:
+            callbacks.append(TrainingBar())
     try:
         return Trainer(callbacks=callbacks, plugins=with_safe_saving(given.pop("plugins", None)), **given)
     except MisconfigurationException:

@@ -6,26 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ddstructs.cli.fields import CONTROLLER, TASK, TRAINER, fields
-from ddstructs.cli.options import lines_of_help
+from ddstructs.cli.screen import screen
 from ddstructs.cli.settings import Settings
+from ddstructs.cli.unused import check_used
 from ddstructs.cli.words import Word, read, wants_help
 from ddstructs.errors import InputError, one_line
-from ddstructs.registry.catalog import COMMANDS, KINDS
 from ddstructs.registry.data import dump_yaml, load_yaml
-from ddstructs.registry.lookup import hint
-from ddstructs.registry.plugins import names, plugins
-from ddstructs.registry.source import help_of, parameters, summary
 from ddstructs.registry.spec import Spec
 
 __all__ = ["fit", "predict", "test", "validate"]
-
-USAGE = {
-    "fit": "ddstructs fit --data TASK --model.memory MEMORY [options]",
-    "validate": "ddstructs validate --ckpt_path FILE [options]",
-    "test": "ddstructs test --ckpt_path FILE [options]",
-    "predict": "ddstructs predict --ckpt_path FILE --data.text TEXT [options]",
-}
 
 FIT: dict[str, Any] = {
     "default_root_dir": "runs",
@@ -70,7 +59,7 @@ def predict(arguments: Sequence[str]) -> None:
 def _run(command: str, arguments: Sequence[str]) -> None:
     words = read(arguments)
     if (part := wants_help(words)) is not None:
-        print("\n".join(_help(command, part)))
+        print("\n".join(screen(command, part)))
         return
     printing = [word for word in words if word.name == "print_config"]
     path = _only(words, "ckpt_path")
@@ -89,8 +78,10 @@ def _run(command: str, arguments: Sequence[str]) -> None:
     content = None
     if path is None:
         settings = _settings(command, layers, own, advised=True)
+        check_used(command, own)
     else:
         _settings(command, layers, [word for word in own if not _depends(word)], partly=True)
+        check_used(command, own)
         from ddstructs.cli.lightning import read_checkpoint  # imports torch, which takes seconds
 
         content, layer = read_checkpoint(path, own)
@@ -171,50 +162,3 @@ def _given(word: Word) -> str:
     if word.value is None:
         raise InputError(f"--{word.name} needs a value")
     return str(word.value)
-
-
-def _help(command: str, part: str) -> list[str]:
-    """The help of a command: what a user needs first, or all of one part."""
-    if part == "memory" or part in names("memory") or part in names("task"):
-        kind = "task" if part in names("task") else "memory"
-        chosen = names("memory") if part == "memory" else [part]
-        lines = []
-        for name in chosen:
-            target = KINDS[kind].table.get(name) or plugins(kind)[name].target
-            prefix = "data." if kind == "task" else "model.memory."
-            lines += [f"{name}: {summary(target)}", *lines_of_help(parameters(target), help_of(target), prefix), ""]
-        return lines[:-1]
-    parts = {"data": TASK, "model": CONTROLLER, "trainer": TRAINER}
-    if part:
-        if part not in parts:
-            raise InputError(f"--help.{one_line(part)}: there is no such part{hint(part, [*parts, 'memory'])}")
-        known = fields(parts[part]) if part != "data" else parameters(TASK)
-        return [f"options of {part}:", *lines_of_help(known, help_of(parts[part]), f"{part}.")]
-    first = ("max_epochs", "max_steps", "accelerator", "devices", "enable_progress_bar", "default_root_dir")
-    trainer = {name: each for name, each in fields(TRAINER).items() if name in first}
-    return [
-        f"usage: {USAGE[command]}",
-        "",
-        summary(COMMANDS[command]),
-        "",
-        f"  --data TASK            {', '.join(names('task'))}",
-        f"  --model.memory MEMORY  {', '.join(names('memory'))}",
-        f"  --model.cell CELL      {', '.join(names('cell'))}",
-        "  --ckpt_path FILE       a checkpoint: to go on with, or to evaluate",
-        "  --config FILE          a file that sets options by the same names; options go before it",
-        "  --seed_everything INT  the seed of a run, 0 if not given",
-        "  --print_config         print the settings as a config file, and stop",
-        "",
-        *_short({name: each for name, each in fields(CONTROLLER).items() if name not in ("memory", "cell")}, "model"),
-        "",
-        *_short(parameters(TASK), "data"),
-        "",
-        *_short(trainer, "trainer"),
-        "",
-        "more: --help.model, --help.memory, --help.data, --help.trainer, or --help.NAME of a task or memory",
-    ]
-
-
-def _short(known: Any, section: str) -> list[str]:
-    target = {"data": TASK, "model": CONTROLLER, "trainer": TRAINER}[section]
-    return [*lines_of_help(known, help_of(target), f"{section}.", short=True)]

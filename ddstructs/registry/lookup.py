@@ -80,7 +80,7 @@ def hint(name: str, known: Any) -> str:
     """The end of an error for an unknown name: the nearest that there is, or all of them."""
     names = [str(each) for each in known]
     lower = {each.lower(): each for each in names}
-    close = get_close_matches(name, names, 1, 0.7) or get_close_matches(name.lower(), lower, 1, 0.7)
+    close = get_close_matches(name, names, 1, 0.7) or get_close_matches(name.lower(), lower, 1, 0.8)
     if close:
         return f"; did you mean {close[0] if close[0] in names else lower[close[0]]}?"
     return f"; choose from {', '.join(names)}" if names else "; it takes none"

@@ -1,0 +1,100 @@
+"""The help of `fit`, `validate`, `test` and `predict`: only options that the command uses."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from ddstructs.cli.fields import CONTROLLER, TASK, TRAINER, fields
+from ddstructs.cli.options import lines_of_help
+from ddstructs.cli.unused import unused
+from ddstructs.errors import InputError, one_line
+from ddstructs.registry.catalog import COMMANDS, KINDS
+from ddstructs.registry.lookup import hint
+from ddstructs.registry.plugins import names, plugins
+from ddstructs.registry.source import Parameter, help_of, parameters, summary
+
+__all__ = ["screen"]
+
+USAGE = {
+    "fit": "ddstructs fit --data TASK --model.memory MEMORY [options]",
+    "validate": "ddstructs validate --ckpt_path FILE [options]",
+    "test": "ddstructs test --ckpt_path FILE [options]",
+    "predict": "ddstructs predict --ckpt_path FILE --data.text TEXT [options]",
+}
+
+FIRST = frozenset({"max_epochs", "max_steps", "accelerator", "devices", "enable_progress_bar", "default_root_dir"})
+"""Options of the trainer on the first screen."""
+
+SETTLED = frozenset({"memory", "cell"})
+"""Options of the controller that are told with the names they take."""
+
+SHAPE = frozenset(
+    {"hidden_size", "embedding_size", "value_skip", "read_skip", "read_gate", "output_layer", "learn_initial"}
+)
+"""Those that the weights of a checkpoint settle."""
+
+
+def screen(command: str, part: str) -> list[str]:
+    """The lines of the help of a command: what a user needs first, or all of one part.
+
+    Args:
+        command: `fit`, `validate`, `test` or `predict`.
+        part: An empty string, or `model`, `memory`, `data`, `trainer`, or the name of a task or memory.
+
+    Raises:
+        InputError: If there is no such part.
+    """
+    if part == "memory" or part in names("memory") or part in names("task"):
+        kind = "task" if part in names("task") else "memory"
+        chosen = names("memory") if part == "memory" else [part]
+        lines = []
+        for name in chosen:
+            target = KINDS[kind].table.get(name) or plugins(kind)[name].target
+            prefix = "data." if kind == "task" else "model.memory."
+            known = {key: each for key, each in parameters(target).items() if f"{prefix}{key}" not in unused(command)}
+            lines += [f"{name}: {summary(target)}", *lines_of_help(known, help_of(target), prefix), ""]
+        return lines[:-1]
+    parts, ignored = {"data": TASK, "model": CONTROLLER, "trainer": TRAINER}, unused(command)
+    if part:
+        if part not in parts:
+            raise InputError(f"--help.{one_line(part)}: there is no such part{hint(part, [*parts, 'memory'])}")
+        return [f"options of {part}:", *lines_of_help(_used(part, ignored), help_of(parts[part]), f"{part}.")]
+    return [
+        f"usage: {USAGE[command]}",
+        "",
+        summary(COMMANDS[command]),
+        "",
+        *(_choices() if command == "fit" else ["  --ckpt_path FILE       the checkpoint"]),
+        "  --config FILE          a file that sets options by the same names; options go before it",
+        "  --seed_everything INT  the seed of a run, 0 if not given",
+        "  --print_config         print the settings as a config file, and stop",
+        "",
+        *_short("model", SETTLED if command == "fit" else SETTLED | SHAPE, ignored),
+        "",
+        *_short("data", frozenset(), ignored),
+        "",
+        *_short("trainer", frozenset(fields(TRAINER)) - FIRST, ignored),
+        "",
+        "more: --help.model, --help.memory, --help.data, --help.trainer, or --help.NAME of a task or memory",
+    ]
+
+
+def _choices() -> list[str]:
+    return [
+        f"  --data TASK            {', '.join(names('task'))}",
+        f"  --model.memory MEMORY  {', '.join(names('memory'))}",
+        f"  --model.cell CELL      {', '.join(names('cell'))}",
+        "  --ckpt_path FILE       a checkpoint to go on with",
+    ]
+
+
+def _used(section: str, ignored: Collection[str]) -> dict[str, Parameter]:
+    """The options of a section, but for those that the command ignores."""
+    known = parameters(TASK) if section == "data" else fields({"model": CONTROLLER, "trainer": TRAINER}[section])
+    return {name: each for name, each in known.items() if f"{section}.{name}" not in ignored}
+
+
+def _short(section: str, left_out: Collection[str], ignored: Collection[str]) -> Iterable[str]:
+    target = {"data": TASK, "model": CONTROLLER, "trainer": TRAINER}[section]
+    known = {name: each for name, each in _used(section, ignored).items() if name not in left_out}
+    return lines_of_help(known, help_of(target), f"{section}.", short=True)
