@@ -202,12 +202,13 @@ class Memory(nn.Module, ABC, Generic[S]):
         shape, device = tuple(value.shape[:lead]), value.device
         if value.shape != (*shape, self.heads, self.width) or len(shape) != lead:
             return False
+        parts = [(getattr(action, name), sizes.values()) for name, sizes in signals.axes.items()]
         return all(
             isinstance(part, Tensor)
-            and part.shape == (*shape, *signals.axes[name].values())
+            and part.shape == (*shape, *sizes)
             and part.is_floating_point()
             and part.device == device
-            for name, part in zip(action._fields[:-1], action, strict=False)
+            for part, sizes in parts
         )
 
     def _refuse(self, action: Any, signals: Signals, lead: int) -> None:
