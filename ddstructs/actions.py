@@ -26,12 +26,12 @@ class Action(NamedTuple):
 
     def harden(self) -> Action:
         """Push and pop rounded to 0 or 1; see `ddstructs.harden`."""
-        push, pop = (_straight_through((part >= 0.5).to(part.dtype), part) for part in self[:2])
+        push, pop = (_straight_through((part >= 0.5).to(part.dtype), part) for part in (self.push, self.pop))
         return Action(push, pop, self.value)
 
     def only(self, where: Tensor) -> Action:
         """Keep the action where a mask is true and do nothing elsewhere; mask `(batch,)` or `(batch, time)`."""
-        push, pop = (torch.where(where[..., None], part, 0) for part in self[:2])
+        push, pop = (torch.where(where[..., None], part, 0) for part in (self.push, self.pop))
         return Action(push, pop, self.value)
 
     def fractions(self) -> Tensor:
