@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import inspect
 import os
 import re
@@ -20,6 +21,7 @@ from pytorch_lightning import Trainer
 
 import ddstructs
 import ddstructs.tasks
+from ddstructs.cli import machine
 from ddstructs.cli.main import main
 from ddstructs.cli.options import options
 from ddstructs.cli.settings import Settings
@@ -315,6 +317,10 @@ def test_a_damaged_checkpoint_is_refused(checkpoint: Path, tmp_path: Path, capsy
         (["fit", "--model.memory.width=3"], "give --model.memory first"),
         (["fit", "--model.input_symbols=3"], "--model.input_symbols follows from the task"),
         (["fit", "--trainer.callbacks=foo"], "--trainer.callbacks foo: there is no such name; choose from"),
+        (["fit", "--trainer.callbacks+=Nope"], "--trainer.callbacks Nope: there is no such name; choose from Finished"),
+        (["fit", "--trainer.callbacks+=EarlyStoping"], "did you mean EarlyStopping?"),
+        (["reproduce", "--workers=99999"], "--workers is 99999, a process each, but this machine has"),
+        (["sweep", "--workers=99999"], "--workers is 99999, a process each, but this machine has"),
         (["fit", "--trainer.plugins=x"], "--trainer.plugins can only be set in Python"),
         (["fit", "--data=Reversal", "--model.memory=LineMemory"], "LineMemory: there is no such name; choose from"),
         (["fit", "--data="], "--data needs a name; choose from Copying"),
@@ -504,3 +510,40 @@ def test_help_lists_no_option_that_a_command_ignores_and_giving_one_is_refused(
     for option in ("--data.patience=3", "--model.learning_rate=1", "--trainer.max_epochs=3"):
         said = refusal(capsys, command, "--ckpt_path=nowhere.ckpt", *text, option)
         assert f"{option.partition('=')[0]} does nothing in {command}: it is an option of fit" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("tpu", "torch_xla is not installed"), ("mps", "MPS is part of macOS"), ("gpu", "no GPU"), ("cuda", "no GPU")],
+)
+def test_an_accelerator_that_is_not_there_is_refused_before_torch_is_imported(
+    name: str, reason: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(machine, "find_spec", lambda name: None)
+    monkeypatch.setattr(machine, "DEVICES", ())
+    monkeypatch.setitem(sys.modules, "ddstructs.cli.lightning", None)  # importing it fails
+    fit = ["fit", "--data=Reversal", "--model.memory=Stack", f"--trainer.accelerator={name}"]
+    test = ["test", "--ckpt_path=nowhere.ckpt", f"--trainer.accelerator={name}"]
+    for arguments in (fit, test):
+        said = refusal(capsys, *arguments)
+        assert f"--trainer.accelerator is {name}, but " in said
+        assert reason in said
+    assert main([*fit, "--print_config"]) == 0, "the settings of another machine"
+
+
+@pytest.mark.parametrize(("cuda", "hip"), [("None", "None"), ("'12.8'", "None"), ("None", "'6.4'")])
+def test_a_gpu_needs_a_torch_that_supports_it(
+    cuda: str, hip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch/__init__.py").touch()
+    text = f"from typing import Optional\ncuda: Optional[str] = {cuda}\nhip: Optional[str] = {hip}\n"
+    (tmp_path / "torch/version.py").write_text(text)
+    spec = importlib.util.spec_from_file_location("torch", tmp_path / "torch/__init__.py")
+    monkeypatch.setattr(machine, "find_spec", lambda name: spec)
+    monkeypatch.setattr(sys, "platform", "win32")
+    with contextlib.ExitStack() as stack:
+        if cuda == hip:
+            stack.enter_context(pytest.raises(InputError, match="torch is installed without support for GPUs"))
+        machine.check_accelerator("cuda")
