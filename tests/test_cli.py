@@ -1,15 +1,16 @@
-"""The command line as its user meets it: most of this runs in processes of its own."""
+"""The command line as its user meets it, in processes of its own where that matters."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
 import inspect
+import io
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,9 @@ from ddstructs.registry.plugins import load
 QUICK = ["--data.batches_per_epoch=2", "--data.eval_size=4", "--trainer.max_epochs=1", "--trainer.accelerator=cpu"]
 
 
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
 def call(*arguments: str, cwd: Path, stdin: str = "", path: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run `ddstructs` in a process of its own."""
     environment = os.environ | {"PYTHONWARNINGS": "default", "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
@@ -40,6 +44,21 @@ def call(*arguments: str, cwd: Path, stdin: str = "", path: Path | None = None) 
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(path), os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "ddstructs", *arguments]
     return subprocess.run(command, cwd=cwd, input=stdin, env=environment, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture
+def within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run `ddstructs` in this process, which has torch at hand, with the folder of the test as the current one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        capsys.readouterr()
+        code = main(arguments)
+        return subprocess.CompletedProcess(["ddstructs", *arguments], code, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -164,41 +183,45 @@ def test_fit_writes_a_checkpoint_of_weights_and_plain_data(checkpoint: Path) -> 
 
 
 @pytest.mark.parametrize("command", ["test", "validate"])
-def test_a_checkpoint_is_all_that_test_and_validate_need(command: str, checkpoint: Path, tmp_path: Path) -> None:
-    done = call(command, f"--ckpt_path={checkpoint}", cwd=tmp_path)
+def test_a_checkpoint_is_all_that_test_and_validate_need(
+    command: str, checkpoint: Path, tmp_path: Path, within: Command
+) -> None:
+    done = within(command, f"--ckpt_path={checkpoint}")
     assert done.returncode == 0, done.stderr
     for metric in ("coarse", "fine", "loss", "push_distance", "pop_distance"):
         assert f"{command[:3].replace('tes', 'test')}_{metric}" in done.stdout
     assert list(tmp_path.iterdir()) == [], "nothing is left behind"
 
 
-def test_the_last_checkpoint_is_that_of_the_last_epoch_and_a_run_goes_on_from_it(tmp_path: Path) -> None:
+def test_the_last_checkpoint_is_that_of_the_last_epoch_and_a_run_goes_on_from_it(
+    tmp_path: Path, within: Command
+) -> None:
     steady = ["--model.learning_rate=1e-12", "--trainer.enable_progress_bar=false"]  # so that no epoch is the best
     fit = ["fit", "--data=Reversal", "--model.memory=Stack", *QUICK, *steady, "--trainer.max_epochs=3"]
-    assert call(*fit, cwd=tmp_path).returncode == 0
+    assert within(*fit).returncode == 0
     last = tmp_path / "runs/version_0/checkpoints/last.ckpt"
     assert torch.load(last, weights_only=True)["global_step"] == 6
-    done = call("fit", f"--ckpt_path={last}", "--trainer.max_epochs=4", cwd=tmp_path)
+    done = within("fit", f"--ckpt_path={last}", "--trainer.max_epochs=4")
     assert done.returncode == 0, done.stderr
     assert torch.load(tmp_path / "runs/version_1/checkpoints/last.ckpt", weights_only=True)["global_step"] == 8
 
 
-def test_a_checkpoint_with_a_module_for_a_cell_is_used(tmp_path: Path) -> None:
+def test_a_checkpoint_with_a_module_for_a_cell_is_used(tmp_path: Path, within: Command) -> None:
     task = ddstructs.tasks.Reversal(eval_size=2)
     cell = torch.nn.GRUCell(64 + 8, 64)
     model = ddstructs.Controller(ddstructs.Stack(8), task.input_symbols, task.output_symbols, cell=cell)
     fitted = Trainer(max_steps=1, logger=False, enable_progress_bar=False, default_root_dir=tmp_path, accelerator="cpu")
     fitted.fit(model, task)
     fitted.save_checkpoint(tmp_path / "gru.ckpt")
-    done = call("test", "--ckpt_path=gru.ckpt", cwd=tmp_path)
+    done = within("test", "--ckpt_path=gru.ckpt")
     assert done.returncode == 0, done.stderr
 
 
-def test_predict_prints_a_line_of_text_for_each_line(checkpoint: Path, tmp_path: Path) -> None:
-    done = call("predict", f"--ckpt_path={checkpoint}", "--data.text", "Dear Sir: [a string]", cwd=tmp_path)
+def test_predict_prints_a_line_of_text_for_each_line(checkpoint: Path, tmp_path: Path, within: Command) -> None:
+    done = within("predict", f"--ckpt_path={checkpoint}", "--data.text", "Dear Sir: [a string]")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1
-    done = call("predict", f"--ckpt_path={checkpoint}", "--data.file=-", cwd=tmp_path, stdin="one\ntwo\nthree\n")
+    done = within("predict", f"--ckpt_path={checkpoint}", "--data.file=-", stdin="one\ntwo\nthree\n")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 3
 
@@ -225,8 +248,8 @@ def test_a_line_that_a_task_cannot_read_is_named_and_the_others_are_answered(
     assert f"{given}, line 1: " in refusal(capsys, *predict, str(given))
 
 
-def test_options_go_before_what_the_checkpoint_says(checkpoint: Path, tmp_path: Path) -> None:
-    done = call("test", f"--ckpt_path={checkpoint}", "--model.hard=true", "--data.test_lengths=[3,3]", cwd=tmp_path)
+def test_options_go_before_what_the_checkpoint_says(checkpoint: Path, tmp_path: Path, within: Command) -> None:
+    done = within("test", f"--ckpt_path={checkpoint}", "--model.hard=true", "--data.test_lengths=[3,3]")
     assert done.returncode == 0, done.stderr
     distance = next(line for line in done.stdout.splitlines() if "push_distance" in line)
     assert "0.0 " in distance, "hard signals are 0 or 1"
@@ -374,24 +397,26 @@ def test_help_and_version_need_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("config", sorted((Path(__file__).parents[1] / "configs").glob("*.yaml")), ids=lambda p: p.stem)
-def test_every_config_trains(config: Path, tmp_path: Path) -> None:
+def test_every_config_trains(config: Path, tmp_path: Path, within: Command) -> None:
     assert yaml.safe_load(config.read_text())
-    done = call("fit", f"--config={config}", *QUICK, cwd=tmp_path)
+    done = within("fit", f"--config={config}", *QUICK)
     assert done.returncode == 0, done.stderr
 
 
-def test_trace_writes_a_page_and_says_what_the_memory_is_used_for(checkpoint: Path, tmp_path: Path) -> None:
+def test_trace_writes_a_page_and_says_what_the_memory_is_used_for(
+    checkpoint: Path, tmp_path: Path, within: Command
+) -> None:
     options = [f"--ckpt_path={checkpoint}", "--text", "A <b>\nstring", "--out"]
-    done = call("trace", *options, "trace.html", f"--other={checkpoint}", cwd=tmp_path)
+    done = within("trace", *options, "trace.html", f"--other={checkpoint}")
     assert done.returncode == 0, done.stderr
     assert "push is 0." in done.stdout
     assert done.stdout.endswith("Written to trace.html\n")
     assert "Content-Security-Policy" in (tmp_path / "trace.html").read_text()
-    assert call("trace", *options, "trace.json", "--hard", cwd=tmp_path).returncode == 0
+    assert within("trace", *options, "trace.json", "--hard").returncode == 0
     seen = ddstructs.Trace.load(tmp_path / "trace.json")
     assert seen.input_text[1][:7] == ("<s>", *"string")
     assert set(seen.push.flatten().tolist()) <= {0.0, 1.0}
-    assert call("trace", *options, "trace.png", cwd=tmp_path).returncode == 0
+    assert within("trace", *options, "trace.png").returncode == 0
     assert (tmp_path / "trace.png").read_bytes()[:4] == b"\x89PNG"
 
 
