@@ -1,14 +1,16 @@
-"""The command line as its user meets it: most of this runs in processes of its own."""
+"""The command line as its user meets it, in processes of its own where that matters."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import inspect
+import io
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from pytorch_lightning import Trainer
 
 import ddstructs
 import ddstructs.tasks
+from ddstructs.cli import machine
 from ddstructs.cli.main import main
 from ddstructs.cli.options import options
 from ddstructs.cli.settings import Settings
@@ -31,6 +34,9 @@ from ddstructs.registry.plugins import load
 QUICK = ["--data.batches_per_epoch=2", "--data.eval_size=4", "--trainer.max_epochs=1", "--trainer.accelerator=cpu"]
 
 
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
 def call(*arguments: str, cwd: Path, stdin: str = "", path: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run `ddstructs` in a process of its own."""
     environment = os.environ | {"PYTHONWARNINGS": "default", "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
@@ -38,6 +44,21 @@ def call(*arguments: str, cwd: Path, stdin: str = "", path: Path | None = None) 
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(path), os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "ddstructs", *arguments]
     return subprocess.run(command, cwd=cwd, input=stdin, env=environment, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture
+def within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run `ddstructs` in this process, which has torch at hand, with the folder of the test as the current one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        capsys.readouterr()
+        code = main(arguments)
+        return subprocess.CompletedProcess(["ddstructs", *arguments], code, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -162,41 +183,45 @@ def test_fit_writes_a_checkpoint_of_weights_and_plain_data(checkpoint: Path) -> 
 
 
 @pytest.mark.parametrize("command", ["test", "validate"])
-def test_a_checkpoint_is_all_that_test_and_validate_need(command: str, checkpoint: Path, tmp_path: Path) -> None:
-    done = call(command, f"--ckpt_path={checkpoint}", cwd=tmp_path)
+def test_a_checkpoint_is_all_that_test_and_validate_need(
+    command: str, checkpoint: Path, tmp_path: Path, within: Command
+) -> None:
+    done = within(command, f"--ckpt_path={checkpoint}")
     assert done.returncode == 0, done.stderr
     for metric in ("coarse", "fine", "loss", "push_distance", "pop_distance"):
         assert f"{command[:3].replace('tes', 'test')}_{metric}" in done.stdout
     assert list(tmp_path.iterdir()) == [], "nothing is left behind"
 
 
-def test_the_last_checkpoint_is_that_of_the_last_epoch_and_a_run_goes_on_from_it(tmp_path: Path) -> None:
+def test_the_last_checkpoint_is_that_of_the_last_epoch_and_a_run_goes_on_from_it(
+    tmp_path: Path, within: Command
+) -> None:
     steady = ["--model.learning_rate=1e-12", "--trainer.enable_progress_bar=false"]  # so that no epoch is the best
     fit = ["fit", "--data=Reversal", "--model.memory=Stack", *QUICK, *steady, "--trainer.max_epochs=3"]
-    assert call(*fit, cwd=tmp_path).returncode == 0
+    assert within(*fit).returncode == 0
     last = tmp_path / "runs/version_0/checkpoints/last.ckpt"
     assert torch.load(last, weights_only=True)["global_step"] == 6
-    done = call("fit", f"--ckpt_path={last}", "--trainer.max_epochs=4", cwd=tmp_path)
+    done = within("fit", f"--ckpt_path={last}", "--trainer.max_epochs=4")
     assert done.returncode == 0, done.stderr
     assert torch.load(tmp_path / "runs/version_1/checkpoints/last.ckpt", weights_only=True)["global_step"] == 8
 
 
-def test_a_checkpoint_with_a_module_for_a_cell_is_used(tmp_path: Path) -> None:
+def test_a_checkpoint_with_a_module_for_a_cell_is_used(tmp_path: Path, within: Command) -> None:
     task = ddstructs.tasks.Reversal(eval_size=2)
     cell = torch.nn.GRUCell(64 + 8, 64)
     model = ddstructs.Controller(ddstructs.Stack(8), task.input_symbols, task.output_symbols, cell=cell)
     fitted = Trainer(max_steps=1, logger=False, enable_progress_bar=False, default_root_dir=tmp_path, accelerator="cpu")
     fitted.fit(model, task)
     fitted.save_checkpoint(tmp_path / "gru.ckpt")
-    done = call("test", "--ckpt_path=gru.ckpt", cwd=tmp_path)
+    done = within("test", "--ckpt_path=gru.ckpt")
     assert done.returncode == 0, done.stderr
 
 
-def test_predict_prints_a_line_of_text_for_each_line(checkpoint: Path, tmp_path: Path) -> None:
-    done = call("predict", f"--ckpt_path={checkpoint}", "--data.text", "Dear Sir: [a string]", cwd=tmp_path)
+def test_predict_prints_a_line_of_text_for_each_line(checkpoint: Path, tmp_path: Path, within: Command) -> None:
+    done = within("predict", f"--ckpt_path={checkpoint}", "--data.text", "Dear Sir: [a string]")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1
-    done = call("predict", f"--ckpt_path={checkpoint}", "--data.file=-", cwd=tmp_path, stdin="one\ntwo\nthree\n")
+    done = within("predict", f"--ckpt_path={checkpoint}", "--data.file=-", stdin="one\ntwo\nthree\n")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 3
 
@@ -223,8 +248,8 @@ def test_a_line_that_a_task_cannot_read_is_named_and_the_others_are_answered(
     assert f"{given}, line 1: " in refusal(capsys, *predict, str(given))
 
 
-def test_options_go_before_what_the_checkpoint_says(checkpoint: Path, tmp_path: Path) -> None:
-    done = call("test", f"--ckpt_path={checkpoint}", "--model.hard=true", "--data.test_lengths=[3,3]", cwd=tmp_path)
+def test_options_go_before_what_the_checkpoint_says(checkpoint: Path, tmp_path: Path, within: Command) -> None:
+    done = within("test", f"--ckpt_path={checkpoint}", "--model.hard=true", "--data.test_lengths=[3,3]")
     assert done.returncode == 0, done.stderr
     distance = next(line for line in done.stdout.splitlines() if "push_distance" in line)
     assert "0.0 " in distance, "hard signals are 0 or 1"
@@ -315,6 +340,10 @@ def test_a_damaged_checkpoint_is_refused(checkpoint: Path, tmp_path: Path, capsy
         (["fit", "--model.memory.width=3"], "give --model.memory first"),
         (["fit", "--model.input_symbols=3"], "--model.input_symbols follows from the task"),
         (["fit", "--trainer.callbacks=foo"], "--trainer.callbacks foo: there is no such name; choose from"),
+        (["fit", "--trainer.callbacks+=Nope"], "--trainer.callbacks Nope: there is no such name; choose from Finished"),
+        (["fit", "--trainer.callbacks+=EarlyStoping"], "did you mean EarlyStopping?"),
+        (["reproduce", "--workers=99999"], "--workers is 99999, a process each, but this machine has"),
+        (["sweep", "--workers=99999"], "--workers is 99999, a process each, but this machine has"),
         (["fit", "--trainer.plugins=x"], "--trainer.plugins can only be set in Python"),
         (["fit", "--data=Reversal", "--model.memory=LineMemory"], "LineMemory: there is no such name; choose from"),
         (["fit", "--data="], "--data needs a name; choose from Copying"),
@@ -368,24 +397,26 @@ def test_help_and_version_need_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("config", sorted((Path(__file__).parents[1] / "configs").glob("*.yaml")), ids=lambda p: p.stem)
-def test_every_config_trains(config: Path, tmp_path: Path) -> None:
+def test_every_config_trains(config: Path, tmp_path: Path, within: Command) -> None:
     assert yaml.safe_load(config.read_text())
-    done = call("fit", f"--config={config}", *QUICK, cwd=tmp_path)
+    done = within("fit", f"--config={config}", *QUICK)
     assert done.returncode == 0, done.stderr
 
 
-def test_trace_writes_a_page_and_says_what_the_memory_is_used_for(checkpoint: Path, tmp_path: Path) -> None:
+def test_trace_writes_a_page_and_says_what_the_memory_is_used_for(
+    checkpoint: Path, tmp_path: Path, within: Command
+) -> None:
     options = [f"--ckpt_path={checkpoint}", "--text", "A <b>\nstring", "--out"]
-    done = call("trace", *options, "trace.html", f"--other={checkpoint}", cwd=tmp_path)
+    done = within("trace", *options, "trace.html", f"--other={checkpoint}")
     assert done.returncode == 0, done.stderr
     assert "push is 0." in done.stdout
     assert done.stdout.endswith("Written to trace.html\n")
     assert "Content-Security-Policy" in (tmp_path / "trace.html").read_text()
-    assert call("trace", *options, "trace.json", "--hard", cwd=tmp_path).returncode == 0
+    assert within("trace", *options, "trace.json", "--hard").returncode == 0
     seen = ddstructs.Trace.load(tmp_path / "trace.json")
     assert seen.input_text[1][:7] == ("<s>", *"string")
     assert set(seen.push.flatten().tolist()) <= {0.0, 1.0}
-    assert call("trace", *options, "trace.png", cwd=tmp_path).returncode == 0
+    assert within("trace", *options, "trace.png").returncode == 0
     assert (tmp_path / "trace.png").read_bytes()[:4] == b"\x89PNG"
 
 
@@ -504,3 +535,40 @@ def test_help_lists_no_option_that_a_command_ignores_and_giving_one_is_refused(
     for option in ("--data.patience=3", "--model.learning_rate=1", "--trainer.max_epochs=3"):
         said = refusal(capsys, command, "--ckpt_path=nowhere.ckpt", *text, option)
         assert f"{option.partition('=')[0]} does nothing in {command}: it is an option of fit" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("tpu", "torch_xla is not installed"), ("mps", "MPS is part of macOS"), ("gpu", "no GPU"), ("cuda", "no GPU")],
+)
+def test_an_accelerator_that_is_not_there_is_refused_before_torch_is_imported(
+    name: str, reason: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(machine, "find_spec", lambda name: None)
+    monkeypatch.setattr(machine, "DEVICES", ())
+    monkeypatch.setitem(sys.modules, "ddstructs.cli.lightning", None)  # importing it fails
+    fit = ["fit", "--data=Reversal", "--model.memory=Stack", f"--trainer.accelerator={name}"]
+    test = ["test", "--ckpt_path=nowhere.ckpt", f"--trainer.accelerator={name}"]
+    for arguments in (fit, test):
+        said = refusal(capsys, *arguments)
+        assert f"--trainer.accelerator is {name}, but " in said
+        assert reason in said
+    assert main([*fit, "--print_config"]) == 0, "the settings of another machine"
+
+
+@pytest.mark.parametrize(("cuda", "hip"), [("None", "None"), ("'12.8'", "None"), ("None", "'6.4'")])
+def test_a_gpu_needs_a_torch_that_supports_it(
+    cuda: str, hip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch/__init__.py").touch()
+    text = f"from typing import Optional\ncuda: Optional[str] = {cuda}\nhip: Optional[str] = {hip}\n"
+    (tmp_path / "torch/version.py").write_text(text)
+    spec = importlib.util.spec_from_file_location("torch", tmp_path / "torch/__init__.py")
+    monkeypatch.setattr(machine, "find_spec", lambda name: spec)
+    monkeypatch.setattr(sys, "platform", "win32")
+    with contextlib.ExitStack() as stack:
+        if cuda == hip:
+            stack.enter_context(pytest.raises(InputError, match="torch is installed without support for GPUs"))
+        machine.check_accelerator("cuda")

@@ -13,6 +13,7 @@ from pytorch_lightning.accelerators import CPUAccelerator
 from pytorch_lightning.callbacks import ProgressBar
 
 from ddstructs.cli.bar import TrainingBar
+from ddstructs.cli.machine import check_processes
 from ddstructs.cli.quiet import quiet
 from ddstructs.cli.settings import Settings
 from ddstructs.cli.text import PrintText, take_lines
@@ -97,7 +98,8 @@ def execute(run: Run) -> None:
         trainer = _trainer(run, [PrintText(refused)] if run.command == "predict" else [])
     except MisconfigurationException as error:
         raise InputError(one_line(error)) from error
-    _check_processes(trainer)
+    if isinstance(trainer.accelerator, CPUAccelerator):
+        check_processes("--trainer.devices", trainer.num_devices)
     if run.content is not None:
         check_same(model.hparams, run.content["hyper_parameters"], "the checkpoint")
         if run.command == "fit":
@@ -168,15 +170,6 @@ def _comes_from_lightning(error: BaseException) -> bool:
     return isinstance(error, RuntimeError | ValueError | TypeError) and module.startswith(
         ("pytorch_lightning.", "lightning_fabric.")
     )
-
-
-def _check_processes(trainer: Trainer) -> None:
-    """Refuse to start more processes than the machine has cores; two are always allowed, to try it out."""
-    cores = os.cpu_count() or 1
-    if isinstance(trainer.accelerator, CPUAccelerator) and trainer.num_devices > max(2, cores):
-        raise InputError(
-            f"--trainer.devices is {trainer.num_devices}, a process each, but this machine has {cores} cores"
-        )
 
 
 def _say_what_next(trainer: Trainer, task: Task) -> None:

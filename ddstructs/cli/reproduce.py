@@ -12,6 +12,7 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
+from ddstructs.cli.machine import check_processes
 from ddstructs.cli.progress import working
 from ddstructs.errors import InputError
 from ddstructs.experiments.recipe import read_recipe
@@ -55,7 +56,7 @@ def reproduce(
             that were published.
         out: Folder of the results; runs/reproduce, or runs/chomsky and the like for another suite, if not given. Runs
             that are done are skipped, so an interrupted command can be given again.
-        workers: Number of worker processes.
+        workers: Number of worker processes, at most one per core; two are always allowed.
         scheduler: Address of a Dask scheduler, such as tcp://host:8786, whose workers are used instead.
         long: Test at the longest lengths, too.
         retry: Try again the runs that failed with an error.
@@ -64,6 +65,7 @@ def reproduce(
         recipe: File with the settings of the runs, in the form of ddstructs/experiments/recipe.yaml; that of the suite
             if not given.
     """
+    check_processes("--workers", workers)
     chosen, out = SUITES[suite], out or SUITES[suite].out
     names = (
         choose("task", "tasks", ",".join(chosen.tasks) if tasks is None else tasks),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
+from ddstructs.cli.machine import check_processes
 from ddstructs.cli.progress import working
 from ddstructs.errors import InputError
 from ddstructs.experiments.recipe import RECIPE, read_recipe
@@ -35,11 +36,12 @@ def sweep(
         cell: Name of the recurrent cell.
         trials: Number of trials that the study is to have in all.
         num_seeds: Number of runs in a trial, each with another seed.
-        workers: Number of worker processes.
+        workers: Number of worker processes, at most one per core; two are always allowed.
         scheduler: Address of a Dask scheduler, such as tcp://host:8786, whose workers are used instead.
         recipe: File with the settings that are not searched, in the form of ddstructs/experiments/recipe.yaml, the
             default.
     """
+    check_processes("--workers", workers)
     if task is None or memory is None or study is None:
         missing = "--task" if task is None else "--memory" if memory is None else "--study"
         raise InputError(f"{missing} is missing: ddstructs sweep --task Copying --memory Deque --study FILE")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ddstructs.cli.machine import check_accelerator
 from ddstructs.cli.screen import screen
 from ddstructs.cli.settings import Settings
 from ddstructs.cli.unused import check_used
@@ -79,9 +80,11 @@ def _run(command: str, arguments: Sequence[str]) -> None:
     if path is None:
         settings = _settings(command, layers, own, advised=True)
         check_used(command, own)
+        _check_machine(settings, printing)
     else:
-        _settings(command, layers, [word for word in own if not _depends(word)], partly=True)
+        settings = _settings(command, layers, [word for word in own if not _depends(word)], partly=True)
         check_used(command, own)
+        _check_machine(settings, printing)
         from ddstructs.cli.lightning import read_checkpoint  # imports torch, which takes seconds
 
         content, layer = read_checkpoint(path, own)
@@ -141,6 +144,12 @@ def _advice(settings: Settings) -> dict[str, Any] | None:
         "data": {"class_path": task.name, "init_args": known["data"]},
         "model": {"memory": {"class_path": memory.name, "init_args": known["memory"]}, **known["model"]},
     }
+
+
+def _check_machine(settings: Settings, printing: list[Word]) -> None:
+    """Refuse what this machine cannot run, unless the settings are only printed."""
+    if not printing:
+        check_accelerator(settings.sections["trainer"].get("accelerator"))
 
 
 def _depends(word: Word) -> bool:

@@ -1,0 +1,67 @@
+"""What this machine can run: processes and accelerators, as far as that is known without torch."""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from ddstructs.errors import InputError
+
+__all__ = ["check_accelerator", "check_processes"]
+
+DEVICES = ("nvidia*", "nvhost*", "nvmap", "nvgpu*", "dxg", "kfd")
+"""Files in /dev of a GPU that torch can use on Linux: of NVIDIA, of its Tegra, of Windows below Linux, of AMD."""
+
+
+def check_processes(option: str, count: int) -> None:
+    """Refuse to start more processes than the machine has cores; two are always allowed, to try it out.
+
+    Raises:
+        InputError: If there are more.
+    """
+    cores = os.cpu_count() or 1
+    if count > max(2, cores):
+        raise InputError(f"{option} is {count}, a process each, but this machine has {cores} cores")
+
+
+def check_accelerator(name: object) -> None:
+    """Refuse an accelerator that this machine certainly does not have. Lightning decides the rest.
+
+    Args:
+        name: The value of `--trainer.accelerator`.
+
+    Raises:
+        InputError: If it is missing.
+    """
+    reason = None
+    if name == "tpu" and find_spec("torch_xla") is None:
+        reason = "torch_xla is not installed"
+    elif name == "mps" and sys.platform != "darwin":
+        reason = "MPS is part of macOS"
+    elif name == "cuda" or (name == "gpu" and sys.platform != "darwin"):
+        reason = _without_gpu()
+    if reason is not None:
+        raise InputError(f"--trainer.accelerator is {name}, but {reason}: give cpu, or auto for the best there is")
+
+
+def _without_gpu() -> str | None:
+    """Why torch can use no GPU on this machine; None if it may."""
+    if sys.platform == "linux" and not any(any(Path("/dev").glob(pattern)) for pattern in DEVICES):
+        return "this machine has no GPU"
+    found = find_spec("torch")
+    file = Path(found.origin).with_name("version.py") if found is not None and found.origin else None
+    if file is None or not file.is_file():
+        return None
+    backends = {
+        node.target.id: node.value.value
+        for node in ast.parse(file.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.target, ast.Name)
+        and isinstance(node.value, ast.Constant)
+    }
+    if {"cuda", "hip"} <= backends.keys() and backends["cuda"] is backends["hip"] is None:
+        return "torch is installed without support for GPUs"
+    return None
