@@ -275,7 +275,7 @@ def test_soft_signals_are_warned_of_beyond_the_lengths_that_were_validated(tmp_p
     with pytest.warns(UserWarning, match=r"length 19 is longer than any in validation \(18\).*--model.hard true"):
         predict("01" * 9 + "1")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ddstructs.training.controller.rank_zero_warn", lambda *_: pytest.fail("warned"))
+        patch.setattr("ddstructs.training.learner.rank_zero_warn", lambda *_: pytest.fail("warned"))
         predict("01" * 9)
         predict("01" * 10, hard=True)
         predict("01" * 10, memory=NoMemory())

@@ -148,7 +148,7 @@ class Steps(Function):
         ctx.set_materialize_grads(False)
         return (
             outcome, *(map(torch.from_numpy, answers) if told else [None] * 4), tape.token(),
-            torch.from_numpy(last_read.reshape(batch, heads, -1)), *map(torch.from_numpy, last),
+            torch.from_numpy(last_read.reshape(batch, heads, tape.width)), *map(torch.from_numpy, last),
         )  # fmt: skip
 
     @staticmethod
