@@ -25,8 +25,7 @@ def test_the_bar_takes_a_line_for_the_epoch_and_one_for_the_validation(tmp_path:
     )  # fmt: skip
     trainer.fit(model, task)
     drawn = screen.getvalue()
-    assert "\x1b[1A" in drawn, "two lines are drawn again and again"
-    assert "\x1b[1A\x1b[2K\x1b[1A" not in drawn, "and never three"
+    assert "\x1b[1A\x1b[2K\x1b[1A" not in drawn, "never three lines; whether two are drawn depends on the speed"
     lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[^A-Za-z]*[A-Za-z]", "", drawn))
     assert max(map(len, lines)) <= 80
     shown = [line for line in lines if line.startswith("Epoch 1/99") and "val: " in line]
