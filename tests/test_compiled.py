@@ -147,7 +147,7 @@ def test_rows_are_cut_by_the_batch_alone_and_each_step_of_a_row_is_in_one_block(
 def test_a_network_says_which_path_it_takes_and_why() -> None:
     x = torch.randn(10, 2, 3)
     assert MemoryRNN(3, 5, Stack(4), "gru").path(x).name == "compiled"
-    assert MemoryRNN(3, 5, NoMemory()).path(x) == ("loop", "NoMemory is no memory on a line")
+    assert MemoryRNN(3, 5, NoMemory()).path(x) == ("loop", "NoMemory is not a line memory")
     assert MemoryRNN(3, 5, Bank([Stack(4), Queue(4)])).path(x).name == "loop"
     hooked = MemoryRNN(3, 5, Stack(4))
     hooked.cell.register_forward_hook(lambda *_: None)

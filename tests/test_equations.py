@@ -7,7 +7,7 @@ from hypothesis import assume
 from kinds import KINDS, LINES, parts
 from torch import Tensor
 
-from ddstructs import Action, Contents, Deque, Queue, Stack
+from ddstructs import Action, Contents, Deque, Queue, Stack, ops
 from ddstructs.testing import EXACT, assert_close, cotangent, for_all_actions, gradients, leaves
 
 pytestmark = pytest.mark.usefixtures("kernel")
@@ -162,6 +162,18 @@ def test_a_tie_belongs_to_the_left(memory: Stack | Queue, case: Case) -> None:
     slopes = gradients((reads * column(1, 10)[..., None]).sum(), inputs)
     assert slopes.push.flatten().tolist() == push_slope
     assert slopes.pop.flatten().tolist() == pop_slope
+
+
+@pytest.mark.parametrize("kernel", ["reference", "auto"])
+def test_a_push_of_nothing_is_felt_by_the_next_pop_alone(kernel: ops.Kernel) -> None:
+    """The pop takes u - d of what is below, and in the step before max(0, 0 - 0) was a tie, which belongs to 0."""
+    for pause, slope in ((0, 1.0), (1, 0.0)):
+        nothing = [0.0] * (2 + pause)
+        push, pop, value = column(0.5, *nothing), column(*nothing, 0.25), column(1, *[3.0] * (2 + pause))
+        inputs = leaves(Action(push, pop, value[..., None]))
+        with ops.using(kernel):
+            reads, _ = Stack(1)(inputs)
+        assert gradients(reads[:, -1].sum(), inputs).push.flatten()[1] == slope
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,16 @@ def test_a_row_with_resets_equals_its_pieces(kind: str) -> None:
     same(output[1:], made(x[1:])[0])
 
 
+def test_a_reset_in_the_padding_does_nothing() -> None:
+    made, x = layer(), noise(2, 6, DIM)
+    reset = torch.zeros(2, 6, dtype=torch.bool)
+    reset[0, 4] = True
+    _, after = made(x, lengths=[3, 6])
+    output, same_after = made(x, lengths=[3, 6], reset=reset)
+    same(output, made(x, lengths=[3, 6])[0])
+    same(made(x[:, :1], same_after)[0], made(x[:, :1], after)[0])
+
+
 @pytest.mark.parametrize("kind", EVERYTHING)
 def test_rows_of_a_state_are_picked_and_reordered(kind: str) -> None:
     made, x = layer(kind), noise(3, 5, DIM)

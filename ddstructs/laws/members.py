@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ddstructs.actions import mapped, parts, with_value
+from ddstructs.actions import Action, Joint, mapped, parts, with_value
 from ddstructs.memory import Contents, Memory
 from ddstructs.testing import (
     EXACT,
@@ -151,15 +151,21 @@ def _pieces(memory: Memory, row: Any, reset: Tensor) -> tuple[Tensor, Contents]:
     return torch.cat([reads for reads, _ in done], dim=1), done[-1][1]
 
 
+def _without_ties(action: Any) -> Any:
+    """The action without gradients of pushes of exactly 0."""
+    if isinstance(action, Joint):
+        return Joint(tuple(map(_without_ties, action.actions)))
+    if not isinstance(action, Action):
+        return action
+    return action._replace(push=torch.where(action.push == 0, action.push.detach(), action.push))
+
+
 def doing_nothing_changes_nothing(memory: Memory) -> None:
     """Steps that do nothing leave the contents of a row and its later reads unchanged.
 
-    Gradients of signals of exactly 0 are not compared. A value pushed with strength 0 is at a tie: a pop in the next
-    step has a derivative in that strength, and after a step that does nothing it has none (the paper's rule for ties).
+    The gradients of pushes of exactly 0 are not compared. Such a push is at a tie: a pop in the next step has a
+    derivative with respect to it, and a pop after a step that does nothing has none (the paper's rule for ties).
     """
-
-    def settled(action: Any) -> Any:
-        return mapped(lambda part: torch.where(part == 0, part.detach(), part), action)
 
     def check(action: Any) -> None:
         batch, time = action.value.shape[:2]
@@ -167,11 +173,11 @@ def doing_nothing_changes_nothing(memory: Memory) -> None:
         second = (torch.arange(2 * time) % 2 == 1).expand(batch, -1)
 
         def with_pauses(action: Any) -> tuple[Tensor, Contents]:
-            both = mapped(lambda part: part.repeat_interleave(2, dim=1), settled(action)).only(~second)
+            both = mapped(lambda part: part.repeat_interleave(2, dim=1), _without_ties(action)).only(~second)
             reads, state = memory(both)
             return reads[:, ::2], memory.contents(state)
 
-        agree(action, lambda action: whole(memory)(settled(action)), with_pauses)
+        agree(action, lambda action: whole(memory)(_without_ties(action)), with_pauses)
         reads, _ = memory(idle.only(~second))
         assert_close(reads[:, 1::2], reads[:, ::2], "reads of a step that does nothing")
 

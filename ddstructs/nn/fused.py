@@ -73,7 +73,7 @@ def obstacle(
     if device != "cpu":
         return f"x is on {device}, and only the CPU has a compiled loop"
     if not ops.on_tape(x):
-        return "torch.compile, torch.func, ops.using or a missing numba rules compiled kernels out"
+        return "torch.compile, torch.func, ops.using or a missing numba rules out compiled kernels"
     if torch.is_autocast_enabled(device):
         return "autocast is on"
     if hooks._has_any_global_hook():
@@ -83,11 +83,11 @@ def obstacle(
     if getattr(cell, "nonlinearity", "tanh") != "tanh":
         return f"the cell has the nonlinearity {cell.nonlinearity}, but tanh is compiled"
     if memory.line is None:
-        return f"{type(memory).__name__} is no memory on a line"
+        return f"{type(memory).__name__} is not a line memory"
     if type(to_action) is not nn.Linear or to_action.bias is None:
-        return "to_action is no nn.Linear with a bias"
+        return "to_action is not an nn.Linear with a bias"
     if value_skip is not None and (type(value_skip) is not nn.Linear or value_skip.bias is not None):
-        return "value_skip is no nn.Linear without a bias"
+        return "value_skip is not an nn.Linear without a bias"
     for part in (cell, to_action, memory, value_skip):
         if part is not None and not _bare(part):
             return f"{type(part).__name__} has hooks, or a forward of its own"

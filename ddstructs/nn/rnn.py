@@ -340,7 +340,7 @@ class MemoryRNN(Pretrained):
         return Network(self.cell, self.to_action, self.value_skip, self.memory, self.hard)
 
     def path(self, x: Tensor | PackedSequence, state: RNNState | None = None) -> Path:
-        """How this network would run over a sequence: which code would take its steps, and why.
+        """How this network would run over a sequence: in compiled code or in a loop over the steps, and why.
 
         Args:
             x: Inputs, as for `forward`.
@@ -352,7 +352,7 @@ class MemoryRNN(Pretrained):
             >>> MemoryRNN(8, 32, Stack(16)).path(torch.randn(10, 4, 8)).name
             'compiled'
             >>> MemoryRNN(8, 32, NoMemory()).path(torch.randn(10, 4, 8))
-            Path(name='loop', reason='NoMemory is no memory on a line')
+            Path(name='loop', reason='NoMemory is not a line memory')
         """
         if isinstance(x, PackedSequence):
             x = pad_packed_sequence(x, batch_first=True)[0]
@@ -362,7 +362,7 @@ class MemoryRNN(Pretrained):
             x = x.transpose(0, 1)
         reason = fused.obstacle(self._network(), x, *_parts(state))
         if reason is None:
-            return Path("compiled", f"a {type(self.cell).__name__} and a {type(self.memory).__name__} on the CPU")
+            return Path("compiled", f"{type(self.cell).__name__} with {type(self.memory).__name__}, on the CPU")
         return Path("loop", reason)
 
     def initial_state(

@@ -79,8 +79,8 @@ def _announced() -> Iterator[None]:
 def _say() -> None:
     _said.append(True)
     print(
-        "ddstructs: compiling kernels, which takes some seconds and is kept for the next time "
-        "(`python -m ddstructs.nn warm` does it ahead)",
+        "ddstructs: compiling kernels; this takes some seconds, once "
+        "(`python -m ddstructs.nn warm` compiles them in advance)",
         file=sys.stderr,
         flush=True,
     )
