@@ -47,7 +47,7 @@ def replay(memory: Memory, actions: Any) -> Replay:
     actions = mapped(lambda part: part.detach().to("cpu", torch.float64), actions)
     reads, _ = memory(actions)
     memory.validate = False
-    parts = memory.apart(actions)
+    parts = memory.split(actions)
     heads = [member.heads for member, _ in parts]
     each = [_member(member, own, read) for (member, own), read in zip(parts, reads.split(heads, dim=2), strict=True)]
     return _joined(memory, [member for member, _ in parts], each, reads)
