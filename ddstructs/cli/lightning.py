@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from pytorch_lightning.accelerators import CPUAccelerator
@@ -29,9 +30,18 @@ from ddstructs.training import checkpoint
 from ddstructs.training.controller import Controller
 from ddstructs.training.resume import check_resumable, check_unfinished
 from ddstructs.training.saving import with_safe_saving
-from ddstructs.training.stopping import summary
+from ddstructs.training.stopping import check_unlearned, summary
 
 __all__ = ["Run", "execute", "read_checkpoint"]
+
+
+LIMITS = {
+    "fit": ("max_epochs", "max_steps", "limit_train_batches"),
+    "validate": ("limit_val_batches",),
+    "test": ("limit_test_batches",),
+    "predict": ("limit_predict_batches",),
+}
+"""The options of the trainer with which a command does nothing if they are 0."""
 
 
 class Run(NamedTuple):
@@ -105,11 +115,12 @@ def execute(run: Run) -> None:
         if run.command == "fit":
             check_resumable(model, run.content, "the checkpoint")
             check_unfinished(trainer, run.content)
+            check_unlearned(trainer, run.content, task)
         else:
             checkpoint.load_weights(model, run.content, "the checkpoint")
     _start(run, trainer, model, task)
-    if run.command == "fit":
-        _say_what_next(trainer, task)
+    if trainer.is_global_zero:
+        _report(run, trainer, task)
     if refused:
         raise InputError(f"{len(refused)} lines could not be read: their output lines are empty")
 
@@ -155,6 +166,8 @@ def _start(run: Run, trainer: Trainer, model: Controller, task: Task) -> None:
     except Exception as error:
         if _comes_from_lightning(error):
             raise InputError(f"Lightning refuses the settings: {one_line(error)[:300]}") from error
+        if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
+            raise InputError("out of memory: use smaller batches (--data.batch_size), or shorter lengths") from error
         if run.content is None or run.command != "fit" or trainer.global_step > run.content["global_step"]:
             raise
         reason = f"{type(error).__name__}: {one_line(error)[:200]}"  # Lightning reads parts of the file unchecked
@@ -172,12 +185,21 @@ def _comes_from_lightning(error: BaseException) -> bool:
     )
 
 
-def _say_what_next(trainer: Trainer, task: Task) -> None:
-    paths = [getattr(saving, "best_model_path", "") for saving in trainer.checkpoint_callbacks]
-    if any(paths) and trainer.is_global_zero:
-        path = os.path.relpath(next(filter(None, paths)))
-        print(f"\n{summary(trainer, task)}")
-        print(f"The best checkpoint is {path}. Next:")
-        print(f"  ddstructs test --ckpt_path {path}")
-        if task.example is not None:
-            print(f"  ddstructs predict --ckpt_path {path} --data.text {shlex.quote(task.example)}")
+def _report(run: Run, trainer: Trainer, task: Task) -> None:
+    """Print the result of `fit`, and the commands to try next; for every command, why it did nothing, if so."""
+    idle = [name for name in LIMITS[run.command] if getattr(trainer, name) == 0]
+    if idle:
+        print(f"Nothing to do: --trainer.{idle[0]} is 0.")
+    if run.command != "fit" or idle:
+        return
+    print(f"\n{summary(trainer, task)}")
+    saved = [each for each in trainer.checkpoint_callbacks if getattr(each, "best_model_path", "")]
+    if not saved:
+        print("No checkpoint was written.")
+        return
+    best = [each for each in saved if getattr(each, "monitor", None) is not None]
+    path = os.path.relpath((best or saved)[0].best_model_path)  # type: ignore[attr-defined]
+    print(f"The {'best' if best else 'last'} checkpoint is {path}. Next:")
+    print(f"  ddstructs test --ckpt_path {path}")
+    if task.example is not None:
+        print(f"  ddstructs predict --ckpt_path {path} --data.text {shlex.quote(task.example)}")

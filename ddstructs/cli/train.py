@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ddstructs.cli.machine import check_accelerator
+from ddstructs.cli.requirements import check_memory
 from ddstructs.cli.screen import screen
 from ddstructs.cli.settings import Settings
 from ddstructs.cli.unused import check_used
@@ -93,6 +94,7 @@ def _run(command: str, arguments: Sequence[str]) -> None:
     if printing:
         print(dump_yaml(settings.plain()), end="")
         return
+    check_memory(settings, command)
     from ddstructs.cli.lightning import Run, execute
 
     execute(Run(command, settings, path, content, text))

@@ -219,4 +219,4 @@ def _locate(module: str) -> Path:
         for path in (Path(folder, *rest[:-1], f"{rest[-1]}.py"), Path(folder, *rest, "__init__.py")):
             if path.is_file():
                 return path
-    raise LookupError(f"no module named {module}")
+    raise LookupError(f"the source of {module} cannot be found" if spec else f"no module named {module}")
