@@ -115,7 +115,8 @@ def test_list_names_everything_without_importing_torch(tmp_path: Path, plugin: P
     for name in [*catalog.MEMORIES, *catalog.TASKS, *catalog.CELLS, "Register", "Leaky", "Rotation"]:
         assert f"\n  {name} " in done.stdout
     assert "Say the last symbol first: `a b c d` becomes `d a b c`. (ddstructs-register)" in done.stdout
-    assert "the plugin 'Broken' (ddstructs_register.broken:Broken) is left out: " in done.stderr
+    assert "the plugin 'Broken' (ddstructs_register.broken:Broken) is ignored: " in done.stderr
+    assert "\n  Other " not in done.stdout, "a cell is no memory"
 
 
 def loads_torch(*arguments: str) -> bool:
@@ -243,7 +244,7 @@ def test_a_line_that_a_task_cannot_read_is_named_and_the_others_are_answered(
     assert [line.partition(":")[2].partition(":")[0] for line in lines[:-1]] == [
         f" {given}, line {n}" for n in (1, 4, 6)
     ]
-    assert lines[-1] == "ddstructs predict: error: 3 of the lines could not be read: their answers are empty lines"
+    assert lines[-1] == "ddstructs predict: error: 3 lines could not be read: their output lines are empty"
     given.write_text("é\né\n", encoding="utf-8")
     assert f"{given}, line 1: " in refusal(capsys, *predict, str(given))
 
@@ -259,14 +260,14 @@ def test_a_plugin_is_used_by_its_name_and_a_broken_one_is_named(plugin: Path, tm
     fit = ["fit", "--data=Rotation", "--data.by=2", "--model.memory=Register", "--model.memory.width=4"]
     done = call(*fit, "--model.cell=Leaky", *QUICK, cwd=tmp_path, path=plugin)
     assert done.returncode == 0, done.stderr
-    for left_out in (
-        "'Broken' (ddstructs_register.broken:Broken) is left out: RuntimeError: this plugin is broken",
-        "'Stack' (ddstructs_register.register:Register) is left out: there is a memory of this name already",
-        "'Mine' (ddstructs.stack:Stack) is left out: it is one of ours, which has a name already",
-        "'Other' (ddstructs_register.leaky:Leaky) is left out: TypeError: it is not a subclass",
-        "'System' (os:system) is left out: TypeError: it is not a subclass",
+    for ignored in (
+        "'Broken' (ddstructs_register.broken:Broken) is ignored: ddstructs_register.broken has no Broken",
+        "'Stack' (ddstructs_register.register:Register) is ignored: another memory has this name",
+        "'Mine' (ddstructs.stack:Stack) is ignored: ddstructs registers this class itself",
+        "'Other' (ddstructs_register.leaky:Leaky) is ignored: it is not a subclass of ddstructs.memory.Memory",
+        "'System' (os:system) is ignored: os has no system",
     ):
-        assert done.stderr.count(f"ddstructs: warning: the plugin {left_out}") == 1, left_out
+        assert done.stderr.count(f"ddstructs: warning: the plugin {ignored}") == 1, ignored
     saved = tmp_path / "runs/version_0/checkpoints/best.ckpt"
     done = call("predict", f"--ckpt_path={saved}", "--data.text=abc", cwd=tmp_path, path=plugin)
     assert done.returncode == 0, done.stderr
@@ -334,27 +335,27 @@ def test_a_damaged_checkpoint_is_refused(checkpoint: Path, tmp_path: Path, capsy
         (["fit", "--data=Reversal", "--data.hidden_size=3"], "did you mean --model.hidden_size?"),
         (
             ["fit", "--data=Reversal", "--data.nonsense=3"],
-            "--data.nonsense: there is no such option; see ddstructs fit",
+            "unknown option --data.nonsense; see ddstructs fit",
         ),
-        (["fit", "--data.symbols=3", "--model.memory=Stack"], "--data is needed, the task; choose from Copying"),
+        (["fit", "--data.symbols=3", "--model.memory=Stack"], "--data, the task, is required; choose from Copying"),
         (["fit", "--model.memory.width=3"], "give --model.memory first"),
-        (["fit", "--model.input_symbols=3"], "--model.input_symbols follows from the task"),
-        (["fit", "--trainer.callbacks=foo"], "--trainer.callbacks foo: there is no such name; choose from"),
-        (["fit", "--trainer.callbacks+=Nope"], "--trainer.callbacks Nope: there is no such name; choose from Finished"),
+        (["fit", "--model.input_symbols=3"], "--model.input_symbols cannot be set: the task determines it"),
+        (["fit", "--trainer.callbacks=foo"], "--trainer.callbacks foo: unknown name; choose from"),
+        (["fit", "--trainer.callbacks+=Nope"], "--trainer.callbacks Nope: unknown name; choose from Finished"),
         (["fit", "--trainer.callbacks+=EarlyStoping"], "did you mean EarlyStopping?"),
-        (["reproduce", "--workers=99999"], "--workers is 99999, a process each, but this machine has"),
-        (["sweep", "--workers=99999"], "--workers is 99999, a process each, but this machine has"),
+        (["reproduce", "--workers=99999"], "--workers is 99999, with one process for each, but this machine has"),
+        (["sweep", "--workers=99999"], "--workers is 99999, with one process for each, but this machine has"),
         (["fit", "--trainer.plugins=x"], "--trainer.plugins can only be set in Python"),
-        (["fit", "--data=Reversal", "--model.memory=LineMemory"], "LineMemory: there is no such name; choose from"),
+        (["fit", "--data=Reversal", "--model.memory=LineMemory"], "LineMemory: unknown name; choose from"),
         (["fit", "--data="], "--data needs a name; choose from Copying"),
         (["fit", "--data=Reversal", "--model.memory=Bank"], "--model.memory Bank needs memories"),
         (["fit", "--data=Reversal", "--model.memory=Stack", f"--model.memory.width={9**30}"], "which is too large"),
         (["fit", "--ckpt_path"], "--ckpt_path needs a value"),
         (["fit", "--ckpt_path="], "--ckpt_path needs a value"),
         (["fit", "--model.hidden_size"], "--model.hidden_size needs a value: a whole number of 1 or more"),
-        (["fit", "Reversal"], "'Reversal' is no option: options are written --name value"),
-        (["sweep", "--memory=Stack", "--study=x"], "--task is missing"),
-        (["reproduce", "--seed=3"], "--seed: there is no such option; did you mean seeds?"),
+        (["fit", "Reversal"], "'Reversal' is not an option: write options as --name value"),
+        (["sweep", "--memory=Stack", "--study=x"], "--task is required"),
+        (["reproduce", "--seed=3"], "unknown option --seed; did you mean --seeds?"),
         (["fit", "--data=Reversal", "--model.memory=Stack", "--model.hidden_size=-3"], "hidden_size is -3"),
         (
             ["fit", "--data=Reversal", "--model.memory=Stack", "--model.memory.width=x"],
@@ -425,9 +426,9 @@ def test_trace_writes_a_page_and_says_what_the_memory_is_used_for(
     [
         (["--text=abc"], "--ckpt_path"),
         (["--ckpt_path={}"], "give --text TEXT, or --file FILE"),
-        (["--ckpt_path={}", "--text=a", "--file=b"], "leave one of them out"),
+        (["--ckpt_path={}", "--text=a", "--file=b"], "give only one of them"),
         (["--ckpt_path={}", "--text=a", "--out=trace.txt"], ".html, .json, .png"),
-        (["--ckpt_path={}", "--text=a", "--out=trace.png", "--other={}"], "in a page"),
+        (["--ckpt_path={}", "--text=a", "--out=trace.png", "--other={}"], "--other needs a page"),
         (["--ckpt_path={}", "--text=naïve"], "outside ASCII"),
         (["--ckpt_path={}", "--text=a", "--out=/nowhere/trace.html"], "cannot write /nowhere/trace.html"),
         (["--ckpt_path={}", "--text=a", "--nonsense"], "--nonsense"),
@@ -504,7 +505,7 @@ def test_whatever_is_typed_ends_in_a_line(
 @pytest.mark.parametrize(
     ("option", "expected"),
     [
-        ("--trainer.devices=99999", "--trainer.devices is 99999, a process each, but this machine has"),
+        ("--trainer.devices=99999", "--trainer.devices is 99999, with one process for each, but this machine has"),
         ("--trainer.val_check_interval=500", "`val_check_interval` (500) must be less than or equal"),
         (
             "--trainer.callbacks={class_path: EarlyStopping, init_args: {monitor: nonsense}}",
@@ -534,7 +535,7 @@ def test_help_lists_no_option_that_a_command_ignores_and_giving_one_is_refused(
     assert unused(command) <= own, "each is an option"
     for option in ("--data.patience=3", "--model.learning_rate=1", "--trainer.max_epochs=3"):
         said = refusal(capsys, command, "--ckpt_path=nowhere.ckpt", *text, option)
-        assert f"{option.partition('=')[0]} does nothing in {command}: it is an option of fit" in said
+        assert f"{option.partition('=')[0]} has no effect in {command}: it is an option of fit" in said
 
 
 @pytest.mark.parametrize(
@@ -570,5 +571,5 @@ def test_a_gpu_needs_a_torch_that_supports_it(
     monkeypatch.setattr(sys, "platform", "win32")
     with contextlib.ExitStack() as stack:
         if cuda == hip:
-            stack.enter_context(pytest.raises(InputError, match="torch is installed without support for GPUs"))
+            stack.enter_context(pytest.raises(InputError, match="torch is installed without GPU support"))
         machine.check_accelerator("cuda")

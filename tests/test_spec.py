@@ -98,7 +98,9 @@ class Forgetful(nn.Module):
 
 
 def test_what_cannot_be_described_is_refused() -> None:
-    with pytest.raises(TypeError, match="Forgetful takes size, but has no attribute of that name: store each argument"):
+    with pytest.raises(
+        TypeError, match="Forgetful takes size, but has no attribute of that name: store each constructor"
+    ):
         describe(Forgetful(3))
     with pytest.raises(TypeError, match=re.escape("Forgetful.other is a set, but a checkpoint holds numbers, strings")):
         describe(Forgetful(3, {1}))

@@ -43,11 +43,11 @@ class RingModel(Model):
     def __init__(self) -> None:
         self.queues: list[list[Tensor]] = [[], []]
 
-    def step(self, told: Mapping[str, Sequence[bool]], values: Sequence[Tensor]) -> list[Tensor | None]:
+    def step(self, signals: Mapping[str, Sequence[bool]], values: Sequence[Tensor]) -> list[Tensor | None]:
         for head, queue in enumerate(self.queues):
-            if told["dequeue"][head]:
+            if signals["dequeue"][head]:
                 del queue[:1]
-            if told["enqueue"][head] and len(queue) < 5:
+            if signals["enqueue"][head] and len(queue) < 5:
                 queue.append(values[head])
         return [queue[0] if queue else None for queue in self.queues]
 

@@ -1,4 +1,4 @@
-"""What a run can be set to, by the signatures of controller, trainer and task, and how a config file says it."""
+"""The settings of a run, from the signatures of controller, trainer and task, and their form in a config file."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ TYPES = {
     (TRAINER, "reload_dataloaders_every_n_epochs"): "Annotated[int, Range(0)]",
     (TRAINER, "val_check_interval"): "Annotated[int, Range(1)] | Annotated[float, Range(0, 1)] | str | dict[str, int]",
 }
-"""Types that a signature says by another name, or so widely that Lightning refuses a value only when it is built."""
+"""Replacements for types that a signature names differently, or states so loosely that errors would appear late."""
 
 LINKED = ("input_symbols", "output_symbols")
-"""Settings of the controller that the task gives."""
+"""The settings of the controller that the task determines."""
 
 TOP = {
     "seed_everything": Parameter(ast.Name("int"), ast.Constant(0)),
@@ -73,7 +73,7 @@ def _type(target: str, name: str, annotation: ast.expr | None) -> ast.expr | Non
 
 
 def written(value: Any) -> Any:
-    """A setting as plain data, objects with the defaults of their signatures."""
+    """A setting as plain data, with the defaults of objects filled in from their signatures."""
     if isinstance(value, Spec):
         if value.kind == "cell" and not value.arguments:
             return value.name
@@ -87,7 +87,7 @@ def written(value: Any) -> Any:
 
 
 def literal(default: ast.expr | None) -> Any:
-    """A default as plain data; an ellipsis if it is something else."""
+    """A default as plain data; an ellipsis if it is anything else."""
     try:
         return ... if default is None else ast.literal_eval(default)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A run of Lightning: a controller, a task and a trainer, built from settings."""
+"""Execution of Lightning's commands: builds a controller, a task and a trainer from settings, and runs them."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ __all__ = ["Run", "execute", "read_checkpoint"]
 
 
 class Run(NamedTuple):
-    """What is to be run.
+    """A command with everything it needs.
 
     Attributes:
         command: `fit`, `validate`, `test` or `predict`.
-        settings: With what settings.
-        path: The checkpoint, if there is one.
-        content: What is in it.
-        text: What `predict` transduces: a `text` or a `file`.
+        settings: The settings of the run.
+        path: The checkpoint, if any.
+        content: The content of the checkpoint.
+        text: The input of `predict`: a `text` or a `file`.
     """
 
     command: str
@@ -53,24 +53,24 @@ class Run(NamedTuple):
 
 
 class SaveConfig(Callback):
-    """Writes the settings of a run beside its results, as a config file that makes it again."""
+    """Writes the settings of a run next to its results, as a config file that repeats the run."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self.settings = settings
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        folder = trainer.log_dir  # which every process must ask for
+        folder = trainer.log_dir  # every process must access this property
         if folder is not None and trainer.is_global_zero:
             Path(folder).mkdir(parents=True, exist_ok=True)
             write_atomically(Path(folder) / "config.yaml", dump_yaml(self.settings))
 
 
 def read_checkpoint(path: str, words: list[Word]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read a checkpoint, and what it says as settings. Nothing in it is executed.
+    """Read a checkpoint, and convert its settings to a layer of `Settings`. Nothing in it is executed.
 
     Args:
         path: The file.
-        words: The options of the user, which go before it.
+        words: The options of the user, which override it.
     """
     given = [word.name.removeprefix("data.") for word in words if word.name.startswith("data.")]
     content = checkpoint.read(Path(path), given=given)
@@ -82,14 +82,14 @@ def read_checkpoint(path: str, words: list[Word]) -> tuple[dict[str, Any], dict[
 
 
 def execute(run: Run) -> None:
-    """Build what the settings say, and run it.
+    """Build the parts of a run, and run it.
 
     Raises:
-        InputError: If something of it cannot be built, or does not fit the checkpoint.
+        InputError: If a part cannot be built, or does not fit the checkpoint.
     """
     quiet()
     for kind in ("memory", "cell", "task"):
-        load_plugins(kind)  # a broken one is told
+        load_plugins(kind)  # warns about broken ones
     try:
         seed_everything(run.settings.top.get("seed_everything", 0), workers=True, verbose=False)
         task = construct(run.settings.data)
@@ -111,7 +111,7 @@ def execute(run: Run) -> None:
     if run.command == "fit":
         _say_what_next(trainer, task)
     if refused:
-        raise InputError(f"{len(refused)} of the lines could not be read: their answers are empty lines")
+        raise InputError(f"{len(refused)} lines could not be read: their output lines are empty")
 
 
 def _controller(run: Run, task: Task) -> Controller:
@@ -123,7 +123,7 @@ def _controller(run: Run, task: Task) -> Controller:
         return Controller(input_symbols=task.input_symbols, output_symbols=task.output_symbols, **arguments)
     except InputError:
         raise
-    except Exception as error:  # the settings are the user's, and torch fails in as many ways
+    except Exception as error:  # the settings are the user's, and torch may raise anything
         raise InputError(f"the settings do not build a controller: {one_line(error)[:200]}") from error
 
 
@@ -157,12 +157,12 @@ def _start(run: Run, trainer: Trainer, model: Controller, task: Task) -> None:
             raise InputError(f"Lightning refuses the settings: {one_line(error)[:300]}") from error
         if run.content is None or run.command != "fit" or trainer.global_step > run.content["global_step"]:
             raise
-        reason = f"{type(error).__name__}: {one_line(error)[:200]}"  # what Lightning reads may be anything
-        raise InputError(f"no run can go on from this checkpoint: {reason}") from error
+        reason = f"{type(error).__name__}: {one_line(error)[:200]}"  # Lightning reads parts of the file unchecked
+        raise InputError(f"a run cannot be resumed from this checkpoint: {reason}") from error
 
 
 def _comes_from_lightning(error: BaseException) -> bool:
-    """Whether Lightning itself raised it, which it does where settings do not go together."""
+    """Whether Lightning itself raised an error, as it does for settings that contradict each other."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -1,4 +1,4 @@
-"""The commands `fit`, `validate`, `test` and `predict`: their options, checked before torch is imported."""
+"""The commands `fit`, `validate`, `test` and `predict`: their options are checked before torch is imported."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ FIT: dict[str, Any] = {
         {"class_path": "Finished"},
     ],
 }
-"""Training: at most 100 epochs, fewer if the task is learned."""
+"""Settings of the trainer for `fit`: at most 100 epochs, and fewer if the task is learned earlier."""
 
 EVALUATE: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+"""Settings of the trainer for the other commands."""
 
 TEXTS = ("data.text", "data.file")
-"""What `predict` transduces: taken word for word, and never from a checkpoint."""
+"""The input of `predict`, which is taken literally, and never from a checkpoint."""
 
 
 def fit(arguments: Sequence[str]) -> None:
@@ -66,9 +67,9 @@ def _run(command: str, arguments: Sequence[str]) -> None:
     path = _only(words, "ckpt_path")
     text = {word.name.removeprefix("data."): _only(words, word.name) for word in words if word.name in TEXTS}
     if path is None and command != "fit":
-        raise InputError("a trained controller is needed: give --ckpt_path FILE, as fit prints it")
+        raise InputError("no trained controller: give --ckpt_path FILE, the path that fit prints")
     if command == "predict" and not text:
-        raise InputError("there is nothing to transduce: give --data.text TEXT, or --data.file FILE")
+        raise InputError("nothing to transduce: give --data.text TEXT, or --data.file FILE")
     layers = [
         (load_yaml(Path(_given(word)), one_line(_given(word))), f"{one_line(_given(word))}: ")
         for word in words
@@ -100,14 +101,14 @@ def _run(command: str, arguments: Sequence[str]) -> None:
 def _settings(
     command: str, layers: list[tuple[Any, str]], words: list[Word], partly: bool = False, advised: bool = False
 ) -> Settings:
-    """The settings from the defaults, then the layers, then the options.
+    """Combine the defaults, the layers and the options.
 
     Args:
         command: The command.
-        layers: Plain data, each with what an error about it begins with.
+        layers: Plain data, each with the start of its error messages.
         words: The options.
-        partly: Whether more is to come, so that something may be missing.
-        advised: Whether what the recipe knows of the task, the memory and the cell goes below the layers.
+        partly: Whether settings may be missing, because a checkpoint will add them.
+        advised: Whether the recipe's settings for the task, the memory and the cell are added below the layers.
     """
     if advised:
         known = _advice(_settings(command, layers, words, partly=True))
@@ -117,7 +118,7 @@ def _settings(
     for values, lead in layers:
         settings.layer(values, lead)
     if settings.top.pop("ckpt_path", None) is not None:
-        raise InputError("ckpt_path comes from a config file: give --ckpt_path on the command line")
+        raise InputError("ckpt_path is in a config file: give --ckpt_path on the command line instead")
     settings.words(words)
     logger = settings.sections["trainer"].get("logger")
     for each in logger if isinstance(logger, list) else [logger]:
@@ -147,21 +148,21 @@ def _advice(settings: Settings) -> dict[str, Any] | None:
 
 
 def _check_machine(settings: Settings, printing: list[Word]) -> None:
-    """Refuse what this machine cannot run, unless the settings are only printed."""
+    """Refuse settings that this machine cannot run, unless they are only printed."""
     if not printing:
         check_accelerator(settings.sections["trainer"].get("accelerator"))
 
 
 def _depends(word: Word) -> bool:
-    """Whether an option can only be checked once the task, the memory and the cell are known."""
+    """Whether the check of an option needs the task, the memory or the cell."""
     return word.name.startswith(("data.", "model.memory.", "model.cell.")) or word.append
 
 
 def _only(words: list[Word], name: str) -> str | None:
-    """The value of an option that may be given once."""
+    """The value of an option that may be given at most once."""
     values = [_given(word) for word in words if word.name == name]
     if len(values) > 1:
-        raise InputError(f"--{name} was given {len(values)} times: once was expected")
+        raise InputError(f"--{name} was given {len(values)} times: give it once")
     return values[0] if values else None
 
 

@@ -1,6 +1,6 @@
-"""Everything that has a name: memories, cells, tasks, commands. One line registers one.
+"""The catalog: everything that can be selected by name. Adding a memory, cell, task or command takes one line.
 
-A name stands for `package.module:Class`. What `ddstructs list` says of it is the first sentence of its docstring.
+A name maps to `package.module:Class`. `ddstructs list` and `--help` show the first sentence of its docstring.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ MEMORIES = {
     "Queue": "ddstructs.queue:Queue",
     "Deque": "ddstructs.deque:Deque",
     "Bank": "ddstructs.bank:Bank",
-    "SuperpositionStack": "ddstructs.superposition:SuperpositionStack",
+    "SuperpositionStack": "ddstructs.superposition.stack:SuperpositionStack",
     "Tape": "ddstructs.tape:Tape",
     "NoMemory": "ddstructs.bank:NoMemory",
 }
@@ -65,13 +65,13 @@ CALLBACKS = {
     "TQDMProgressBar": "pytorch_lightning.callbacks.progress.tqdm_progress:TQDMProgressBar",
     "RichProgressBar": "pytorch_lightning.callbacks.progress.rich_progress:RichProgressBar",
 }
-"""What `--trainer.callbacks` takes. Arguments that are functions or objects of Lightning can only be set in Python."""
+"""Values of `--trainer.callbacks`. Arguments that are functions or Lightning objects can only be set in Python."""
 
 LOGGERS = {
     "CSVLogger": "pytorch_lightning.loggers.csv_logs:CSVLogger",
     "TensorBoardLogger": "pytorch_lightning.loggers.tensorboard:TensorBoardLogger",
 }
-"""What `--trainer.logger` takes: those that write files, and nothing to a server."""
+"""Values of `--trainer.logger`: loggers that write files and contact no server."""
 
 COMMANDS = {
     "list": "ddstructs.cli.list:show",
@@ -83,17 +83,18 @@ COMMANDS = {
     "reproduce": "ddstructs.cli.reproduce:reproduce",
     "sweep": "ddstructs.cli.sweep:sweep",
 }
-"""A command is a function, and its parameters are its options; one that takes `arguments` reads them itself."""
+"""Each command is a function whose parameters are its options, or that takes `arguments` and parses them itself."""
 
 
 class Kind(NamedTuple):
-    """A kind of thing that can be named.
+    """A kind of class that can be selected by name.
 
     Attributes:
-        table: What we have of it.
-        option: The option of `ddstructs fit` that takes a name.
-        group: The entry-point group in which other packages register theirs: `Name = "package.module:Class"`.
-        base: What each is a subclass of.
+        table: Those of this package, by name.
+        option: The option of `ddstructs fit` that selects one.
+        group: Entry-point group in which other packages register theirs, as `Name = "package.module:Class"`; None if
+            they cannot.
+        base: The class that all of them subclass.
     """
 
     table: dict[str, str]

@@ -66,7 +66,7 @@ def read(
         raise InputError(f"{path} is damaged: {str(version)[:20]!r} is not a version of Lightning")
     for name, kind in RUN.items():
         if name in content and not isinstance(content[name], kind):
-            raise InputError(f"{path} is damaged: its {name} is no {kind.__name__}")
+            raise InputError(f"{path} is damaged: its {name} is not a {kind.__name__}")
     check_settings(content["hyper_parameters"], path, replaced)
     if task:
         if not _is_task(content.get(TASK)):
@@ -85,7 +85,7 @@ def load(path: str | Path) -> Any:
             size.
     """
     if not Path(path).is_file():
-        raise InputError(f"there is no checkpoint at {path}")
+        raise InputError(f"no checkpoint at {path}")
     try:
         outline(path)
         with warnings.catch_warnings(action="ignore"):  # about files in another format, which are refused below
@@ -99,7 +99,7 @@ def load(path: str | Path) -> Any:
         ) from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except Exception as error:  # a file may hold anything, and torch fails in as many ways
+    except Exception as error:  # a file may hold anything, and torch may raise anything
         raise InputError(f"{path} is damaged or truncated: it cannot be read as a checkpoint") from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content["state_dict"] = {  # drop the attributes that torch sets
@@ -129,11 +129,11 @@ def _check_progress(progress: object, path: str | Path) -> None:
     check_plain(progress, f"the progress of the task in {path}")
     stages = progress.get("stages", {}) if isinstance(progress, dict) else None
     if not isinstance(progress, dict) or not isinstance(stages, dict):
-        raise InputError(f"{path} is damaged: it does not say how far its task was")
+        raise InputError(f"{path} is damaged: the progress of its task is missing or invalid")
     numbers = {name: number for name, number in stages.items() if name != "patience" or number is not None}
     for number in (*numbers.values(), progress.get("drawn", 0)):
         if not (isinstance(number, int | float) and math.isfinite(number)):
-            raise InputError(f"{path} is damaged: it does not say how far its task was")
+            raise InputError(f"{path} is damaged: the progress of its task is missing or invalid")
 
 
 def task_name(content: Mapping[str, Any]) -> str:
@@ -159,5 +159,5 @@ def set_random_state(state: dict[str, Any]) -> None:
         torch.set_rng_state(state["cpu"].cpu())
         if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all([each.cpu() for each in state["cuda"]])
-    except Exception as error:  # a file may hold anything, and torch fails in as many ways
+    except Exception as error:  # a file may hold anything, and torch may raise anything
         raise InputError("the checkpoint is damaged: its random state cannot be restored") from error

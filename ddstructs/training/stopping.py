@@ -55,7 +55,7 @@ def summary(trainer: Trainer, task: Task) -> str:
     figures = [f"{name} {metrics[f'val_{name}']:.4f}" for name in shown if f"val_{name}" in metrics]
     updates = f"After {trainer.global_step} updates"
     if not figures:
-        return f"{updates}: there was no validation, so the quality of the model is unknown."
+        return f"{updates}: not validated, so the quality of the model is unknown."
     lengths = task.validated_lengths
     where = f" of lengths {lengths[0]}..{lengths[1]}" if lengths else ""
     return f"{updates}: {', '.join(figures)} on validation sequences{where}. {_verdict(task, trainer)}"

@@ -65,13 +65,11 @@ class TraceCallback(Callback):
         source: str | Batch | None = self.text
         if source is None:
             source = Batch(*(part[:1] for part in next(iter(task.val_dataloader()))))
-        seen = trace(model, source, task=task, title=f"epoch {epoch}")
-        steps = int(seen.lengths[0])
-        figure = Figure(
-            figsize=(min(16, 2.2 + 0.24 * steps), 6), layout="tight"
-        )  # not through pyplot, which would keep it
+        recorded = trace(model, source, task=task, title=f"epoch {epoch}")
+        steps = int(recorded.lengths[0])
+        figure = Figure(figsize=(min(16, 2.2 + 0.24 * steps), 6), layout="tight")  # pyplot would never free it
         FigureCanvasAgg(figure)
-        plot_trace(seen, figure.add_subplot())
+        plot_trace(recorded, figure.add_subplot())
         add_figure = getattr(getattr(trainer.logger, "experiment", None), "add_figure", None)
         if self.folder is None and add_figure is not None:
             add_figure("trace", figure, global_step=trainer.global_step, close=False)

@@ -70,8 +70,8 @@ def trace(
         >>> import torch
         >>> from ddstructs import Action, Stack, trace
         >>> push, pop = torch.tensor([[1.0, 1.0, 0.0]]), torch.tensor([[0.0, 0.0, 1.0]])
-        >>> seen = trace(Stack(2), Action(push[..., None], pop[..., None], torch.randn(1, 3, 1, 2)))
-        >>> seen.strengths[0].sum(dim=1).tolist()  # the depth over time
+        >>> recorded = trace(Stack(2), Action(push[..., None], pop[..., None], torch.randn(1, 3, 1, 2)))
+        >>> recorded.strengths[0].sum(dim=1).tolist()  # the depth over time
         [1.0, 2.0, 1.0]
     """
     with _evaluating(model):
@@ -83,13 +83,13 @@ def trace(
             from ddstructs.view.transduce import run_controller  # imports Lightning
 
             memory, run = run_controller(model, x, task)
-    for name, part in (("actions", run.actions.value), ("output", run.output)):
+    for name, part in (("actions", run.actions.value), ("outputs", run.output)):
         wrong = (~part.isfinite()).flatten(2).any(2).any(0) if part.dim() > 2 else (~part.isfinite()).any(0)
         if wrong.any():
             raise ValueError(
                 f"the {name} of step {int(wrong.int().argmax())} are not finite: the model cannot be traced"
             )
-    done = replay(memory, run.actions)
+    history = replay(memory, run.actions)
     batch, time = run.actions.value.shape[:2]
     name = type(memory).__name__
     return Trace(
@@ -97,7 +97,7 @@ def trace(
         signals=_plain(memory.signals.numbers(run.actions)),
         labels=memory.signals.labels,
         value=_plain(run.actions.value),
-        **done._asdict(),
+        **history._asdict(),
         stores=memory.stores,
         ends=memory.ends,
         lengths=_plain(run.lengths),

@@ -27,19 +27,19 @@ def run_controller(model: object, x: object, task: Task | None) -> tuple[Memory,
     if isinstance(x, Batch):
         batch = Batch(*(part.to(model.device) for part in x))
         if task is None or task.feeds_back:
-            inputs, asked, lengths = _answer(model, batch)
+            inputs, answered, lengths = _answer(model, batch)
         else:
-            inputs, asked, lengths = batch.inputs, batch.targets != IGNORE, batch.lengths.cpu()
+            inputs, answered, lengths = batch.inputs, batch.targets != IGNORE, batch.lengths.cpu()
     elif isinstance(x, Tensor) and x.dim() == 2 and x.dtype == torch.int64:
         inputs = x.to(model.device)
-        asked, lengths = torch.ones_like(inputs, dtype=torch.bool), torch.full((len(inputs),), inputs.shape[1])
+        answered, lengths = torch.ones_like(inputs, dtype=torch.bool), torch.full((len(inputs),), inputs.shape[1])
     else:
         raise TypeError(
             f"x is a {type(x).__name__}, but a Controller is traced on a text, a Batch, or int64 symbols (batch, time)"
         )
     embedded = model.embed(inputs)
     run, hard = model.rnn.unroll(embedded, lengths=lengths), rounded(model.rnn, embedded, lengths)
-    output, hard_output = (torch.where(asked, model.classify(r.output).argmax(dim=-1), IGNORE) for r in (run, hard))
+    output, hard_output = (torch.where(answered, model.classify(r.output).argmax(dim=-1), IGNORE) for r in (run, hard))
     real = torch.arange(inputs.shape[1], device=inputs.device) < lengths.to(inputs.device)[:, None]
     name_in, name_out = (task.input_name, task.output_name) if task else (str, str)
     shown = torch.where(real, inputs, IGNORE)
@@ -47,23 +47,22 @@ def run_controller(model: object, x: object, task: Task | None) -> tuple[Memory,
         [[name(symbol) if symbol != IGNORE else "" for symbol in row] for row in rows.tolist()]
         for name, rows in ((name_in, shown), (name_out, output))
     )
-    done = Recording(run.actions, lengths, inputs, output, hard_output, texts_in, texts_out)
-    return model.rnn.memory, done
+    return model.rnn.memory, Recording(run.actions, lengths, inputs, output, hard_output, texts_in, texts_out)
 
 
 def _answer(model: Controller, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """The inputs of a controller that answers greedily, the steps that need an answer, and the lengths."""
+    """The inputs of a controller that answers greedily, the steps in which it answers, and the lengths."""
     prompt = (batch.inputs == SEPARATOR).int().argmax(dim=1) + 1
     longest = int(prompt.max())
     answers = model.decode(batch)[:, longest:]
     count = (answers != IGNORE).sum(dim=1)
     lengths = prompt + count - 1
     inputs = torch.full((len(prompt), int(lengths.max())), START, device=prompt.device)
-    asked = torch.zeros_like(inputs, dtype=torch.bool)
+    answered = torch.zeros_like(inputs, dtype=torch.bool)
     first = model.input_symbols - (model.output_symbols - 1)
     for row, (p, n) in enumerate(zip(prompt.tolist(), count.tolist(), strict=True)):
         inputs[row, :p] = batch.inputs[row, :p]
         inputs[row, p : p + n - 1] = answers[row, : n - 1] + first
-        asked[row, : p - 1] = batch.targets[row, : p - 1] != IGNORE
-        asked[row, p - 1 : p + n - 1] = True
-    return inputs, asked, lengths.cpu()
+        answered[row, : p - 1] = batch.targets[row, : p - 1] != IGNORE
+        answered[row, p - 1 : p + n - 1] = True
+    return inputs, answered, lengths.cpu()
