@@ -153,7 +153,7 @@ def test_names_and_options_are_checked_before_torch_is_imported(arguments: list[
     assert not loads_torch(*arguments)
 
 
-def test_what_the_catalog_names_is_there() -> None:
+def test_every_target_of_the_catalog_exists() -> None:
     for kind in catalog.KINDS.values():
         base = load(kind.base)
         for name, target in kind.table.items():
@@ -184,7 +184,7 @@ def test_fit_writes_a_checkpoint_of_weights_and_plain_data(checkpoint: Path) -> 
 
 
 @pytest.mark.parametrize("command", ["test", "validate"])
-def test_a_checkpoint_is_all_that_test_and_validate_need(
+def test_test_and_validate_need_only_a_checkpoint(
     command: str, checkpoint: Path, tmp_path: Path, within: Command
 ) -> None:
     done = within(command, f"--ckpt_path={checkpoint}")
@@ -194,9 +194,7 @@ def test_a_checkpoint_is_all_that_test_and_validate_need(
     assert list(tmp_path.iterdir()) == [], "nothing is left behind"
 
 
-def test_the_last_checkpoint_is_that_of_the_last_epoch_and_a_run_goes_on_from_it(
-    tmp_path: Path, within: Command
-) -> None:
+def test_the_last_checkpoint_is_that_of_the_last_epoch_and_resumes_the_run(tmp_path: Path, within: Command) -> None:
     steady = ["--model.learning_rate=1e-12", "--trainer.enable_progress_bar=false"]  # so that no epoch is the best
     fit = ["fit", "--data=Reversal", "--model.memory=Stack", *QUICK, *steady, "--trainer.max_epochs=3"]
     assert within(*fit).returncode == 0
@@ -345,7 +343,7 @@ def test_predict_prints_a_line_of_text_for_each_line(checkpoint: Path, tmp_path:
 
 
 @pytest.mark.parametrize("batch", [1, 250])
-def test_a_line_that_a_task_cannot_read_is_named_and_the_others_are_answered(
+def test_an_unreadable_line_is_reported_and_the_others_are_answered(
     batch: int, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given, whole = tmp_path / "given", tmp_path / "whole"
@@ -366,7 +364,7 @@ def test_a_line_that_a_task_cannot_read_is_named_and_the_others_are_answered(
     assert f"{given}, line 1: " in refusal(capsys, *predict, str(given))
 
 
-def test_options_go_before_what_the_checkpoint_says(checkpoint: Path, tmp_path: Path, within: Command) -> None:
+def test_options_override_the_checkpoint(checkpoint: Path, tmp_path: Path, within: Command) -> None:
     done = within("test", f"--ckpt_path={checkpoint}", "--model.hard=true", "--data.test_lengths=[3,3]")
     assert done.returncode == 0, done.stderr
     distance = next(line for line in done.stdout.splitlines() if "push_distance" in line)
@@ -521,9 +519,7 @@ def test_every_config_trains(config: Path, tmp_path: Path, within: Command) -> N
     assert done.returncode == 0, done.stderr
 
 
-def test_trace_writes_a_page_and_says_what_the_memory_is_used_for(
-    checkpoint: Path, tmp_path: Path, within: Command
-) -> None:
+def test_trace_writes_a_page_and_diagnoses_the_memory(checkpoint: Path, tmp_path: Path, within: Command) -> None:
     options = [f"--ckpt_path={checkpoint}", "--text", "A <b>\nstring", "--out"]
     done = within("trace", *options, "trace.html", f"--other={checkpoint}")
     assert done.returncode == 0, done.stderr
@@ -605,9 +601,7 @@ VALUES = (
 
 @settings(max_examples=300)
 @given(given_=st.lists(st.tuples(st.sampled_from(names_of_options()), VALUES), min_size=1, max_size=3))
-def test_whatever_is_typed_ends_in_a_line(
-    given_: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_any_input_ends_in_a_line(given_: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory) -> None:
     words = [f"--{name}={value}" for name, value in given_ if name != "ckpt_path"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.getbasetemp())
@@ -659,7 +653,7 @@ def test_help_lists_no_option_that_a_command_ignores_and_giving_one_is_refused(
     ("name", "reason"),
     [("tpu", "torch_xla is not installed"), ("mps", "MPS is part of macOS"), ("gpu", "no GPU"), ("cuda", "no GPU")],
 )
-def test_an_accelerator_that_is_not_there_is_refused_before_torch_is_imported(
+def test_a_missing_accelerator_is_refused_before_torch_is_imported(
     name: str, reason: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "platform", "linux")

@@ -267,7 +267,7 @@ def test_weights_are_put_into_the_model_that_fits(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.ckpt"):
         with pytest.raises(InputError, match=re.escape(f"no checkpoint at {path}")):
             read(path)

@@ -98,14 +98,14 @@ def _verdict(task: Task, trainer: Trainer) -> str:
         return "The task is learned."
     stages = task.stages
     if not stages.finished:
-        came = f"It is not learned: the curriculum reached length {int(stages.stage)} of {stages.longest}"
+        missed = f"It is not learned: the curriculum reached length {int(stages.stage)} of {stages.longest}"
         if stages.restarts:
             return (
-                f"{came}, and stalled {stages.restarts} times before. Try longer sources in the first stage "
+                f"{missed}, and stalled {stages.restarts} times before. Try longer sources in the first stage "
                 f"(--data.start_length, now {stages.start}), which the cell cannot remember without the memory, "
                 "or another seed or cell."
             )
-        return f"{came}. Train longer, or with another seed or cell."
+        return f"{missed}. Train longer, or with another seed or cell."
     bound = "at most" if task.goal.smaller else "at least"
     missed = f"It is not learned: {task.goal.metric} of {bound} {task.goal.value} was expected."
     if _counts(trainer.lightning_module):
