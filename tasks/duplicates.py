@@ -17,7 +17,7 @@ MISSING, FILLER = 2, 3
 
 @final
 class DuplicateString(BlankAnswer):
-    """Repeat a string of bits twice: after `0 1 1`, answer six blanks with `0 1 1 0 1 1`.
+    """Write a string of bits twice: after `0 1 1`, answer six blanks with `0 1 1 0 1 1`.
 
     Args:
         settings: The settings of every blank answer, see `BlankAnswer`.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +14,7 @@ from pytorch_lightning.callbacks import ProgressBar
 from ddstructs.cli.bar import TrainingBar
 from ddstructs.cli.machine import check_processes
 from ddstructs.cli.quiet import quiet
+from ddstructs.cli.report import report
 from ddstructs.cli.settings import Settings
 from ddstructs.cli.text import PrintText, take_lines
 from ddstructs.cli.words import Word
@@ -30,18 +29,9 @@ from ddstructs.training import checkpoint
 from ddstructs.training.controller import Controller
 from ddstructs.training.resume import check_resumable, check_unfinished
 from ddstructs.training.saving import with_safe_saving
-from ddstructs.training.stopping import check_unlearned, summary
+from ddstructs.training.stopping import check_unlearned
 
 __all__ = ["Run", "execute", "read_checkpoint"]
-
-
-LIMITS = {
-    "fit": ("max_epochs", "max_steps", "limit_train_batches"),
-    "validate": ("limit_val_batches",),
-    "test": ("limit_test_batches",),
-    "predict": ("limit_predict_batches",),
-}
-"""The options of the trainer with which a command does nothing if they are 0."""
 
 
 class Run(NamedTuple):
@@ -120,7 +110,7 @@ def execute(run: Run) -> None:
             checkpoint.load_weights(model, run.content, "the checkpoint")
     _start(run, trainer, model, task)
     if trainer.is_global_zero:
-        _report(run, trainer, task)
+        report(run.command, trainer, task)
     if refused:
         raise InputError(f"{len(refused)} lines could not be read: their output lines are empty")
 
@@ -183,23 +173,3 @@ def _comes_from_lightning(error: BaseException) -> bool:
     return isinstance(error, RuntimeError | ValueError | TypeError) and module.startswith(
         ("pytorch_lightning.", "lightning_fabric.")
     )
-
-
-def _report(run: Run, trainer: Trainer, task: Task) -> None:
-    """Print the result of `fit`, and the commands to try next; for every command, why it did nothing, if so."""
-    idle = [name for name in LIMITS[run.command] if getattr(trainer, name) == 0]
-    if idle:
-        print(f"Nothing to do: --trainer.{idle[0]} is 0.")
-    if run.command != "fit" or idle:
-        return
-    print(f"\n{summary(trainer, task)}")
-    saved = [each for each in trainer.checkpoint_callbacks if getattr(each, "best_model_path", "")]
-    if not saved:
-        print("No checkpoint was written.")
-        return
-    best = [each for each in saved if getattr(each, "monitor", None) is not None]
-    path = os.path.relpath((best or saved)[0].best_model_path)  # type: ignore[attr-defined]
-    print(f"The {'best' if best else 'last'} checkpoint is {path}. Next:")
-    print(f"  ddstructs test --ckpt_path {path}")
-    if task.example is not None:
-        print(f"  ddstructs predict --ckpt_path {path} --data.text {shlex.quote(task.example)}")
