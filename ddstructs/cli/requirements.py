@@ -48,7 +48,9 @@ def check_memory(settings: Settings, command: str) -> None:
         InputError: If the network, a batch or an evaluation set is too large.
     """
     available = machine_memory()
-    for need in _needs(settings, command) if available is not None else ():
+    if available is None:
+        return
+    for need in _needs(settings, command):
         if need.bytes > available:
             raise InputError(
                 f"{need.options} needs at least {_readable(need.bytes)} of memory, but this machine has "
