@@ -78,6 +78,11 @@ class Learner(Restorable):
         """The parts that work a memory, in the order of the network."""
         return [module for module in self.modules() if isinstance(module, MemoryRNN | MemoryLayer)]
 
+    @property
+    def places(self) -> list[int]:
+        """The layers that work a memory, counted from 0 at the input; what they were told is in `Outcome.told`."""
+        return [0]
+
     def forward(self, inputs: Tensor) -> Tensor:
         """Score the output symbol of each step.
 
