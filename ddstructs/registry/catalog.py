@@ -1,4 +1,4 @@
-"""The catalog: everything that can be selected by name. Adding a memory, cell, task or command takes one line.
+"""The catalog: everything that can be selected by name. Adding a memory, cell, model, task or command takes one line.
 
 A name maps to `package.module:Class`. `ddstructs list` and `--help` show the first sentence of its docstring.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["CALLBACKS", "CELLS", "COMMANDS", "KINDS", "LOGGERS", "MEMORIES", "TASKS", "Kind"]
+__all__ = ["CALLBACKS", "CELLS", "COMMANDS", "KINDS", "LOGGERS", "MEMORIES", "MODELS", "TASKS", "Kind"]
 
 MEMORIES = {
     "Stack": "ddstructs.stack:Stack",
@@ -24,6 +24,12 @@ CELLS = {
     "lstm": "torch.nn.modules.rnn:LSTMCell",
     "gru": "torch.nn.modules.rnn:GRUCell",
 }
+
+MODELS = {
+    "Controller": "ddstructs.training.controller:Controller",
+    "SequenceModel": "ddstructs.training.sequence_model:SequenceModel",
+}
+"""What `--model` takes, and what a checkpoint may be of. The first is meant where none is named."""
 
 TASKS = {
     "Copying": "ddstructs.tasks.copying:Copying",
@@ -106,6 +112,7 @@ class Kind(NamedTuple):
 KINDS = {
     "memory": Kind(MEMORIES, "--model.memory", "ddstructs.memories", "ddstructs.memory:Memory"),
     "cell": Kind(CELLS, "--model.cell", "ddstructs.cells", "torch.nn:Module"),
+    "model": Kind(MODELS, "--model", None, "ddstructs.training.learner:Learner"),
     "task": Kind(TASKS, "--data", "ddstructs.tasks", "ddstructs.tasks.task:Task"),
     "callback": Kind(CALLBACKS, "--trainer.callbacks", None, "pytorch_lightning:Callback"),
     "logger": Kind(LOGGERS, "--trainer.logger", None, "pytorch_lightning.loggers:Logger"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -201,7 +201,11 @@ def _bars(ax: Axes, trace: Trace, row: int, steps: int) -> None:
         numbers, down = trace.signals[row, :steps, column].numpy(), signal == "pop"
         heights, bottom = (-numbers, np.zeros(steps)) if down else (numbers, tops[head].copy())
         name = f" {head}" if trace.heads > 1 else ""
-        style = {"color": _color(signal, column), "alpha": 1.0 if head == 0 else 0.55, "label": f"{signal}{name}"}
+        style: dict[str, Any] = {
+            "color": _color(signal, column),
+            "alpha": 1.0 if head == 0 else 0.55,
+            "label": f"{signal}{name}",
+        }
         if steps > MOST:
             ax.fill_between(at, bottom, bottom + heights, step="mid", linewidth=0, **style)
         else:
