@@ -83,7 +83,7 @@ print(json.dumps(said))
 """
 
 
-def test_whatever_is_wrong_is_told_in_a_line_without_torch(tmp_path: Path) -> None:
+def test_every_mistake_is_reported_in_a_line_without_torch(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     (tmp_path / "binary").write_bytes(bytes(range(256)))
     (tmp_path / "list").write_text("[1, 2]")

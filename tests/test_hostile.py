@@ -293,7 +293,7 @@ def doubled(times: int) -> Any:
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_shared_parts_are_counted_as_they_are_written_out(
+def test_shared_parts_count_once_per_reference(
     place: str, sound: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.save(planted(sound, PLACES[place], doubled(60)), "doubled.ckpt")

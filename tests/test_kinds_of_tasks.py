@@ -262,7 +262,7 @@ def test_a_fit_without_a_validation_says_that_nothing_is_known(tmp_path: Path) -
     task = ReverseString(**SMALL)
     fitted = trainer(tmp_path, max_steps=1, limit_val_batches=0)
     fitted.fit(controller(task), task)
-    assert summary(fitted, task) == "After 1 updates: not validated, so the quality of the model is unknown."
+    assert summary(fitted, task) == "After 1 update: not validated, so the quality of the model is unknown."
 
 
 def test_soft_signals_are_warned_of_beyond_the_lengths_that_were_validated(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_pictures_go_into_axes_that_are_given() -> None:
     figure.canvas.draw()
 
 
-def test_signals_and_lengths_are_drawn_as_they_are() -> None:
+def test_signals_and_lengths_are_drawn_unchanged() -> None:
     _, ax = plot_signals(seen())
     assert [np.asarray(line.get_ydata()).tolist() for line in ax.lines] == [
         PUSH.flatten().tolist(),
@@ -128,7 +128,7 @@ def test_signals_and_lengths_are_drawn_as_they_are() -> None:
     plot_lengths({})[0].canvas.draw()
 
 
-def test_a_row_that_there_is_not_is_refused() -> None:
+def test_a_missing_row_is_refused() -> None:
     for plot in (plot_trace, plot_signals):
         for row in (-1, 1):
             with pytest.raises(IndexError, match=f"no row {row}"):

@@ -58,7 +58,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize("line", BROKEN)
-def test_a_broken_entry_point_is_told_in_a_line_and_left_out(line: str, tmp_path: Path) -> None:
+def test_a_broken_entry_point_is_reported_in_a_line_and_ignored(line: str, tmp_path: Path) -> None:
     plain = listed(tmp_path)
     (tmp_path / "good.py").write_text(f'{MEMORY.format("Memory")}    """A memory."""\n')
     install(tmp_path, "broken", line)
@@ -70,7 +70,7 @@ def test_a_broken_entry_point_is_told_in_a_line_and_left_out(line: str, tmp_path
     assert said[0].isprintable()
 
 
-def test_one_broken_entry_point_does_not_take_the_others_along(tmp_path: Path) -> None:
+def test_a_broken_entry_point_does_not_affect_the_others(tmp_path: Path) -> None:
     (tmp_path / "good.py").write_text(f'{MEMORY.format("Good")}    """A good memory.\n\n    More of it.\n    """\n')
     install(tmp_path, "good", "Good = good:Good")
     install(tmp_path, "broken", "x\nx = ")
@@ -131,7 +131,7 @@ print(sorted(load_plugins("memory")))
         ("class X(make()):", False),
     ],
 )
-def test_a_class_of_another_kind_is_told_from_its_source(text: str, fault: bool, tmp_path: Path) -> None:
+def test_a_class_of_another_kind_is_recognized_from_its_source(text: str, fault: bool, tmp_path: Path) -> None:
     (tmp_path / "other.py").write_text(f'{text}\n    """A memory of some kind."""\n    raise SystemExit(3)\n')
     install(tmp_path, "other", "X = other:X")
     done = listed(tmp_path)
@@ -139,7 +139,7 @@ def test_a_class_of_another_kind_is_told_from_its_source(text: str, fault: bool,
     assert ("'X' (other:X) is ignored: it is not a subclass of ddstructs.memory.Memory" in done.stderr) is fault
 
 
-def test_what_was_left_out_can_be_named_by_nothing(tmp_path: Path) -> None:
+def test_nothing_can_refer_to_an_ignored_plugin(tmp_path: Path) -> None:
     lines = {
         "bad": f"import os\n{MEMORY.format('B')}    pass\nraise SystemExit(3)\n",
         "good": "from ddstructs import Stack as Again, NoMemory, Queue\nclass Real:\n    pass\n",

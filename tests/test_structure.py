@@ -149,7 +149,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("changes", "message"), BROKEN, ids=[message for _, message in BROKEN])
-def test_a_mistake_is_told_when_the_structure_is_made(changes: dict[str, Any], message: str) -> None:
+def test_a_mistake_is_reported_by_the_constructor(changes: dict[str, Any], message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=re.escape(message)) as caught:
         broken(**changes)(2)
     assert "\n" not in str(caught.value)

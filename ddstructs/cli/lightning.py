@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from pytorch_lightning.accelerators import CPUAccelerator
@@ -15,6 +14,7 @@ from pytorch_lightning.callbacks import ProgressBar
 from ddstructs.cli.bar import TrainingBar
 from ddstructs.cli.machine import check_processes
 from ddstructs.cli.quiet import quiet
+from ddstructs.cli.report import report
 from ddstructs.cli.settings import Settings
 from ddstructs.cli.text import PrintText, take_lines
 from ddstructs.cli.words import Word
@@ -29,7 +29,7 @@ from ddstructs.training import checkpoint
 from ddstructs.training.learner import Learner
 from ddstructs.training.resume import check_resumable, check_unfinished
 from ddstructs.training.saving import with_safe_saving
-from ddstructs.training.stopping import summary
+from ddstructs.training.stopping import check_unlearned
 
 __all__ = ["Run", "execute", "read_checkpoint"]
 
@@ -109,11 +109,12 @@ def execute(run: Run) -> None:
         if run.command == "fit":
             check_resumable(model, run.content, "the checkpoint")
             check_unfinished(trainer, run.content)
+            check_unlearned(trainer, run.content, task)
         else:
             checkpoint.load_weights(model, run.content, "the checkpoint")
     _start(run, trainer, model, task)
-    if run.command == "fit":
-        _say_what_next(trainer, task)
+    if trainer.is_global_zero:
+        report(run.command, trainer, task)
     if refused:
         raise InputError(f"{len(refused)} lines could not be read: their output lines are empty")
 
@@ -161,6 +162,8 @@ def _start(run: Run, trainer: Trainer, model: Learner, task: Task) -> None:
     except Exception as error:
         if _comes_from_lightning(error):
             raise InputError(f"Lightning refuses the settings: {one_line(error)[:300]}") from error
+        if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
+            raise InputError("out of memory: use smaller batches (--data.batch_size), or shorter lengths") from error
         if run.content is None or run.command != "fit" or trainer.global_step > run.content["global_step"]:
             raise
         reason = f"{type(error).__name__}: {one_line(error)[:200]}"  # Lightning reads parts of the file unchecked
@@ -176,14 +179,3 @@ def _comes_from_lightning(error: BaseException) -> bool:
     return isinstance(error, RuntimeError | ValueError | TypeError) and module.startswith(
         ("pytorch_lightning.", "lightning_fabric.")
     )
-
-
-def _say_what_next(trainer: Trainer, task: Task) -> None:
-    paths = [getattr(saving, "best_model_path", "") for saving in trainer.checkpoint_callbacks]
-    if any(paths) and trainer.is_global_zero:
-        path = os.path.relpath(next(filter(None, paths)))
-        print(f"\n{summary(trainer, task)}")
-        print(f"The best checkpoint is {path}. Next:")
-        print(f"  ddstructs test --ckpt_path {path}")
-        if task.example is not None:
-            print(f"  ddstructs predict --ckpt_path {path} --data.text {shlex.quote(task.example)}")

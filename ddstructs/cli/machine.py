@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ddstructs.errors import InputError
 
-__all__ = ["check_accelerator", "check_processes"]
+__all__ = ["check_accelerator", "check_processes", "runs_on_cpu"]
 
 DEVICES = ("nvidia*", "nvhost*", "nvmap", "nvgpu*", "dxg", "kfd")
 """Device files in /dev of GPUs that torch supports on Linux: NVIDIA, NVIDIA Tegra, WSL and AMD."""
@@ -45,6 +45,11 @@ def check_accelerator(name: object) -> None:
         reason = _without_gpu()
     if reason is not None:
         raise InputError(f"--trainer.accelerator is {name}, but {reason}: use cpu, or auto for the best available")
+
+
+def runs_on_cpu(accelerator: object) -> bool:
+    """Whether a run certainly uses the CPU, for a value of `--trainer.accelerator`."""
+    return accelerator == "cpu" or (accelerator in (None, "auto") and _without_gpu() is not None)
 
 
 def _without_gpu() -> str | None:

@@ -82,14 +82,15 @@ def lines_of_help(
     """
     for name, each in known.items():
         default = "" if each.default is None else _written(each.default)
+        shown = f" [{default}]" if default not in ("", "null") else ""
         text = texts.get(name, "").replace("``", "").replace("`", "")
         label = f"  --{prefix}{name}"
         if short:
             first = text.partition(". ")[0].partition("; ")[0].rstrip(".")
-            yield f"{label:30} {textwrap.shorten(first, 70, placeholder=' ...')}{f' [{default}]' if default else ''}"
+            yield f"{label:30} {textwrap.shorten(first, 70, placeholder=' ...')}{shown}"
             continue
         kind = described(each.annotation, OBJECTS) or "in Python only"
-        yield f"{label}  {kind}{f'; {default}' if default else ''}"
+        yield f"{label}  {kind.removesuffix(' or null') if default == 'null' else kind}{shown}"
         yield from textwrap.wrap(text, 100, initial_indent="      ", subsequent_indent="      ")
 
 

@@ -144,7 +144,7 @@ class Settings:
         target = values.get(path[0])
         target = target[-1] if isinstance(target, list) and target else target
         if len(path) > 2 or not isinstance(target, Spec):
-            raise InputError(f"{one_line(place)}: give --{section}.{path[0]}, too, which it is an argument of")
+            raise InputError(f"{one_line(place)} needs --{section}.{path[0]}, which was not given")
         target.arguments[path[1]] = argument(target, path[1], value, place.rpartition(".")[0])
 
     def check(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ddstructs.cli.fields import DEFAULT_MODEL, models_with
 from ddstructs.cli.machine import check_accelerator
+from ddstructs.cli.requirements import check_memory
 from ddstructs.cli.screen import screen
 from ddstructs.cli.settings import Settings
 from ddstructs.cli.unused import check_used
@@ -98,6 +99,7 @@ def _run(command: str, arguments: Sequence[str]) -> None:
     if printing:
         print(dump_yaml(settings.plain()), end="")
         return
+    check_memory(settings, command)
     from ddstructs.cli.lightning import Run, execute
 
     execute(Run(command, settings, path, content, text))

@@ -65,7 +65,9 @@ def limits(notes: list[ast.expr]) -> Iterator[Range | Ascending]:
 
 def _plural(word: str) -> str:
     """The plural of a description: "whole numbers of 1 or more" for "a whole number of 1 or more"."""
-    return re.sub(r"^(?:a )?((?:whole |finite )?\w+)", r"\1s", word)
+    if not word.startswith("a "):
+        return "texts" if word == "text" else word
+    return re.sub(r"^a ((?:whole |finite )?\w+?)(y?)\b", lambda found: f"{found[1]}{'ies' if found[2] else 's'}", word)
 
 
 def rank(annotation: ast.expr, objects: Mapping[str, str]) -> int | None:

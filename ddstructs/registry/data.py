@@ -58,7 +58,7 @@ def _measure(part: object, what: str, known: dict[int, tuple[int, int]], depth: 
         raise InputError(f"{what} holds a {type(part).__name__}, but numbers, strings, lists and names were expected")
     parts, levels = known.get(id(part), (1, 0))
     if levels > depth or not depth:
-        raise InputError(f"{what} is refused: it is nested deeper than {DEPTH} levels")
+        raise InputError(f"{what} is refused: it nests deeper than {DEPTH} levels")
     if levels:
         return parts, levels
     for each in [*part.keys(), *part.values()] if isinstance(part, dict) else part:
@@ -111,7 +111,7 @@ def load_yaml(source: Path | str, what: str) -> Any:
     except OSError as error:
         raise InputError(f"cannot read {what}: {error.strerror or error}") from error
     except RecursionError as error:
-        raise InputError(f"{what} is refused: it is nested deeper than {DEPTH} levels") from error
+        raise InputError(f"{what} is refused: it nests deeper than {DEPTH} levels") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ast
 import builtins
-import copy
 import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-__all__ = ["Definition", "derives", "find", "lineage", "without_aliases"]
+__all__ = ["Definition", "derives", "find", "is_root", "lineage", "origin_of", "statements"]
 
 ROOTS = ("abc", "builtins", "typing", "torch", "pytorch_lightning")
 """Packages that are not read; their base classes add no parameters."""
@@ -28,14 +27,14 @@ def find(target: str, hops: int = 10) -> tuple[Definition, str]:
     module, _, name = target.partition(":")
     if not hops:
         raise LookupError(f"{target} is imported in a circle")
-    for part in reversed(_statements(module)):
+    for part in reversed(statements(module)):
         if isinstance(part, Definition) and part.name == name:
             return part, module
         if isinstance(part, ast.ImportFrom):
             for alias in part.names:
                 if (alias.asname or alias.name) == name:
-                    origin = _origin(module, part)
-                    if _is_root(origin) and not _is_root(module):
+                    origin = origin_of(module, part)
+                    if is_root(origin) and not is_root(module):
                         raise LookupError(f"the source of {origin} is not read")
                     return find(f"{origin}:{alias.name}", hops - 1)
     raise LookupError(f"{module} has no {name}")
@@ -53,7 +52,7 @@ def lineage(target: str, below: tuple[Definition, ...] = ()) -> Iterator[tuple[D
     yield definition, module
     for base in definition.bases if isinstance(definition, ast.ClassDef) else ():
         parent = _resolved(base, module)
-        if parent is not None and not (_is_root(parent) and not _is_root(module)):
+        if parent is not None and not (is_root(parent) and not is_root(module)):
             try:
                 yield from lineage(parent, (*below, definition))
             except LookupError:
@@ -80,58 +79,8 @@ def derives(target: str, base: str) -> bool | None:
     if base in parents:
         return True
     root = base.partition(".")[0]
-    unread = [each for each in parents if each is None or (each.startswith(f"{root}.") and _is_root(each))]
+    unread = [each for each in parents if each is None or (each.startswith(f"{root}.") and is_root(each))]
     return None if unread or not all(map(_is_known, filter(None, parents))) else False
-
-
-def without_aliases(annotation: ast.expr, module: str) -> ast.expr:
-    """Replace the type aliases in an annotation by their definitions: `Size` becomes `Annotated[int, Range(1)]`.
-
-    Args:
-        annotation: The annotation; it is not modified.
-        module: The module that contains it.
-    """
-    replaced: ast.expr = _Aliases(module).visit(copy.deepcopy(annotation))
-    return replaced
-
-
-class _Aliases(ast.NodeTransformer):
-    """Replaces the names of type aliases by their definitions."""
-
-    def __init__(self, module: str, below: tuple[ast.expr, ...] = ()) -> None:
-        self.module = module
-        self.below = below
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        found = None if _is_root(self.module) else _alias(self.module, node.id)
-        if found is None or found[0] in self.below:
-            return node
-        value, module = found
-        definition: ast.expr = _Aliases(module, (*self.below, value)).visit(copy.deepcopy(value))
-        return definition
-
-
-@cache
-def _alias(module: str, name: str, hops: int = 10) -> tuple[ast.expr, str] | None:
-    """The definition of a type alias, followed through imports, and the module that contains it."""
-    try:
-        statements = _statements(module)
-    except LookupError:
-        return None
-    for part in statements:
-        if isinstance(part, ast.Assign | ast.AnnAssign) and isinstance(
-            part.value, ast.Subscript | ast.BinOp | ast.Call
-        ):
-            targets = part.targets if isinstance(part, ast.Assign) else [part.target]
-            if any(isinstance(each, ast.Name) and each.id == name for each in targets):
-                return part.value, module
-        if isinstance(part, ast.ImportFrom) and hops:
-            for alias in part.names:
-                if (alias.asname or alias.name) == name:
-                    origin = _origin(module, part)
-                    known = _is_root(origin) or origin.partition(".")[0] in sys.stdlib_module_names
-                    return None if known else _alias(origin, alias.name, hops - 1)
-    return None
 
 
 def _resolved(base: ast.expr, module: str) -> str | None:
@@ -154,18 +103,18 @@ def _resolved(base: ast.expr, module: str) -> str | None:
 
 def _imported(name: str, module: str) -> str | None:
     """The dotted path that a name is imported from in a module; None if it is not imported."""
-    for part in reversed(_statements(module)):
+    for part in reversed(statements(module)):
         if isinstance(part, ast.ClassDef) and part.name == name:
             return None
         for alias in part.names if isinstance(part, ast.Import | ast.ImportFrom) else ():
             if isinstance(part, ast.ImportFrom) and (alias.asname or alias.name) == name:
-                return f"{_origin(module, part)}.{alias.name}"
+                return f"{origin_of(module, part)}.{alias.name}"
             if isinstance(part, ast.Import) and (alias.asname or alias.name.partition(".")[0]) == name:
                 return alias.name if alias.asname else name
     return None
 
 
-def _origin(module: str, statement: ast.ImportFrom) -> str:
+def origin_of(module: str, statement: ast.ImportFrom) -> str:
     """The module that a statement imports from."""
     if not statement.level:
         return statement.module or ""
@@ -173,7 +122,7 @@ def _origin(module: str, statement: ast.ImportFrom) -> str:
     return ".".join([*parts[: -statement.level], *filter(None, [statement.module])])
 
 
-def _is_root(path: str) -> bool:
+def is_root(path: str) -> bool:
     """Whether a module or target is in a package that is not read."""
     return path.partition(":")[0].partition(".")[0] in ROOTS
 
@@ -181,13 +130,13 @@ def _is_root(path: str) -> bool:
 def _is_known(target: str) -> bool:
     """Whether the definition of a class can be found, or need not be because its package is not read."""
     try:
-        return _is_root(target) or target.partition(".")[0] in sys.stdlib_module_names or find(target) is not None
+        return is_root(target) or target.partition(".")[0] in sys.stdlib_module_names or find(target) is not None
     except LookupError:
         return False
 
 
 @cache
-def _statements(module: str) -> tuple[ast.stmt, ...]:
+def statements(module: str) -> tuple[ast.stmt, ...]:
     """The top-level statements of a module, including those in `if` and `try` blocks, such as imports for types."""
     path = _locate(module)
     try:
@@ -222,4 +171,4 @@ def _locate(module: str) -> Path:
         for path in (Path(folder, *rest[:-1], f"{rest[-1]}.py"), Path(folder, *rest, "__init__.py")):
             if path.is_file():
                 return path
-    raise LookupError(f"no module named {module}")
+    raise LookupError(f"the source of {module} cannot be found" if spec else f"no module named {module}")

@@ -28,7 +28,7 @@ def look_up(value: object, kinds: tuple[str, ...], place: str) -> tuple[str, str
     for key in value.keys() - {"class_path", "init_args"}:
         if isinstance(key, str) and get_close_matches(key, ["init_args"], 1):
             raise InputError(f"{where} has the key {shown(key)}; did you mean init_args?")
-        raise InputError(f"{where} has the key {shown(key)} beside class_path: arguments go under init_args")
+        raise InputError(f"{where} has the key {shown(key)} next to class_path: arguments go under init_args")
     path = value["class_path"]
     found = find(path, kinds) if isinstance(path, str) else None
     if found is None:

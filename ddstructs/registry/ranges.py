@@ -152,8 +152,8 @@ class _Declared(NamedTuple):
         several = self.sequence or self.kind not in (int, float)
         if several != isinstance(value, tuple | list) or not (self.sequence or not several or len(value) == self.size):
             return False
-        wanted = Real if self.kind is float else Integral
-        return all(isinstance(each, wanted) and not isinstance(each, bool) for each in (value if several else [value]))
+        kind = Real if self.kind is float else Integral
+        return all(isinstance(each, kind) and not isinstance(each, bool) for each in (value if several else [value]))
 
     def holds(self, value: Any) -> bool:
         """Whether a value has the type and is within the limit."""

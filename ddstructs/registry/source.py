@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from inspect import cleandoc
 from typing import NamedTuple
 
-from ddstructs.registry.definitions import find, lineage, without_aliases
+from ddstructs.registry.aliases import without_aliases
+from ddstructs.registry.definitions import find, lineage
 
 __all__ = ["Parameter", "help_of", "parameters", "summary"]
 

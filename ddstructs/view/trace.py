@@ -207,7 +207,7 @@ class Trace:
 
         Args:
             path: The file.
-            other: A trace to show beside this one, such as that of the untrained model.
+            other: A trace to show next to this one, such as that of the untrained model.
         """
         from ddstructs.view.player import page
 
