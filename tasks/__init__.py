@@ -7,15 +7,27 @@ from ddstructs.tasks.binary_numbers import BinaryProduct, BinarySum, SquareRoot
 from ddstructs.tasks.blank_answer import BlankAnswer
 from ddstructs.tasks.bracket_answers import ModularArithmeticBrackets, SolveEquation
 from ddstructs.tasks.bucket_sort import BucketSort
+from ddstructs.tasks.copy_models import (
+    CountAndCopyModel,
+    CountingModel,
+    MarkedCopyModel,
+    MarkedReversalAndCopyModel,
+    RecodedCopyModel,
+    UnmarkedCopyModel,
+    UnmarkedReversalAndCopyModel,
+)
 from ddstructs.tasks.copying import Copying
 from ddstructs.tasks.curriculum import Curriculum
 from ddstructs.tasks.duplicates import DuplicateString, MissingDuplicate
+from ddstructs.tasks.dyck import DyckModel
 from ddstructs.tasks.gender_conjugation import GenderConjugation
 from ddstructs.tasks.generated import Generated
+from ddstructs.tasks.hardest_language import HardestModel
 from ddstructs.tasks.language import Language
 from ddstructs.tasks.language_model import LanguageModel
 from ddstructs.tasks.marked_reversal import MarkedReversalModel, MarkedReversalRecognition
 from ddstructs.tasks.odds_first import OddsFirst
+from ddstructs.tasks.padded_reversal import PaddedReversalModel
 from ddstructs.tasks.rearrangement import Rearrangement
 from ddstructs.tasks.recognition import Recognition
 from ddstructs.tasks.regular_answers import CycleNavigation, EvenPairs, ModularArithmetic, ParityCheck
@@ -26,6 +38,7 @@ from ddstructs.tasks.svo_to_sov import SVOtoSOV
 from ddstructs.tasks.task import Task
 from ddstructs.tasks.transduction import Transduction
 from ddstructs.tasks.translation import Translation
+from ddstructs.tasks.unmarked_reversal import UnmarkedReversalModel
 
 __all__ = [
     "IGNORE",
@@ -37,22 +50,30 @@ __all__ = [
     "BlankAnswer",
     "BucketSort",
     "Copying",
+    "CountAndCopyModel",
+    "CountingModel",
     "Curriculum",
     "CycleNavigation",
     "DuplicateString",
+    "DyckModel",
     "EvenPairs",
     "GenderConjugation",
     "Generated",
+    "HardestModel",
     "Language",
     "LanguageModel",
+    "MarkedCopyModel",
+    "MarkedReversalAndCopyModel",
     "MarkedReversalModel",
     "MarkedReversalRecognition",
     "MissingDuplicate",
     "ModularArithmetic",
     "ModularArithmeticBrackets",
     "OddsFirst",
+    "PaddedReversalModel",
     "ParityCheck",
     "Rearrangement",
+    "RecodedCopyModel",
     "Recognition",
     "Reversal",
     "ReverseString",
@@ -63,4 +84,7 @@ __all__ = [
     "Task",
     "Transduction",
     "Translation",
+    "UnmarkedCopyModel",
+    "UnmarkedReversalAndCopyModel",
+    "UnmarkedReversalModel",
 ]

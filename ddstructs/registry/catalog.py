@@ -48,6 +48,17 @@ TASKS = {
     "SquareRoot": "ddstructs.tasks.binary_numbers:SquareRoot",
     "BucketSort": "ddstructs.tasks.bucket_sort:BucketSort",
     "MarkedReversalModel": "ddstructs.tasks.marked_reversal:MarkedReversalModel",
+    "UnmarkedReversalModel": "ddstructs.tasks.unmarked_reversal:UnmarkedReversalModel",
+    "PaddedReversalModel": "ddstructs.tasks.padded_reversal:PaddedReversalModel",
+    "DyckModel": "ddstructs.tasks.dyck:DyckModel",
+    "HardestModel": "ddstructs.tasks.hardest_language:HardestModel",
+    "CountAndCopyModel": "ddstructs.tasks.copy_models:CountAndCopyModel",
+    "CountingModel": "ddstructs.tasks.copy_models:CountingModel",
+    "MarkedCopyModel": "ddstructs.tasks.copy_models:MarkedCopyModel",
+    "MarkedReversalAndCopyModel": "ddstructs.tasks.copy_models:MarkedReversalAndCopyModel",
+    "RecodedCopyModel": "ddstructs.tasks.copy_models:RecodedCopyModel",
+    "UnmarkedCopyModel": "ddstructs.tasks.copy_models:UnmarkedCopyModel",
+    "UnmarkedReversalAndCopyModel": "ddstructs.tasks.copy_models:UnmarkedReversalAndCopyModel",
     "MarkedReversalRecognition": "ddstructs.tasks.marked_reversal:MarkedReversalRecognition",
 }
 
