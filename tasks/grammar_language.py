@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ddstructs.tasks.grammar import Grammar
-from ddstructs.tasks.language import Language
+from ddstructs.tasks.language import MeasuredLanguage
 from ddstructs.tasks.normal_form import Productions
 
 __all__ = ["GrammarLanguage", "continuing"]
@@ -24,7 +24,7 @@ def continuing(mean: float) -> float:
 
 
 @final
-class GrammarLanguage(Language):
+class GrammarLanguage(MeasuredLanguage):
     """Strings as a grammar derives them, given their length.
 
     Args:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-__all__ = ["Language"]
+__all__ = ["Language", "MeasuredLanguage"]
 
 
 class Language(ABC):
@@ -38,6 +38,10 @@ class Language(ABC):
     @abstractmethod
     def accepts(self, strings: Tensor, lengths: Tensor) -> Tensor:
         """Whether each string is in the language, shape `(batch,)`, bool."""
+
+
+class MeasuredLanguage(Language):
+    """A language whose strings have known probabilities."""
 
     @abstractmethod
     def nats(self, strings: Tensor, lengths: Tensor) -> Tensor:

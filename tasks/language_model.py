@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ddstructs.registry.ranges import Lengths
 from ddstructs.tasks.batch import IGNORE, Batch
+from ddstructs.tasks.language import MeasuredLanguage
 from ddstructs.tasks.language_task import LanguageTask
 from ddstructs.tasks.streams import TEST, VAL
 from ddstructs.tasks.task import Goal, Split
@@ -44,6 +45,7 @@ class LanguageModel(LanguageTask):
         DuSell & Chiang 2020, *Learning Context-Free Languages with Nondeterministic Stack RNNs*.
     """
 
+    language: ClassVar[MeasuredLanguage]
     metrics: ClassVar[dict[str, str]] = {}
     goal = Goal("excess", 0.01, smaller=True)
     score = "-loss"

@@ -29,7 +29,7 @@ def normal_form(productions: Productions) -> list[Production]:
     Example:
         >>> from ddstructs.tasks.normal_form import normal_form
         >>> normal_form({"S": [(0.5, "a S a"), (0.5, "")]})
-        [('S', 0.5, ('a', 'S a')), ('S a', 0.5, ('a',)), ('S a', 1.0, ('S', 'a'))]
+        [('S a', 0.5, ('a',)), ('S a', 1.0, ('S', 'a')), ('S', 0.5, ('a', 'S a'))]
     """
     rules = _split(productions)
     empty = _empty(rules)

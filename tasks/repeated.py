@@ -8,7 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from ddstructs.tasks.language import Language
+from ddstructs.tasks.language import MeasuredLanguage
 
 __all__ = ["Repeated"]
 
@@ -16,7 +16,7 @@ BITS = 2
 
 
 @final
-class Repeated(Language):
+class Repeated(MeasuredLanguage):
     """Strings that are determined by a string of bits `w`, which is uniform among those of its length n.
 
     A pattern lists the parts of a string, separated by blanks: `w`, `w^R` (backwards), `w'` (in the third and fourth

@@ -1,13 +1,14 @@
-"""Unmarked reversal, `w w^R`: the task to model it."""
+"""Unmarked reversal, `w w^R`: the tasks to model and to recognize it."""
 
 from __future__ import annotations
 
 from typing import final
 
 from ddstructs.tasks.language_model import LanguageModel
+from ddstructs.tasks.recognition import Recognition
 from ddstructs.tasks.repeated import Repeated
 
-__all__ = ["UNMARKED_REVERSAL", "UnmarkedReversalModel"]
+__all__ = ["UNMARKED_REVERSAL", "UnmarkedReversalModel", "UnmarkedReversalRecognition"]
 
 UNMARKED_REVERSAL = Repeated("01", "w w^R")
 
@@ -28,6 +29,22 @@ class UnmarkedReversalModel(LanguageModel):
         >>> task = UnmarkedReversalModel()
         >>> task.assemble(*task.sources(["0110"])).targets.tolist()
         [[0, 1, 1, 0, 2]]
+    """
+
+    language = UNMARKED_REVERSAL
+    example = "0110"
+
+
+@final
+class UnmarkedReversalRecognition(Recognition):
+    """Recognize strings of the form `w w^R`, such as `0110`.
+
+    Args:
+        settings: The settings of every recognition task, see `Recognition`.
+
+    Reference:
+        Butoi, Khalighinejad, Svete, Valvoda, Cotterell & DuSell 2025, *Training Neural Networks as Recognizers of
+        Formal Languages*.
     """
 
     language = UNMARKED_REVERSAL

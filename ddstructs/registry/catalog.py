@@ -60,6 +60,23 @@ TASKS = {
     "UnmarkedCopyModel": "ddstructs.tasks.copy_models:UnmarkedCopyModel",
     "UnmarkedReversalAndCopyModel": "ddstructs.tasks.copy_models:UnmarkedReversalAndCopyModel",
     "MarkedReversalRecognition": "ddstructs.tasks.marked_reversal:MarkedReversalRecognition",
+    "CycleNavigationRecognition": "ddstructs.tasks.regular_recognition:CycleNavigationRecognition",
+    "EvenPairsRecognition": "ddstructs.tasks.regular_recognition:EvenPairsRecognition",
+    "FirstRecognition": "ddstructs.tasks.regular_recognition:FirstRecognition",
+    "ModularArithmeticRecognition": "ddstructs.tasks.regular_recognition:ModularArithmeticRecognition",
+    "ParityRecognition": "ddstructs.tasks.regular_recognition:ParityRecognition",
+    "RepeatRecognition": "ddstructs.tasks.regular_recognition:RepeatRecognition",
+    "DyckRecognition": "ddstructs.tasks.dyck:DyckRecognition",
+    "UnmarkedReversalRecognition": "ddstructs.tasks.unmarked_reversal:UnmarkedReversalRecognition",
+    "MarkedCopyRecognition": "ddstructs.tasks.copy_recognition:MarkedCopyRecognition",
+    "MissingDuplicateRecognition": "ddstructs.tasks.copy_recognition:MissingDuplicateRecognition",
+    "BucketSortRecognition": "ddstructs.tasks.order_recognition:BucketSortRecognition",
+    "OddsFirstRecognition": "ddstructs.tasks.order_recognition:OddsFirstRecognition",
+    "MajorityRecognition": "ddstructs.tasks.majority:MajorityRecognition",
+    "StackManipulationRecognition": "ddstructs.tasks.stack_recognition:StackManipulationRecognition",
+    "BinaryProductRecognition": "ddstructs.tasks.binary_recognition:BinaryProductRecognition",
+    "BinarySumRecognition": "ddstructs.tasks.binary_recognition:BinarySumRecognition",
+    "SquareRootRecognition": "ddstructs.tasks.binary_recognition:SquareRootRecognition",
 }
 
 CALLBACKS = {
