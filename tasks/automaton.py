@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from functools import cache
 from typing import final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ddstructs.tasks.language import Language
@@ -40,40 +42,50 @@ class Automaton(Language):
         number = {state: i for i, state in enumerate(arcs)}
         nowhere = len(number)
         to = [[number[to[char]] if char in to else nowhere for char in alphabet] for to in arcs.values()]
-        self.to = torch.tensor([*to, [nowhere] * len(alphabet)])
-        self.accepting = torch.tensor([*(state in accepting for state in arcs), False])
-        self._shares = cache(self._count)
+        self.to = np.array([*to, [nowhere] * len(alphabet)])
+        self.accepting = np.array([*(state in accepting for state in arcs), False])
+        self._counts, self._table = cache(self._count), cache(self._tabulate)
 
     def sizes(self, lengths: tuple[int, int]) -> list[int]:
         low, high = (max(1, length) for length in lengths)
-        there = self._shares(high + BEYOND)[:, 0] > 0
-        found = [n for n in range(1, high + BEYOND + 1) if there[n]]
+        found = [n for n in np.flatnonzero(self._counts(high + BEYOND)[:, 0]).tolist() if n]
         return [n for n in found if low <= n <= high] or [min(found, key=lambda n: abs(n - high))]
 
     def draw(self, lengths: Tensor, generator: torch.Generator) -> Tensor:
         longest = int(lengths.max())
-        shares = self._shares(longest)
-        state = torch.zeros_like(lengths)
-        chance = torch.rand(len(lengths), longest, 1, generator=generator, dtype=torch.float64)
-        symbols = []
+        table = self._table(1 << (longest - 1).bit_length())  # a power of two: few tables
+        chance = torch.rand(longest, len(lengths), 1, generator=generator, dtype=torch.float64).numpy()
+        left, state = lengths.numpy(), np.zeros(len(lengths), np.int64)
+        symbols = np.zeros((longest, len(lengths)), np.int64)
         for place in range(longest):
-            left = (lengths - place - 1).clamp(min=0)
-            weights = shares[left[:, None], self.to[state]].cumsum(dim=1)
-            symbol = (weights <= chance[:, place] * weights[:, -1:]).sum(dim=1).clamp(max=len(self.alphabet) - 1)
-            symbols.append(symbol)
-            state = self.to[state, symbol]
-        return torch.stack(symbols, dim=1)
+            symbols[place] = (table[np.maximum(left - place, 0), state] <= chance[place]).sum(axis=1)
+            state = self.to[state, symbols[place]]
+        return torch.from_numpy(symbols.T.copy())
 
     def accepts(self, strings: Tensor, lengths: Tensor) -> Tensor:
-        state = torch.zeros_like(lengths)
-        for place, symbol in enumerate(strings.unbind(1)):
-            state = torch.where(place < lengths, self.to[state, symbol], state)
-        return self.accepting[state]
+        stay = np.arange(len(self.to))[:, None]
+        to, end = np.concatenate([self.to, stay], axis=1), len(self.alphabet)
+        read = torch.where(torch.arange(strings.shape[1]) < lengths[:, None], strings, end).numpy()
+        state = np.zeros(len(strings), np.int64)
+        for symbols in read.T:
+            state = to[state, symbols]
+        return torch.from_numpy(self.accepting[state])
 
-    def _count(self, longest: int) -> Tensor:
+    def _count(self, longest: int) -> NDArray[np.float64]:
         """How many strings of each length lead from each state to an accepting one, each length up to a factor."""
-        counts = [self.accepting.double()]
-        for _ in range(longest):
-            more = counts[-1][self.to].sum(dim=1)
-            counts.append(more / more.max().clamp(min=1))
-        return torch.stack(counts)
+        counts = np.zeros((longest + 1, len(self.to)))
+        counts[0] = self.accepting
+        for n in range(1, longest + 1):
+            counts[n] = counts[n - 1][self.to].sum(axis=1)
+            counts[n] /= max(1.0, counts[n].max())
+        return counts
+
+    def _tabulate(self, longest: int) -> NDArray[np.float64]:
+        """With n symbols to come, the upper edge of each but the last on the scale of [0, 1], by n and state."""
+        counts = self._counts(longest)
+        edges = np.zeros((longest + 1, *self.to.shape))
+        edges[1:] = counts[:-1][:, self.to].cumsum(axis=2)
+        with np.errstate(invalid="ignore"):
+            edges /= edges[:, :, -1:]  # where no symbol is possible, none is drawn
+        last = edges.shape[2] - 1 - (np.diff(edges, axis=2, prepend=0.0) > 0)[:, :, ::-1].argmax(axis=2)
+        return np.where(np.arange(edges.shape[2]) < last[:, :, None], edges, np.inf)
