@@ -1,0 +1,97 @@
+"""The site: `make docs` builds it. Nothing is fetched, and every warning is an error."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.addnodes import download_reference
+
+import ddstructs
+
+project = "ddstructs"
+author = "The ddstructs authors"
+version = release = ddstructs.__version__
+html_title = "ddstructs"
+language = "en"
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",
+    "sphinx_copybutton",
+]
+exclude_patterns = ["_build"]
+default_role = "py:obj"
+
+html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sphinx = False
+pygments_style = "tango"
+pygments_dark_style = "native"
+
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_heading_anchors = 3
+
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
+nb_output_stderr = "remove"
+nb_merge_streams = True
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+autodoc_default_options = {"members": True, "inherited-members": False}
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
+napoleon_custom_sections = [("Reference", "References")]
+
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+DISPLAYED = re.compile(r"^( *)\$\$(.+?)\$\$ *$", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"(?<![$\\])\$([^$]+?)\$")
+
+
+def equations(app: Any, kind: str, name: str, thing: object, options: Any, lines: list[str]) -> None:
+    """Turn the equations of a docstring, written between dollars as in Markdown, into those of Sphinx."""
+
+    def displayed(match: re.Match[str]) -> str:
+        margin, tex = match[1], " ".join(match[2].split())
+        return f"\n{margin}.. math:: {tex}\n"
+
+    text = DISPLAYED.sub(displayed, "\n".join(lines))
+    text = INLINE.sub(lambda match: f":math:`{' '.join(match[1].split())}`", text)
+    lines[:] = text.split("\n")
+
+
+DOCS = Path(__file__).parent
+INCLUDED = {
+    (page.parent / path).resolve(): str(page.relative_to(DOCS).with_suffix(""))
+    for page in DOCS.rglob("*.md")
+    for path in re.findall(r"^```{include} (\S+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+}
+"""The page on which a file of the repository is shown."""
+
+
+def links(app: Any, doctree: nodes.document, name: str) -> None:
+    """Let a link to a file that is a page here lead to the page, rather than to a copy of the file."""
+    for link in list(doctree.findall(download_reference)):
+        file = Path(os.path.normpath(DOCS / Path(name).parent / link["reftarget"]))
+        if file in INCLUDED:
+            uri = app.builder.get_relative_uri(name, INCLUDED[file])
+            link.replace_self(nodes.reference("", "", *link.children, internal=True, refuri=uri))
+
+
+def setup(app: Any) -> None:
+    app.connect("autodoc-process-docstring", equations, priority=400)  # before napoleon
+    app.connect("doctree-resolved", links)
