@@ -10,7 +10,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 from docutils import nodes
-from sphinx.addnodes import download_reference
+from sphinx.addnodes import download_reference, pending_xref
 
 import ddstructs
 
@@ -97,13 +97,18 @@ INCLUDED = {
 """The page on which a file of the repository is shown."""
 
 
-def links(app: Any, doctree: nodes.document, name: str) -> None:
-    """Let a link to a file that is a page here lead to the page, rather than to a copy of the file."""
-    for link in list(doctree.findall(download_reference)):
-        file = Path(os.path.normpath(DOCS / Path(name).parent / link["reftarget"]))
+def links(app: Any, doctree: nodes.document) -> None:
+    """Resolve the links of an included file from where it lies: to the page that shows the target, or to a copy."""
+    for link in list(doctree.findall(pending_xref)):
+        if link.get("reftype") != "myst" or link.get("refdomain") is not None:
+            continue
+        target, _, anchor = link["reftarget"].partition("#")
+        file = (Path(link.source or "").parent / target).resolve()
         if file in INCLUDED:
-            uri = app.builder.get_relative_uri(name, INCLUDED[file])
-            link.replace_self(nodes.reference("", "", *link.children, internal=True, refuri=uri))
+            link["refdomain"], link["reftarget"], link["reftargetid"] = "doc", INCLUDED[file], anchor or None
+        elif target and file.is_file():
+            here = (DOCS / app.env.docname).parent
+            link.replace_self(download_reference("", "", *link.children, reftarget=os.path.relpath(file, here)))
 
 
 def skip(app: Any, kind: str, name: str, thing: object, skipped: bool, options: Any) -> bool | None:
@@ -114,4 +119,4 @@ def skip(app: Any, kind: str, name: str, thing: object, skipped: bool, options: 
 def setup(app: Any) -> None:
     app.connect("autodoc-process-docstring", equations, priority=400)  # before napoleon
     app.connect("autodoc-skip-member", skip)
-    app.connect("doctree-resolved", links)
+    app.connect("doctree-read", links, priority=400)  # before the files to copy are collected
