@@ -25,7 +25,7 @@ os.environ["JUPYTER_PATH"] = str(DOCS / "jupyter")  # the kernel of the notebook
 os.environ["IPYTHONDIR"] = mkdtemp(prefix="ddstructs-docs-")
 
 project = "ddstructs"
-author = "The ddstructs authors"
+project_copyright = "the ddstructs authors, MIT licence"
 version = release = ddstructs.__version__
 html_title = "ddstructs"
 language = "en"
