@@ -1,5 +1,6 @@
 # make demo [TEXT="A string to reverse"]   watch a network learn to use a stack
 # make test                                run all checks
+# make docs                                build the site in build/docs
 # make bench                               measure the speed of the kernels: writes tables and a plot
 # make gpu                                 test the kernels on this machine's GPU, then time them
 # make test-oldest                         run the core tests with the oldest dependencies: downloads gigabytes
@@ -13,12 +14,12 @@ CORE := $(wildcard tests/test_ops_*.py) $(addprefix tests/test_, $(addsuffix .py
 	kinds_of_tasks laws pretrained rnn signals state strength structure superposition tasks))
 export TEXT
 
-.PHONY: demo test test-oldest bench gpu lint wheel release browser clean
+.PHONY: demo test test-oldest bench gpu docs lint wheel release browser clean
 
 demo: .venv/runtime
 	@$(BIN)/python -m examples.demo
 
-test: lint wheel browser
+test: lint wheel docs browser
 	$(BIN)/python -m pytest -q -n 2
 
 bench: .venv/dev
@@ -60,6 +61,12 @@ wheel: .venv/dev
 	cd build/clean && env/bin/ddstructs fit --data Reversal --data.eval_size 2 --model.memory Stack \
 		--trainer.max_steps 1 --trainer.limit_val_batches 1 --trainer.enable_progress_bar false
 
+# Runs the notebooks, and takes every warning for an error. One thread for each of the processes.
+docs: .venv/docs
+	rm -rf build/docs
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W --keep-going -j auto -d build/doctrees docs build/docs
+	@echo "The site is in build/docs/index.html."
+
 # Builds the sdist and the wheel, checks them, and installs the wheel beside torch alone. Uploads nothing.
 release: .venv/dev
 	rm -rf dist build/release && mkdir -p build/release
@@ -92,6 +99,10 @@ browser:
 
 .venv/dev: .venv/runtime
 	$(BIN)/python -m pip -q install -e ".[dev]"
+	touch $@
+
+.venv/docs: .venv/dev
+	$(BIN)/python -m pip -q install -e ".[docs]"
 	touch $@
 
 clean:
