@@ -248,12 +248,12 @@ def gram(
 
 
 @compiled()
-def add_rows(count: int, columns: int, z: Any, g: Any) -> None:
-    """Add to g the sum of `count` rows of z, side by side without a gap."""
+def add_rows(count: int, columns: int, z: Any, z_row: int, g: Any) -> None:
+    """Add to g the sum of `count` rows of z."""
     for j in range(0, columns, lanes(z)):
         total = load(g, j)
         for n in range(count):
-            total = total + load(z, n * columns + j)
+            total = total + load(z, n * z_row + j)
         store(g, j, total)
 
 

@@ -2,8 +2,8 @@
 
 Vectors are padded with zeros to whole machine vectors; `Shape` gives their padded (`wide...`) and their own sizes. A
 *row* is one step of one row of the batch. The rows of a block lie one after another, step by step. A *place* holds the
-output and the read of a row side by side, `wide + wide_reads` numbers; those before a row are at `fed + row`, those
-after it one step further.
+output and the read of a row side by side, `wide + wide_reads` numbers and, up to `joint`, unused ones. Those before a
+row are at `fed + row`, those after it one step further.
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ class Shape(NamedTuple):
         sums: Number of sums of the cell.
         wide_state: Size of the state beside the output, padded; 0 if there is none.
         wide_extra: Size of what the cell keeps beside gates and state, padded; 0 if there is nothing.
+        joint: Distance between two places, `wide + wide_reads` or more.
+        apart: Distance between the gradients of the sums of two rows, `sums` or more. Both are odd numbers of machine
+            vectors: at a distance of a power of two all rows would share a few lines of the cache.
     """
 
     time: int
@@ -62,6 +65,8 @@ class Shape(NamedTuple):
     sums: int
     wide_state: int
     wide_extra: int
+    joint: int
+    apart: int
 
 
 class Layout(NamedTuple):
@@ -274,7 +279,7 @@ class Ring(NamedTuple):
             `(rows, wide_reads + wide_signals)`; the padding is zero.
         output: Outputs, or their gradient, shape `(rows, wide)`; the padding is zero.
         reads: Backward only: gradient of the reads, shape `(rows, wide_reads)`.
-        sums: Backward only: gradient of the sums, shape `(rows, sums)`.
+        sums: Backward only: gradient of the sums, shape `(rows, apart)`.
         values: Backward only: the values, in the shape of `actions`; the padding is zero.
         push: Of one step, shape `(slice, heads)`, or its gradient.
         pop: The same.
@@ -315,7 +320,7 @@ class Grads(NamedTuple):
 
     Attributes:
         x: Of the inputs.
-        recurrent: From a place to the sums, shape `(sums, wide + wide_reads)`.
+        recurrent: From a place to the sums, shape `(sums, joint)`.
         entry: From the input to the sums, shape `(entered, wide_inputs)`.
         action: From the output to values and signals, shape `(wide_reads + wide_signals, wide)`.
         value: From the input to the values, shape `(wide_reads, wide_inputs)`.

@@ -45,7 +45,7 @@ def backward(
         ring: Buffers for a block.
         fed: The places.
         signals: Push and pop of each row before they were rounded.
-        carry: The gradient of the last places, shape `(slice, wide + wide_reads)`; on return that of the first.
+        carry: The gradient of the last places, shape `(slice, joint)`; on return that of the first.
         record: The gradients of what was recorded.
         grads: The gradients; written.
     """
@@ -56,7 +56,7 @@ def backward(
     (x, x_rows, x_steps), blocks, rows, lengths, reset, _, _, _, padded = given
     (out, out_rows, out_steps), all_push, all_pop, all_value, all_reads = record
     dx, dx_rows, dx_steps = grads.x
-    place, step, acted = wide + wide_reads, lanes(fed), wide_reads + wide_signals
+    place, step, acted, apart = shape.joint, lanes(fed), wide_reads + wide_signals, shape.apart
     block, actions, output, above, dz, values, push_now, pop_now, read = ring
     unpadded = wide_reads + 2 * heads
     has_state = len(cell.kept) > 0
@@ -113,7 +113,7 @@ def backward(
                 count, wide, unpadded, actions, action, acted, panels, to_action, carry, 0, place, carry, 0, place
             )  # fmt: skip
             for i in range(count):
-                to = (now + i) * sums
+                to = (now + i) * apart
                 slope(
                     cell, row + now + i, before + i, i, wide, fed, (before + i) * place, (after + i) * place, carry,
                     i * place, dz, to,
@@ -124,16 +124,16 @@ def backward(
             for k in range(len(parts)):
                 column, columns, target, inner, panel = parts[k]
                 product(
-                    count, inner, columns, dz, now * sums + column, sums, panels, panel, carry, target, place, carry,
+                    count, inner, columns, dz, now * apart + column, apart, panels, panel, carry, target, place, carry,
                     target, place,
                 )  # fmt: skip
         for k in range(len(parts)):
             column, columns, target, inner, _ = parts[k]
             gram(
-                size, columns, inner, dz, column, sums, fed, at * place + target, place, grads.recurrent,
+                size, columns, inner, dz, column, apart, fed, at * place + target, place, grads.recurrent,
                 column * place + target, place,
             )  # fmt: skip
-        gram(size, entered, wide_inputs, dz, 0, sums, block, 0, wide_inputs, grads.entry, 0, wide_inputs)
+        gram(size, entered, wide_inputs, dz, 0, apart, block, 0, wide_inputs, grads.entry, 0, wide_inputs)
         gram(
             size, wide_reads + (2 * heads + 3) // 4 * 4, wide, actions, 0, acted, fed, (at + count) * place, place,
             grads.action, 0, wide,
@@ -145,12 +145,12 @@ def backward(
                 size, wide, wide_reads, output, 0, wide, fed, (at + count) * place + wide, place, grads.read, 0,
                 wide_reads,
             )  # fmt: skip
-        add_rows(size, sums, dz, grads.bias)
-        add_rows(size, acted, actions, grads.action_bias)
+        add_rows(size, sums, dz, apart, grads.bias)
+        add_rows(size, acted, actions, acted, grads.action_bias)
         if len(dx):
             blank(block, 0, size * wide_inputs)
             product(
-                size, wide_inputs, entered, dz, 0, sums, panels, entry, block, 0, wide_inputs, block, 0, wide_inputs
+                size, wide_inputs, entered, dz, 0, apart, panels, entry, block, 0, wide_inputs, block, 0, wide_inputs
             )
             if to_value >= 0:
                 product(

@@ -38,7 +38,7 @@ __all__ = ["enter_backward", "enter_forward", "kept_size"]
 
 def kept_size(kind: type[Cell], shape: Shape, cut: Cut, *, lasting: bool) -> int:
     """Size of the buffer that `enter_forward` writes and `enter_backward` reads."""
-    places = cut.places * (shape.wide + shape.wide_reads + shape.wide_state)
+    places = cut.places * (shape.joint + shape.wide_state)
     return (
         places + cut.total * (shape.wide_signals + shape.wide_extra) + (cut.total if lasting else cut.most) * shape.sums
     )
@@ -47,7 +47,7 @@ def kept_size(kind: type[Cell], shape: Shape, cut: Cut, *, lasting: bool) -> int
 @compiled(inline=True)
 def kept_at(call: Call, shape: Shape, cut: Cut, address: int) -> tuple[Array, Array, Array, Array, Array]:
     """The parts of that buffer: places, signals, and the gates, states and extra of the cell."""
-    fed = cut.places * (shape.wide + shape.wide_reads)
+    fed = cut.places * shape.joint
     signals = fed + cut.total * shape.wide_signals
     gates = signals + (cut.total if call.lasting else cut.most) * shape.sums
     states = gates + cut.places * shape.wide_state
@@ -79,7 +79,7 @@ def ring_of(shape: Shape, cut: Cut, like: Array, back: bool) -> Ring:
     later = most if back else 0
     return Ring(
         zeros(most * shape.wide_inputs, like), zeros(most * acted, like), zeros(most * shape.wide, like),
-        aligned(later * shape.wide_reads, like), aligned(later * shape.sums, like), zeros(later * acted, like),
+        aligned(later * shape.wide_reads, like), aligned(later * shape.apart, like), zeros(later * acted, like),
         zeros(rows * shape.heads, like), zeros(rows * shape.heads, like),
         zeros(rows * shape.reads + shape.wide_reads, like),
     )  # fmt: skip
@@ -150,14 +150,8 @@ def enter_forward(cell: Any, shape: Shape, layout: Layout, call: Call, cut: Cut,
         tensors: The tensors of the batch.
         buffer: Address of a buffer of `kept_size`; written, for backward.
     """
-    like, rows, hidden, reads, wide, joint = (
-        call.like,
-        cut.rows,
-        shape.hidden,
-        shape.reads,
-        shape.wide,
-        shape.wide + shape.wide_reads,
-    )
+    like, rows, hidden, reads = call.like, cut.rows, shape.hidden, shape.reads
+    wide, joint = shape.wide, shape.joint
     fed, signals, gates, kept, extra = kept_at(call, shape, cut, buffer)
     states = 2 if shape.wide_state else 1
     initial = array_at(tensors.initial, states * hidden, like)
@@ -213,14 +207,8 @@ def enter_backward(
         buffer: Address of the buffer that forward wrote.
         summed: Address of the gradients of the weights, of size `Layout.grads`; written.
     """
-    like, rows, hidden, reads, wide, joint = (
-        call.like,
-        cut.rows,
-        shape.hidden,
-        shape.reads,
-        shape.wide,
-        shape.wide + shape.wide_reads,
-    )
+    like, rows, hidden, reads = call.like, cut.rows, shape.hidden, shape.reads
+    wide, joint = shape.wide, shape.joint
     fed, signals, gates, kept, extra = kept_at(call, shape, cut, buffer)
     has_state = shape.wide_state > 0
     last_read = array_at(tensors.last_read, shape.batch * reads, like)

@@ -50,7 +50,7 @@ def forward(
     (out, out_rows, out_steps), all_push, all_pop, all_value, all_reads = record
     state, kept_state, fresh_place, fresh_kept = border
     block, actions, output, push_now, pop_now = ring.x, ring.actions, ring.output, ring.push, ring.pop
-    place, gates, kept = wide + wide_reads, cell.gates, cell.kept
+    place, gates, kept = shape.joint, cell.gates, cell.kept
     acted, has_state, step = wide_reads + wide_signals, len(cell.kept) > 0, lanes(fed)
     for n in range(len(blocks)):
         first, last, count, row, at, anew = blocks[n]

@@ -95,9 +95,13 @@ def form(kind: type[Cell], sizes: Sizes) -> Form:
     pairs = zip(kind.from_input, kind.from_output, strict=True)
     gates = [[-1 if block is None else block for block in pair] for pair in pairs]
     entered, sums = wide * sum(block >= 0 for block, _ in gates), wide * len(gates)
+
+    def odd(count: int) -> int:
+        return count + lanes * (count // lanes % 2 == 0)
+
     shape = Shape(
         time, batch, inputs, hidden, reads, heads, padded(inputs), wide, padded(reads), padded(2 * heads), entered,
-        sums, wide if kind.states > 1 else 0, wide * kind.extra_states,
+        sums, wide if kind.states > 1 else 0, wide * kind.extra_states, odd(wide + padded(reads)), odd(sums),
     )  # fmt: skip
     parts, at = list[tuple[int, ...]](), 0
     for column, columns, first, inner in _parts(kind, shape):
@@ -111,7 +115,7 @@ def form(kind: type[Cell], sizes: Sizes) -> Form:
     ):  # fmt: skip
         places.append(at if present else -1)
         at += size * present
-    joint, skips = wide + shape.wide_reads, shape.wide_reads * shape.wide_inputs + wide * shape.wide_reads
+    joint, skips = shape.joint, shape.wide_reads * shape.wide_inputs + wide * shape.wide_reads
     grads = sums * joint + entered * shape.wide_inputs + acted * wide + skips + sums + acted + joint + wide
     return Form(shape, Layout(*places, at, grads), np.array(parts, np.int64).reshape(-1, 5), np.array(gates, np.int64))
 
@@ -211,7 +215,7 @@ def place(
 @compiled(inline=True)
 def grads_at(shape: Shape, flat: Array, x: Any) -> Grads:
     """The gradients of a slice, which lie one after another in an array of size `Layout.grads`."""
-    place, acted = shape.wide + shape.wide_reads, shape.wide_reads + shape.wide_signals
+    place, acted = shape.joint, shape.wide_reads + shape.wide_signals
     a = shape.sums * place
     b = a + shape.entered * shape.wide_inputs
     c = b + acted * shape.wide
@@ -244,7 +248,7 @@ def unpack_grads(
         like: An empty array of the dtype.
     """
     inputs, hidden, reads, wide, wide_reads = shape.inputs, shape.hidden, shape.reads, shape.wide, shape.wide_reads
-    signals, fan, joint = 2 * shape.heads, inputs + reads, wide + wide_reads
+    signals, fan, joint = 2 * shape.heads, inputs + reads, shape.joint
     rows = hidden * (1 + np.max(gates))
     none = Spread(like, gates[0, :0], gates[0, :0])
     _, recurrent, entry, from_output, from_input, to_output, bias, action_bias, place, kept = grads_at(
