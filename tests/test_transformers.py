@@ -31,7 +31,9 @@ def shown() -> dict[str, Any]:
 def replaced(shown: dict[str, Any], attention: nn.Module) -> nn.Module:
     """The memory in the place of an attention, as the page says in a sentence."""
 
-    class MemoryAlone(shown["AttentionThenMemory"]):  # type: ignore[misc]
+    base: Any = shown["AttentionThenMemory"]
+
+    class MemoryAlone(base):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__(Keep(attention.layer_idx), 32)
             self.memory.residual = False
