@@ -84,7 +84,6 @@ class Buffer(Memory[BufferState]):
     def step(self, action: Action, state: BufferState) -> tuple[Tensor, BufferState]:
         self.check(action)
         values, first, count, overflow = state.values, state.first, state.count, state.overflow
-        slots = torch.arange(self.capacity, device=values.device)
         push, pop = action.push >= 0.5, action.pop >= 0.5
         for h, head in enumerate(self.layout):
             popped = pop[:, h] & (count > 0)
@@ -98,15 +97,21 @@ class Buffer(Memory[BufferState]):
             if head.push is End.BOTTOM:
                 first = first - pushed.long()
             place = (first if head.push is End.BOTTOM else first + count) % self.capacity
-            here = (slots == place[:, None]) & pushed[:, None]
-            values = torch.where(here[..., None], action.value[:, h, None], values)
+            value = torch.where(pushed[:, None], action.value[:, h], self._at(place, values))
+            values = values.scatter(1, self._index(place), value[:, None])
             count = count + pushed.long()
         reads = []
         for head in self.layout:
             place = (first if head.take is End.BOTTOM else first + count - 1) % self.capacity
-            value = values.gather(1, place[:, None, None].expand(-1, 1, self.width))[:, 0]
-            reads.append(torch.where((count > 0)[:, None], value, 0.0))
+            reads.append(torch.where((count > 0)[:, None], self._at(place, values), 0.0))
         return torch.stack(reads, dim=1), BufferState(values, first % self.capacity, count, overflow)
+
+    def _at(self, place: Tensor, values: Tensor) -> Tensor:
+        """The value in one slot of each row, shape `(batch, width)`."""
+        return values.gather(1, self._index(place))[:, 0]
+
+    def _index(self, place: Tensor) -> Tensor:
+        return place[:, None, None].expand(-1, 1, self.width)
 
     def contents(self, state: BufferState) -> Contents:
         slots = torch.arange(int(state.count.max()) if len(state.count) else 0, device=state.values.device)

@@ -41,10 +41,10 @@ class Step(nn.Module):
         self.rnn.memory = bounded(model.rnn.memory, capacity)
         self.rnn.hard = True
         self.cpu().eval().requires_grad_(False)
-        paths, self._form = pytree.tree_flatten_with_path(self.rnn.initial_state(2))
-        leaves = {_name(path): leaf for path, leaf in paths}
-        self._kept = [leaf.numel() > 0 for leaf in leaves.values()]  # a graph has no tensors without elements
-        self.names = ["started", *(name for name, leaf in leaves.items() if leaf.numel())]
+        leaves, self._form = pytree.tree_flatten_with_path(self.rnn.initial_state(2))
+        self._kept = [leaf.numel() > 0 for _, leaf in leaves]  # a graph has no tensors without elements
+        self._zero = [not leaf.any() for _, leaf in leaves]
+        self.names = ["started", *(_name(path) for path, leaf in leaves if leaf.numel())]
         self._check_size(model)
 
     def initial(self, batch: int) -> list[Tensor]:
@@ -65,20 +65,20 @@ class Step(nn.Module):
             the tensors of the state after.
         """
         real = symbol >= 0
-        fresh = self.rnn.initial_state(symbol.shape[0])  # `len` would fix the size of the batch
-        state = self._state(parts, fresh)
-        hidden = tuple(torch.where(started[:, None], *pair) for pair in zip(state.hidden, fresh.hidden, strict=True))
-        run = self.rnn.unroll(self.embed(symbol.clamp(min=0))[:, None], RNNState(hidden, state.read, state.memory))
-        after = [_where(real, *pair) for pair in zip(self._kept_of(run.state), parts, strict=True)]
-        lost = [part for name, part in zip(self.names[1:], after, strict=True) if name.endswith("overflow")]
+        state = self._state(started, parts, symbol.shape[0])  # `len` would fix the size of the batch
+        run = self.rnn.unroll(self.embed(symbol.clamp(min=0))[:, None], state, lengths=real.long())
+        after = self._kept_of(run.state)
+        lost = [part for name, part in zip(self.names[1:], after, strict=True) if name.endswith(".overflow")]
         overflow = torch.stack([*lost, torch.zeros_like(real)]).any(0)
         return self.classify(run.output[:, 0]), overflow, started | real, *after
 
-    def _state(self, parts: tuple[Tensor, ...], fresh: RNNState) -> RNNState:
-        given = iter(parts)
-        leaves = [
-            next(given) if kept else leaf for kept, leaf in zip(self._kept, pytree.tree_leaves(fresh), strict=True)
-        ]
+    def _state(self, started: Tensor, parts: tuple[Tensor, ...], batch: int) -> RNNState:
+        """The state as the network takes it, in rows that have not started the initial one."""
+        given, leaves = iter(parts), []
+        fresh = pytree.tree_leaves(self.rnn.initial_state(batch))
+        for leaf, kept, zero in zip(fresh, self._kept, self._zero, strict=True):
+            part = next(given) if kept else leaf
+            leaves.append(part if zero else torch.where(started.view(-1, *[1] * (leaf.dim() - 1)), part, leaf))
         return cast("RNNState", pytree.tree_unflatten(leaves, self._form))
 
     def _kept_of(self, state: RNNState) -> list[Tensor]:
@@ -89,17 +89,9 @@ class Step(nn.Module):
         after = self(torch.zeros(2, dtype=torch.int64), *before)[2:]
         if [part.shape for part in before] != [part.shape for part in after]:
             raise InputError(
-                f"the state of {model.rnn.memory} grows with time, but an ONNX graph has tensors of fixed size: export a "
-                "controller with a Stack, a Queue, a Deque or another line memory, which get a buffer"
+                f"the state of {model.rnn.memory} grows with time, but an ONNX graph has tensors of fixed size: export "
+                "a controller with a Stack, a Queue, a Deque or another line memory, which get a buffer"
             )
-
-
-def _where(rows: Tensor, new: Tensor, old: Tensor) -> Tensor:
-    """The new tensor in some rows, and the old one in the others."""
-    rows = rows.view(-1, *[1] * (old.dim() - 1))
-    if new.dtype == torch.bool:  # for which ONNX Runtime has no `Where`
-        return (rows & new) | (~rows & old)
-    return torch.where(rows, new, old)
 
 
 def _name(path: Any) -> str:
