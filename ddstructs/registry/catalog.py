@@ -114,6 +114,7 @@ COMMANDS = {
     "test": "ddstructs.cli.train:test",
     "predict": "ddstructs.cli.train:predict",
     "trace": "ddstructs.cli.trace:trace",
+    "export": "ddstructs.cli.export:export",
     "reproduce": "ddstructs.cli.reproduce:reproduce",
     "sweep": "ddstructs.cli.sweep:sweep",
 }
