@@ -111,7 +111,7 @@ class Bank(Memory[BankState]):
         self.check(actions, time=True)
         value = actions.value
         if state is None:
-            state = self.initial_state(len(value), device=value.device, dtype=value.dtype)
+            state = self.initial_state(value.shape[0], device=value.device, dtype=value.dtype)
         reset = check_reset(reset, value)
         results = [m(*part, reset) for m, part in zip(self._members, self._split(actions, state, axis=2), strict=True)]
         return torch.cat([reads for reads, _ in results], dim=2), BankState(tuple(after for _, after in results))

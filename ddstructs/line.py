@@ -65,7 +65,7 @@ class LineMemory(Memory[LineState], ABC):
         self.check(actions, time=True)
         if state is None:
             value = actions.value
-            state = self.initial_state(len(value), device=value.device, dtype=value.dtype)
+            state = self.initial_state(value.shape[0], device=value.device, dtype=value.dtype)
         reset = check_reset(reset, actions.value)
         actions = self._fit(actions, state)
         if reset is not None:

@@ -23,6 +23,7 @@ from pytorch_lightning import Trainer
 import ddstructs
 import ddstructs.tasks
 from ddstructs.cli import machine, requirements
+from ddstructs.cli.fields import fields
 from ddstructs.cli.main import main
 from ddstructs.cli.options import options
 from ddstructs.cli.settings import Settings
@@ -637,11 +638,12 @@ def test_help_lists_no_option_that_a_command_ignores_and_giving_one_is_refused(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = ["--data.text=abc"] if command == "predict" else []
-    for part in ("", ".model", ".data", ".trainer", ".Reversal"):
+    for part in ("", ".model", ".data", ".trainer", ".Reversal", ".SequenceModel"):
         assert main([command, f"--help{part}"]) == 0
         listed = set(re.findall(r"^  --(\S+)", capsys.readouterr().out, re.MULTILINE))
         assert not listed & unused(command)
     own = {f"{section}.{name}" for section, known in Settings().fields.items() for name in known}
+    own |= {f"model.{name}" for target in catalog.MODELS.values() for name in fields(target)}
     own |= {f"data.{name}" for name in source.parameters("ddstructs.tasks.generated:Generated")}
     assert unused(command) <= own, "each is an option"
     for option in ("--data.patience=3", "--model.learning_rate=1", "--trainer.max_epochs=3"):

@@ -23,6 +23,7 @@ FLOORS = (
     ("tasks",),
     ("training",),
     ("view",),
+    ("export",),
     ("experiments",),
     ("cli",),
     ("__main__", "__init__"),

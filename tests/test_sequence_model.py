@@ -170,7 +170,7 @@ def test_a_checkpoint_of_another_model_is_refused_in_one_line(tmp_path: Path) ->
     runner = trainer(tmp_path, max_epochs=1)
     runner.fit(made, task)
     runner.save_checkpoint(tmp_path / "a.ckpt")
-    with pytest.raises(InputError, match=r"^[^\n]*do not build a Controller[^\n]*$"):
+    with pytest.raises(InputError, match=r"^[^\n]*a\.ckpt is of a SequenceModel, but a Controller was expected[^\n]*$"):
         Controller.load_from_checkpoint(tmp_path / "a.ckpt")
 
 

@@ -1,4 +1,4 @@
-"""The settings of a run, from the signatures of controller, trainer and task, and their form in a config file."""
+"""The settings of a run, from the signatures of model, trainer and task, and their form in a config file."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ import ast
 from collections.abc import Mapping
 from typing import Any
 
+from ddstructs.registry.catalog import MODELS
 from ddstructs.registry.lookup import signature
 from ddstructs.registry.source import Parameter, parameters
 from ddstructs.registry.spec import Spec
 
-__all__ = ["CONTROLLER", "LINKED", "TASK", "TOP", "TRAINER", "fields", "literal", "written"]
+__all__ = ["DEFAULT_MODEL", "LINKED", "TASK", "TOP", "TRAINER", "fields", "literal", "models_with", "written"]
 
 TASK = "ddstructs.tasks.generated:Generated"
 
-CONTROLLER = "ddstructs.training.controller:Controller"
+DEFAULT_MODEL = next(iter(MODELS))
+"""The model of a run that names none."""
 
 TRAINER = "pytorch_lightning.trainer.trainer:Trainer"
 
 BATCHES = "Annotated[int, Range(0)] | Annotated[float, Range(0, 1)] | None"
 
 TYPES = {
-    (CONTROLLER, "cell"): "Cell",
+    (MODELS["Controller"], "cell"): "Cell",
+    (MODELS["SequenceModel"], "layers"): "list[Literal['attention', 'memory', 'recurrent']]",
     (TRAINER, "accelerator"): "Literal['auto', 'cpu', 'gpu', 'cuda', 'mps', 'tpu']",
     (TRAINER, "accumulate_grad_batches"): "Annotated[int, Range(1)]",
     (TRAINER, "check_val_every_n_epoch"): "Annotated[int, Range(1)] | None",
@@ -50,7 +53,7 @@ TYPES = {
 """Replacements for types that a signature names differently, or states so loosely that errors would appear late."""
 
 LINKED = ("input_symbols", "output_symbols")
-"""The settings of the controller that the task determines."""
+"""The settings of the model that the task determines."""
 
 TOP = {
     "seed_everything": Parameter(ast.Name("int"), ast.Constant(0)),
@@ -59,12 +62,17 @@ TOP = {
 
 
 def fields(target: str) -> dict[str, Parameter]:
-    """The settings of the controller or of the trainer."""
+    """The settings of a model or of the trainer."""
     return {
         name: each._replace(annotation=_type(target, name, each.annotation))
         for name, each in parameters(target).items()
         if name not in LINKED
     }
+
+
+def models_with(setting: str) -> list[str]:
+    """The models that have a setting."""
+    return [name for name, target in MODELS.items() if setting in fields(target)]
 
 
 def _type(target: str, name: str, annotation: ast.expr | None) -> ast.expr | None:

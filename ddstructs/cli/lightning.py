@@ -1,4 +1,4 @@
-"""Execution of Lightning's commands: builds a controller, a task and a trainer from settings, and runs them."""
+"""Execution of Lightning's commands: builds a model, a task and a trainer from settings, and runs them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from ddstructs.errors import InputError, one_line
 from ddstructs.files import write_atomically
 from ddstructs.nn.weights import check_same
 from ddstructs.registry.data import dump_yaml
-from ddstructs.registry.plugins import load_plugins
+from ddstructs.registry.plugins import load_plugins, named
 from ddstructs.registry.spec import Spec, construct
 from ddstructs.tasks import Task
 from ddstructs.training import checkpoint
-from ddstructs.training.controller import Controller
+from ddstructs.training.learner import Learner
 from ddstructs.training.resume import check_resumable, check_unfinished
 from ddstructs.training.saving import with_safe_saving
 from ddstructs.training.stopping import check_unlearned
@@ -74,11 +74,14 @@ def read_checkpoint(path: str, words: list[Word]) -> tuple[dict[str, Any], dict[
     """
     given = [word.name.removeprefix("data.") for word in words if word.name.startswith("data.")]
     content = checkpoint.read(Path(path), given=given)
-    Controller.rehearse(content, path)
+    Learner.rehearse(content, path)
     task = content[checkpoint.TASK]
     arguments = {name: value for name, value in task["init_args"].items() if name not in ("text", "file")}
     model = {name: value for name, value in content["hyper_parameters"].items() if not name.endswith("_symbols")}
-    return content, {"data": {"class_path": task["class_path"], "init_args": arguments}, "model": model}
+    return content, {
+        "data": {"class_path": task["class_path"], "init_args": arguments},
+        "model": {"class_path": checkpoint.model_name(content, path), "init_args": model},
+    }
 
 
 def execute(run: Run) -> None:
@@ -93,7 +96,7 @@ def execute(run: Run) -> None:
     try:
         seed_everything(run.settings.top.get("seed_everything", 0), workers=True, verbose=False)
         task = construct(run.settings.data)
-        model = _controller(run, task)
+        model = _model(run, task)
         refused = take_lines(task, run.text.get("text"), run.text.get("file")) if run.command == "predict" else {}
         trainer = _trainer(run, [PrintText(refused)] if run.command == "predict" else [])
     except MisconfigurationException as error:
@@ -101,6 +104,7 @@ def execute(run: Run) -> None:
     if isinstance(trainer.accelerator, CPUAccelerator):
         check_processes("--trainer.devices", trainer.num_devices)
     if run.content is not None:
+        type(model).chosen(run.content, "the checkpoint")
         check_same(model.hparams, run.content["hyper_parameters"], "the checkpoint")
         if run.command == "fit":
             check_resumable(model, run.content, "the checkpoint")
@@ -115,17 +119,19 @@ def execute(run: Run) -> None:
         raise InputError(f"{len(refused)} lines could not be read: their output lines are empty")
 
 
-def _controller(run: Run, task: Task) -> Controller:
+def _model(run: Run, task: Task) -> Learner:
     given = run.settings.sections["model"]
     cell = given.get("cell")
-    named = {"cell": cell.name} if isinstance(cell, Spec) and not cell.arguments else {}
-    arguments = construct(given | named)
+    plain = {"cell": cell.name} if isinstance(cell, Spec) and not cell.arguments else {}
+    arguments = construct(given | plain)
+    kind: type[Learner] = named("model", run.settings.model)
+    sizes: dict[str, Any] = {"input_symbols": task.input_symbols, "output_symbols": task.output_symbols}
     try:
-        return Controller(input_symbols=task.input_symbols, output_symbols=task.output_symbols, **arguments)
+        return kind(**sizes, **arguments)
     except InputError:
         raise
     except Exception as error:  # the settings are the user's, and torch may raise anything
-        raise InputError(f"the settings do not build a controller: {one_line(error)[:200]}") from error
+        raise InputError(f"the settings do not build a {kind.__name__}: {one_line(error)[:200]}") from error
 
 
 def _trainer(run: Run, more: list[Callback]) -> Trainer:
@@ -145,7 +151,7 @@ def _trainer(run: Run, more: list[Callback]) -> Trainer:
         raise InputError(f"the settings do not build a trainer: {one_line(error)[:200]}") from error
 
 
-def _start(run: Run, trainer: Trainer, model: Controller, task: Task) -> None:
+def _start(run: Run, trainer: Trainer, model: Learner, task: Task) -> None:
     options: dict[str, Any] = {"datamodule": task, "ckpt_path": run.path, "weights_only": True}
     try:
         getattr(trainer, run.command)(model, **options)

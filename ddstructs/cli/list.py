@@ -9,11 +9,11 @@ from ddstructs.registry.source import summary
 
 __all__ = ["show"]
 
-TITLES = {"memory": "Memories", "cell": "Cells", "task": "Tasks"}
+TITLES = {"memory": "Memories", "cell": "Cells", "model": "Models", "task": "Tasks"}
 
 
 def show() -> None:
-    """List the memories, cells and tasks, including those of plugins."""
+    """List the memories, cells, models and tasks, including those of plugins."""
     tables = {kind: _lines(kind) for kind in TITLES}
     width = max(len(name) for table in tables.values() for name in table)
     sections = []

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from ddstructs.cli.fields import CONTROLLER, TASK, TRAINER, fields
+from ddstructs.cli.fields import DEFAULT_MODEL, TASK, TRAINER, fields
 from ddstructs.cli.options import lines_of_help
 from ddstructs.cli.unused import unused
 from ddstructs.errors import InputError, one_line
-from ddstructs.registry.catalog import COMMANDS, KINDS
+from ddstructs.registry.catalog import COMMANDS, KINDS, MODELS
 from ddstructs.registry.lookup import hint
 from ddstructs.registry.plugins import names, plugins
 from ddstructs.registry.source import Parameter, help_of, parameters, summary
@@ -21,6 +21,8 @@ USAGE = {
     "test": "ddstructs test --ckpt_path FILE [options]",
     "predict": "ddstructs predict --ckpt_path FILE --data.text TEXT [options]",
 }
+
+CONTROLLER = MODELS[DEFAULT_MODEL]
 
 FIRST = frozenset({"max_epochs", "max_steps", "accelerator", "devices", "enable_progress_bar", "default_root_dir"})
 """The options of the trainer on the first screen."""
@@ -40,7 +42,7 @@ def screen(command: str, part: str) -> list[str]:
     Args:
         command: `fit`, `validate`, `test` or `predict`.
         part: An empty string for the most common options, or `model`, `memory`, `data`, `trainer`, or the name of a
-            task or memory.
+            model, task or memory.
 
     Raises:
         InputError: If the part is unknown.
@@ -56,6 +58,9 @@ def screen(command: str, part: str) -> list[str]:
             lines += [f"{name}: {summary(target)}", *lines_of_help(known, help_of(target), prefix), ""]
         return lines[:-1]
     parts, ignored = {"data": TASK, "model": CONTROLLER, "trainer": TRAINER}, unused(command)
+    if part in MODELS:
+        known = {key: each for key, each in fields(MODELS[part]).items() if f"model.{key}" not in ignored}
+        return [f"{part}: {summary(MODELS[part])}", *lines_of_help(known, help_of(MODELS[part]), "model.")]
     if part:
         if part not in parts:
             raise InputError(f"--help.{one_line(part)}: unknown part{hint(part, [*parts, 'memory'])}")
@@ -76,7 +81,7 @@ def screen(command: str, part: str) -> list[str]:
         "",
         *_short("trainer", frozenset(fields(TRAINER)) - FIRST, ignored),
         "",
-        "more: --help.model, --help.memory, --help.data, --help.trainer, or --help.NAME for a task or memory",
+        "more: --help.model, --help.memory, --help.data, --help.trainer, or --help.NAME for a model, task or memory",
     ]
 
 
@@ -84,6 +89,7 @@ def _choices() -> list[str]:
     return [
         f"  --data TASK            {', '.join(names('task'))}",
         f"  --model.memory MEMORY  {', '.join(names('memory'))}",
+        f"  --model MODEL          {', '.join(names('model'))}; the first if not given",
         f"  --model.cell CELL      {', '.join(names('cell'))}",
         "  --ckpt_path FILE       a checkpoint of a run to resume",
     ]

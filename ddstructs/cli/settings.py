@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any
 
-from ddstructs.cli.fields import CONTROLLER, LINKED, TASK, TOP, TRAINER, fields, literal, written
+from ddstructs.cli.fields import DEFAULT_MODEL, LINKED, TASK, TOP, TRAINER, fields, literal, models_with, written
 from ddstructs.cli.options import value_of
 from ddstructs.cli.words import Word
 from ddstructs.errors import InputError, one_line
 from ddstructs.registry.annotations import settable
+from ddstructs.registry.catalog import MODELS
 from ddstructs.registry.data import shown
-from ddstructs.registry.lookup import signature
+from ddstructs.registry.lookup import look_up, signature
 from ddstructs.registry.plugins import names
 from ddstructs.registry.source import Parameter, parameters
 from ddstructs.registry.spec import ACCEPTED, OBJECTS, Spec, argument, complete, draft
@@ -31,13 +32,15 @@ class Settings:
     Attributes:
         top: Settings outside all sections.
         data: The task; None until it is set.
-        sections: The settings of the controller (`model`) and of the trainer (`trainer`), by name.
+        model: The name of the model's class.
+        sections: The settings of the model (`model`) and of the trainer (`trainer`), by name.
     """
 
     def __init__(self) -> None:
         self.top: dict[str, Any] = {}
         self.data: Spec | None = None
-        self.fields = {"model": fields(CONTROLLER), "trainer": fields(TRAINER)}
+        self.model = DEFAULT_MODEL
+        self.fields = {"model": fields(MODELS[self.model]), "trainer": fields(TRAINER)}
         self.sections: dict[str, dict[str, Any]] = {"model": {}, "trainer": {}}
 
     def layer(self, values: object, lead: str) -> None:
@@ -55,14 +58,14 @@ class Settings:
         if not (isinstance(values, dict) and all(isinstance(name, str) for name in values)):
             raise InputError(f"{lead}found {shown(values)}, but names with values were expected")
         for section, part in values.items():
-            if section in self.sections and isinstance(part, dict):
+            if section in self.sections and isinstance(part, dict) and "class_path" not in part:
                 for name, value in part.items():
                     self.put([section, str(name)], value, lead)
             else:
                 self.put([section], part, lead)
 
     def words(self, words: list[Word]) -> None:
-        """Add the options as a layer; `--data` and `--model.memory` are set before their arguments.
+        """Add the options as a layer; `--data`, `--model` and `--model.memory` are set before their arguments.
 
         Raises:
             InputError: If an option is unknown, or a value does not have its type.
@@ -74,6 +77,19 @@ class Settings:
             if value is None:
                 raise InputError(f"--{one_line(word.name)} needs a value")
             self.put(path, value, "--", word.append)
+
+    def fill(self, known: dict[str, dict[str, Any]]) -> None:
+        """Set what is known of the task (`data`), the `memory` and the `model` wherever nothing is set."""
+        assert self.data is not None
+        model = self.sections["model"]
+        for path, there in (
+            (["data"], self.data.arguments),
+            (["model", "memory"], model["memory"].arguments),
+            (["model"], model),
+        ):
+            for name, value in known[path[-1]].items():
+                if name not in there:
+                    self.put([*path, name], value, "")
 
     def put(self, path: list[str], value: object, lead: str, append: bool = False) -> None:
         """Set one setting, by its path."""
@@ -92,6 +108,8 @@ class Settings:
             if rest[0] not in signature("task", self.data.name):
                 raise self._misplaced(path, lead)
             self.data.arguments[rest[0]] = argument(self.data, rest[0], value, f"{lead}data")
+        elif first == "model" and (rest == ["class_path"] or (not rest and isinstance(value, str | dict))):
+            self._put_model(value, place, lead)
         elif first in self.sections and rest and rest[0] in self.fields[first]:
             self._put_field(first, rest, value, place, append)
         elif first in self.sections and rest and rest[0] in LINKED:
@@ -101,6 +119,14 @@ class Settings:
             raise InputError(f"{place} is {shown(value)}, but names with values were expected")
         else:
             raise self._misplaced(path, lead)
+
+    def _put_model(self, value: object, place: str, lead: str) -> None:
+        """Choose the class of the model. Another class begins without the settings of the one before."""
+        _, name, arguments = look_up(value, ("model",), place)
+        if name != self.model:
+            self.model, self.fields["model"], self.sections["model"] = name, fields(MODELS[name]), {}
+        for key, part in arguments.items():
+            self.put(["model", key], part, lead)
 
     def _put_field(self, section: str, path: list[str], value: object, place: str, append: bool) -> None:
         values, parameter = self.sections[section], self.fields[section][path[0]]
@@ -140,13 +166,13 @@ class Settings:
                         complete(each, f"--{section}.{name}")
 
     def plain(self) -> dict[str, Any]:
-        """The settings in the form of a config file, with the defaults of the task and the controller filled in."""
+        """The settings in the form of a config file, with the defaults of the task and the model filled in."""
         assert self.data is not None
         model = {name: literal(each.default) for name, each in self.fields["model"].items()} | self.sections["model"]
         return {
             "seed_everything": self.top.get("seed_everything", 0),
             "data": written(self.data),
-            "model": written(model),
+            "model": written(model) if self.model == DEFAULT_MODEL else _named(self.model, model),
             "trainer": written(self.sections["trainer"]),
         }
 
@@ -161,7 +187,7 @@ class Settings:
 
     def _known(self) -> Iterator[str]:
         """All options."""
-        yield from (*TOP, "config", "data")
+        yield from (*TOP, "config", "data", "model")
         yield from (f"data.{name}" for name in (signature("task", self.data.name) if self.data else parameters(TASK)))
         for section, known in self.fields.items():
             yield from (f"{section}.{name}" for name, each in known.items() if settable(each.annotation, OBJECTS))
@@ -173,6 +199,10 @@ class Settings:
 
     def _misplaced(self, path: list[str], lead: str) -> InputError:
         """The error for an unknown setting."""
+        others = models_with(path[1]) if path[0] == "model" and len(path) > 1 else []
+        if others:
+            end = f"it is one of {others[0]}, which --model {others[0]} selects"
+            return InputError(f"{lead}{one_line('.'.join(path))} is not a setting of a {self.model}: {end}")
         known, name = list(self._known()), ".".join(path)
         same = [each for each in known if each.rpartition(".")[2] == path[-1] and each != name]
         last = {each.rpartition(".")[2]: each for each in reversed(known)}
@@ -195,6 +225,11 @@ def _over(before: object, new: Spec) -> Spec:
     if isinstance(before, Spec) and (before.kind, before.name) == (new.kind, new.name):
         return Spec(new.kind, new.name, before.arguments | new.arguments)
     return new
+
+
+def _named(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """A model with its settings."""
+    return {"class_path": name, "init_args": written(arguments)}
 
 
 def _listed(value: object) -> object:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ddstructs.errors import InputError, printable
 from ddstructs.files import replacing
+from ddstructs.registry.ranges import Count
 
 if TYPE_CHECKING:
     from ddstructs.view.trace import Trace
@@ -25,6 +26,8 @@ def trace(
     out: str = "trace.html",
     other: str | None = None,
     hard: bool = False,
+    layer: Count | None = None,
+    head: Count | None = None,
 ) -> None:
     """Show step by step how a trained controller uses its memory, and diagnose it.
 
@@ -35,6 +38,8 @@ def trace(
         out: The file to write: a page (.html), data (.json) or a picture (.png).
         other: Another checkpoint, shown next to it on the page.
         hard: Round push and pop to 0 or 1.
+        layer: Which layer of a SequenceModel, from 0; the first that works a memory if not given.
+        head: Which head of that layer, from 0; the first if not given.
     """
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     path = Path(out)
@@ -61,7 +66,7 @@ def trace(
     for kind in ("memory", "cell", "task"):
         load_plugins(kind)  # warns about broken ones
     lines = read_lines(text, file)
-    traces = [_trace(each, lines, hard, title=len(paths) > 1) for each in paths]
+    traces = [_trace(each, lines, hard, layer, head, title=len(paths) > 1) for each in paths]
     try:
         _write(traces, path)
     except OSError as error:
@@ -71,22 +76,22 @@ def trace(
     print(f"Written to {printable(out)}")
 
 
-def _trace(path: str, lines: list[str], hard: bool, title: bool) -> Trace:
+def _trace(path: str, lines: list[str], hard: bool, layer: int | None, head: int | None, title: bool) -> Trace:
     from ddstructs.registry.spec import build
     from ddstructs.training.checkpoint import TASK, read
-    from ddstructs.training.controller import Controller
+    from ddstructs.training.learner import Learner
     from ddstructs.view.record import trace as record
 
     content = read(path)
     settings: dict[str, Any] = {"hard": True} if hard else {}
-    model = Controller.load_from_checkpoint(path, **settings)
+    model = Learner.load_from_checkpoint(path, **settings)
     spec = content[TASK]
     arguments = {name: value for name, value in spec["init_args"].items() if name not in ("text", "file")}
     task = build(spec | {"init_args": arguments}, "task")
     if (model.input_symbols, model.output_symbols) != (task.input_symbols, task.output_symbols):
-        raise InputError(f"the controller in {path} and its task, {type(task).__name__}, differ in their symbols")
+        raise InputError(f"the model in {path} and its task, {type(task).__name__}, differ in their symbols")
     try:
-        return record(model, lines, task=task, title=path if title else None)
+        return record(model, lines, task=task, title=path if title else None, layer=layer, head=head)
     except ValueError as error:
         raise InputError(str(error)) from error
 

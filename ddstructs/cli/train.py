@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ddstructs.cli.fields import DEFAULT_MODEL, models_with
 from ddstructs.cli.machine import check_accelerator
 from ddstructs.cli.requirements import check_memory
 from ddstructs.cli.screen import screen
@@ -90,7 +91,11 @@ def _run(command: str, arguments: Sequence[str]) -> None:
         from ddstructs.cli.lightning import read_checkpoint  # imports torch, which takes seconds
 
         content, layer = read_checkpoint(path, own)
-        settings = _settings(command, [(layer, f"{one_line(path)}: "), *layers], own)
+        settings = _settings(command, [(layer, f"{one_line(path)}: "), *layers], own, partly=True)
+        if settings.model != layer["model"]["class_path"]:
+            its = layer["model"]["class_path"]
+            raise InputError(f"{one_line(path)} is of a {its}, but --model is {settings.model}: leave it out")
+        settings.check()
     if printing:
         print(dump_yaml(settings.plain()), end="")
         return
@@ -110,11 +115,8 @@ def _settings(
         layers: Plain data, each with the start of its error messages.
         words: The options.
         partly: Whether settings may be missing, because a checkpoint will add them.
-        advised: Whether the recipe's settings for the task, the memory and the cell are added below the layers.
+        advised: Whether the recipe's settings for the task, the memory and the model fill in what is not set elsewhere.
     """
-    if advised:
-        known = _advice(_settings(command, layers, words, partly=True))
-        layers = [(known, ""), *layers] if known else layers
     settings = Settings()
     settings.layer({"trainer": FIT if command == "fit" else EVALUATE}, "")
     for values, lead in layers:
@@ -122,6 +124,8 @@ def _settings(
     if settings.top.pop("ckpt_path", None) is not None:
         raise InputError("ckpt_path is in a config file: give --ckpt_path on the command line instead")
     settings.words(words)
+    if advised and (known := _advice(settings)) is not None:
+        settings.fill(known)
     logger = settings.sections["trainer"].get("logger")
     for each in logger if isinstance(logger, list) else [logger]:
         if isinstance(each, Spec) and "save_dir" not in each.arguments:
@@ -134,19 +138,15 @@ def _settings(
     return settings
 
 
-def _advice(settings: Settings) -> dict[str, Any] | None:
-    """The recipe's settings for a task, its symbols, a memory and a cell; None until the task and memory are known."""
+def _advice(settings: Settings) -> dict[str, dict[str, Any]] | None:
+    """The recipe's settings for a task, its symbols, a memory, a cell and a model; None if it knows nothing of them."""
     from ddstructs.experiments.advice import settings_for
 
     task, memory, cell = settings.data, *(settings.sections["model"].get(name) for name in ("memory", "cell"))
     if task is None or not isinstance(memory, Spec) or (isinstance(cell, Spec) and cell.arguments):
         return None
     symbols = task.arguments.get("symbols")
-    known = settings_for(task.name, memory.name, cell.name if isinstance(cell, Spec) else "rnn", symbols)
-    return {
-        "data": {"class_path": task.name, "init_args": known["data"]},
-        "model": {"memory": {"class_path": memory.name, "init_args": known["memory"]}, **known["model"]},
-    }
+    return settings_for(task.name, memory.name, cell.name if isinstance(cell, Spec) else "rnn", symbols, settings.model)
 
 
 def _check_machine(settings: Settings, printing: list[Word]) -> None:
@@ -156,8 +156,11 @@ def _check_machine(settings: Settings, printing: list[Word]) -> None:
 
 
 def _depends(word: Word) -> bool:
-    """Whether the check of an option needs the task, the memory or the cell."""
-    return word.name.startswith(("data.", "model.memory.", "model.cell.")) or word.append
+    """Whether the check of an option needs the task, the model, the memory or the cell."""
+    section, _, setting = word.name.partition(".")
+    owners = models_with(setting) if section == "model" else []
+    own = bool(owners) and DEFAULT_MODEL not in owners
+    return own or word.name.startswith(("data.", "model.memory.", "model.cell.")) or word.append
 
 
 def _only(words: list[Word], name: str) -> str | None:

@@ -399,11 +399,11 @@ class MemoryRNN(Pretrained):
             raise TypeError(f"x is {x.dtype}, but the parameters are {weight.dtype}: use x.to(dtype) or autocast")
 
     def _check_state(self, state: RNNState, x: Tensor) -> None:
-        batch = len(x)
+        batch = x.shape[0]  # not `len`, which would fix the size of the batch in torch.export
         if not isinstance(state, RNNState):
             raise TypeError(f"state is a {type(state).__name__}, but a MemoryRNN goes on from a state that it returned")
-        if len(state.read) != batch:
-            raise ValueError(f"x has batch {batch}, but the state has batch {len(state.read)}")
+        if state.read.shape[0] != batch:
+            raise ValueError(f"x has batch {batch}, but the state has batch {state.read.shape[0]}")
         came = ([part.shape[-1] for part in state.hidden], list(state.read.shape[1:]))
         expected = ([self.hidden_size] * self.num_states, [self.memory.heads, self.memory.read_width])
         if came != expected:

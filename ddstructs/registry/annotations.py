@@ -113,7 +113,10 @@ def described(annotation: ast.expr | None, objects: Mapping[str, str]) -> str | 
         if None in inner:
             return None
         few = FEW.get(len(parts)) if kind == "tuple" and not any(map(is_ellipsis, parts)) else None
-        return f"a list of {f'{few} ' if few else ''}{_plural(inner[0] or '') if inner else 'values'}"
+        several = (
+            inner[0] if parts and read(parts[0])[0] == "Literal" else _plural(inner[0] or "") if inner else "values"
+        )
+        return f"a list of {f'{few} ' if few else ''}{several}"
     if kind == "dict" and parts and read(parts[0])[0] == "int":
         return "whole numbers with values"
     names = {

@@ -1,4 +1,4 @@
-"""The catalog: everything that can be selected by name. Adding a memory, cell, task or command takes one line.
+"""The catalog: everything that can be selected by name. Adding a memory, cell, model, task or command takes one line.
 
 A name maps to `package.module:Class`. `ddstructs list` and `--help` show the first sentence of its docstring.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["CALLBACKS", "CELLS", "COMMANDS", "KINDS", "LOGGERS", "MEMORIES", "TASKS", "Kind"]
+__all__ = ["CALLBACKS", "CELLS", "COMMANDS", "KINDS", "LOGGERS", "MEMORIES", "MODELS", "TASKS", "Kind"]
 
 MEMORIES = {
     "Stack": "ddstructs.stack:Stack",
@@ -24,6 +24,12 @@ CELLS = {
     "lstm": "torch.nn.modules.rnn:LSTMCell",
     "gru": "torch.nn.modules.rnn:GRUCell",
 }
+
+MODELS = {
+    "Controller": "ddstructs.training.controller:Controller",
+    "SequenceModel": "ddstructs.training.sequence_model:SequenceModel",
+}
+"""What `--model` takes, and what a checkpoint may be of. The first is meant where none is named."""
 
 TASKS = {
     "Copying": "ddstructs.tasks.copying:Copying",
@@ -48,7 +54,35 @@ TASKS = {
     "SquareRoot": "ddstructs.tasks.binary_numbers:SquareRoot",
     "BucketSort": "ddstructs.tasks.bucket_sort:BucketSort",
     "MarkedReversalModel": "ddstructs.tasks.marked_reversal:MarkedReversalModel",
+    "UnmarkedReversalModel": "ddstructs.tasks.unmarked_reversal:UnmarkedReversalModel",
+    "PaddedReversalModel": "ddstructs.tasks.padded_reversal:PaddedReversalModel",
+    "DyckModel": "ddstructs.tasks.dyck:DyckModel",
+    "HardestModel": "ddstructs.tasks.hardest_language:HardestModel",
+    "CountAndCopyModel": "ddstructs.tasks.copy_models:CountAndCopyModel",
+    "CountingModel": "ddstructs.tasks.copy_models:CountingModel",
+    "MarkedCopyModel": "ddstructs.tasks.copy_models:MarkedCopyModel",
+    "MarkedReversalAndCopyModel": "ddstructs.tasks.copy_models:MarkedReversalAndCopyModel",
+    "RecodedCopyModel": "ddstructs.tasks.copy_models:RecodedCopyModel",
+    "UnmarkedCopyModel": "ddstructs.tasks.copy_models:UnmarkedCopyModel",
+    "UnmarkedReversalAndCopyModel": "ddstructs.tasks.copy_models:UnmarkedReversalAndCopyModel",
     "MarkedReversalRecognition": "ddstructs.tasks.marked_reversal:MarkedReversalRecognition",
+    "CycleNavigationRecognition": "ddstructs.tasks.regular_recognition:CycleNavigationRecognition",
+    "EvenPairsRecognition": "ddstructs.tasks.regular_recognition:EvenPairsRecognition",
+    "FirstRecognition": "ddstructs.tasks.regular_recognition:FirstRecognition",
+    "ModularArithmeticRecognition": "ddstructs.tasks.regular_recognition:ModularArithmeticRecognition",
+    "ParityRecognition": "ddstructs.tasks.regular_recognition:ParityRecognition",
+    "RepeatRecognition": "ddstructs.tasks.regular_recognition:RepeatRecognition",
+    "DyckRecognition": "ddstructs.tasks.dyck:DyckRecognition",
+    "UnmarkedReversalRecognition": "ddstructs.tasks.unmarked_reversal:UnmarkedReversalRecognition",
+    "MarkedCopyRecognition": "ddstructs.tasks.copy_recognition:MarkedCopyRecognition",
+    "MissingDuplicateRecognition": "ddstructs.tasks.copy_recognition:MissingDuplicateRecognition",
+    "BucketSortRecognition": "ddstructs.tasks.order_recognition:BucketSortRecognition",
+    "OddsFirstRecognition": "ddstructs.tasks.order_recognition:OddsFirstRecognition",
+    "MajorityRecognition": "ddstructs.tasks.majority:MajorityRecognition",
+    "StackManipulationRecognition": "ddstructs.tasks.stack_recognition:StackManipulationRecognition",
+    "BinaryProductRecognition": "ddstructs.tasks.binary_recognition:BinaryProductRecognition",
+    "BinarySumRecognition": "ddstructs.tasks.binary_recognition:BinarySumRecognition",
+    "SquareRootRecognition": "ddstructs.tasks.binary_recognition:SquareRootRecognition",
 }
 
 CALLBACKS = {
@@ -80,6 +114,7 @@ COMMANDS = {
     "test": "ddstructs.cli.train:test",
     "predict": "ddstructs.cli.train:predict",
     "trace": "ddstructs.cli.trace:trace",
+    "export": "ddstructs.cli.export:export",
     "reproduce": "ddstructs.cli.reproduce:reproduce",
     "sweep": "ddstructs.cli.sweep:sweep",
 }
@@ -106,6 +141,7 @@ class Kind(NamedTuple):
 KINDS = {
     "memory": Kind(MEMORIES, "--model.memory", "ddstructs.memories", "ddstructs.memory:Memory"),
     "cell": Kind(CELLS, "--model.cell", "ddstructs.cells", "torch.nn:Module"),
+    "model": Kind(MODELS, "--model", None, "ddstructs.training.learner:Learner"),
     "task": Kind(TASKS, "--data", "ddstructs.tasks", "ddstructs.tasks.task:Task"),
     "callback": Kind(CALLBACKS, "--trainer.callbacks", None, "pytorch_lightning:Callback"),
     "logger": Kind(LOGGERS, "--trainer.logger", None, "pytorch_lightning.loggers:Logger"),

@@ -162,8 +162,11 @@ def _locate(module: str) -> Path:
         spec = find_spec(first)
     except (ImportError, ValueError) as error:
         raise LookupError(f"no module named {module}") from error
-    if spec is not None and not rest and spec.origin is not None and spec.origin.endswith(".py"):
-        return Path(spec.origin)
+    origin = spec.origin if spec is not None else None
+    if spec is not None and origin == "frozen":  # part of the interpreter, such as os
+        origin = getattr(spec.loader_state, "filename", None)
+    if not rest and origin is not None and origin.endswith(".py"):
+        return Path(origin)
     for folder in (spec and spec.submodule_search_locations) or () if rest else ():
         for path in (Path(folder, *rest[:-1], f"{rest[-1]}.py"), Path(folder, *rest, "__init__.py")):
             if path.is_file():

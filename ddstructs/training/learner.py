@@ -78,6 +78,11 @@ class Learner(Restorable):
         """The modules that have a memory, in the order of the network."""
         return [module for module in self.modules() if isinstance(module, MemoryRNN | MemoryLayer)]
 
+    @property
+    def places(self) -> list[int]:
+        """The indices of the layers with a memory, counted from 0 at the input, in the order of `Outcome.actions`."""
+        return [0]
+
     def forward(self, inputs: Tensor) -> Tensor:
         """Score the output symbols of each step.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
 
 from torch import Tensor, nn
 
@@ -13,8 +13,9 @@ from ddstructs.nn.attention import CausalAttention, Position
 from ddstructs.nn.block import Block, LayersState
 from ddstructs.nn.layer import MemoryLayer
 from ddstructs.nn.recurrent import Recurrent
+from ddstructs.nn.rnn import MemoryRNN
 from ddstructs.registry.describe import describe
-from ddstructs.registry.ranges import Finite, Positive, Size, Spread, check_ranges
+from ddstructs.registry.ranges import Finite, Positive, Range, Size, Spread, check_ranges
 from ddstructs.registry.spec import build
 from ddstructs.training.learner import Learner, MemoryActions, Outcome
 from ddstructs.training.scoring import Scoring
@@ -84,7 +85,7 @@ class SequenceModel(Learner):
         embed_dim: Size = 128,
         num_heads: Size = 4,
         feed_forward: Size | None = None,
-        dropout: float = 0.0,
+        dropout: Annotated[float, Range(0, 1)] = 0.0,
         position: Position = "rotary",
         max_length: Size = 4096,
         cell: Literal["rnn", "lstm", "gru"] = "lstm",
@@ -131,6 +132,11 @@ class SequenceModel(Learner):
         self.norm = nn.LayerNorm(embed_dim)
         self.classify = nn.Linear(embed_dim, output_symbols)
         self.scoring = Scoring(None, [module.memory for module in self.memory_modules])
+
+    @property
+    def places(self) -> list[int]:
+        kinds = (MemoryLayer, MemoryRNN)
+        return [i for i, block in enumerate(self.blocks) if isinstance(cast("Block", block).layer, kinds)]
 
     def run(
         self, symbols: Tensor, state: LayersState | None = None, lengths: Tensor | Sequence[int] | None = None

@@ -97,20 +97,21 @@ def _verdict(task: Task, trainer: Trainer) -> str:
     if is_learned(task, trainer):
         return "The task is learned."
     stages = task.stages
+    other = "another seed or cell" if isinstance(trainer.lightning_module, Controller) else "another seed"
     if not stages.finished:
         missed = f"It is not learned: the curriculum reached length {int(stages.stage)} of {stages.longest}"
         if stages.restarts:
             return (
                 f"{missed}, and stalled {stages.restarts} times before. Try longer sources in the first stage "
-                f"(--data.start_length, now {stages.start}), which the cell cannot remember without the memory, "
-                "or another seed or cell."
+                f"(--data.start_length, now {stages.start}), which cannot be remembered without the memory, "
+                f"or {other}."
             )
-        return f"{missed}. Train longer, or with another seed or cell."
+        return f"{missed}. Train longer, or with {other}."
     bound = "at most" if task.goal.smaller else "at least"
     missed = f"It is not learned: {task.goal.metric} of {bound} {task.goal.value} was expected."
     if _counts(trainer.lightning_module):
         return f"{missed} Train longer, or with noise on the state of the cell: --model.state_noise 1."
-    return f"{missed} Train longer, or with another seed or cell."
+    return f"{missed} Train longer, or with {other}."
 
 
 def _counts(model: LightningModule) -> bool:

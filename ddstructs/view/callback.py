@@ -11,7 +11,7 @@ from ddstructs.errors import InputError
 from ddstructs.files import replacing
 from ddstructs.registry.ranges import Size, check_ranges
 from ddstructs.tasks import Batch, Task
-from ddstructs.training.controller import Controller
+from ddstructs.training.learner import Learner
 from ddstructs.view.plot import plot_trace
 from ddstructs.view.record import trace
 
@@ -54,11 +54,11 @@ class TraceCallback(Callback):
         if not trainer.is_global_zero or (epoch + 1) % self.every_n_epochs:
             return
         task: object = trainer.datamodule  # type: ignore[attr-defined]
-        if not (isinstance(task, Task) and isinstance(pl_module, Controller)):
-            raise TypeError("a TraceCallback needs a Controller that is trained on a Task")
+        if not (isinstance(task, Task) and isinstance(pl_module, Learner)):
+            raise TypeError("a TraceCallback needs a Controller or a SequenceModel that is trained on a Task")
         self._draw(trainer, pl_module, task, epoch)
 
-    def _draw(self, trainer: Trainer, model: Controller, task: Task, epoch: int) -> None:
+    def _draw(self, trainer: Trainer, model: Learner, task: Task, epoch: int) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
