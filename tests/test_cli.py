@@ -381,7 +381,7 @@ def test_a_plugin_is_used_by_its_name_and_a_broken_one_is_named(plugin: Path, tm
         "'Stack' (ddstructs_register.register:Register) is ignored: another memory has this name",
         "'Mine' (ddstructs.stack:Stack) is ignored: ddstructs registers this class itself",
         "'Other' (ddstructs_register.leaky:Leaky) is ignored: it is not a subclass of ddstructs.memory.Memory",
-        "'System' (os:system) is ignored: the source of os cannot be found",
+        "'System' (os:system) is ignored: os has no system",
     ):
         assert done.stderr.count(f"ddstructs: warning: the plugin {ignored}") == 1, ignored
     saved = tmp_path / "runs/version_0/checkpoints/best.ckpt"
