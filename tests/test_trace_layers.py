@@ -133,7 +133,7 @@ def test_the_command_shows_one_layer_and_head(
     expected = trace(made, ["abc"], task=Reversal(), layer=1, head=1)
     assert Trace.load("a.json").to_json() == expected.to_json()
     assert "Reversal with a Stack, head 1" in Path("a.html").read_text()
-    for option, message in (("--layer=0", "layer is 0, which"), ("--head=5", "head is 5, but")):
+    for option, message in (("--layer=0", "layer 0 has no memory"), ("--head=5", "head is 5, but")):
         capsys.readouterr()
         assert main(["trace", ckpt, "--text=abc", option]) == 2
         said = capsys.readouterr().err
