@@ -1,8 +1,10 @@
 # make demo [TEXT="A string to reverse"]   watch a network learn to use a stack
 # make test                                run all checks
+# make docs                                build the site in build/docs
 # make bench                               measure the speed of the kernels: writes tables and a plot
 # make gpu                                 test the kernels on this machine's GPU, then time them
 # make test-oldest                         run the core tests with the oldest dependencies: downloads gigabytes
+# make test-transformers                   test a memory layer in models of Hugging Face: downloads 50 megabytes
 # make release                             build and check the distributions in dist; uploads nothing
 # make clean                               remove the environment, build files and runs
 # Each creates an environment in .venv. They need only python3 (3.11 or newer) with pip and venv.
@@ -13,12 +15,12 @@ CORE := $(wildcard tests/test_ops_*.py) $(addprefix tests/test_, $(addsuffix .py
 	kinds_of_tasks laws pretrained rnn signals state strength structure superposition tasks))
 export TEXT
 
-.PHONY: demo test test-oldest bench gpu lint wheel release browser clean
+.PHONY: demo test test-oldest test-transformers bench gpu docs lint wheel release browser clean
 
 demo: .venv/runtime
 	@$(BIN)/python -m examples.demo
 
-test: lint wheel browser
+test: lint wheel docs browser
 	$(BIN)/python -m pytest -q -n 2
 
 bench: .venv/dev
@@ -41,6 +43,11 @@ test-oldest:
 	build/oldest/bin/python -m pip -q install --no-deps -e .
 	build/oldest/bin/python -m pytest -q $(CORE)
 
+# The library is large, and so no part of `make test`, which skips these tests where it is not installed.
+test-transformers: .venv/dev
+	$(BIN)/python -m pip -q install "transformers>=5.24,<6"
+	$(BIN)/python -m pytest -q tests/test_transformers.py
+
 lint: .venv/dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -59,6 +66,12 @@ wheel: .venv/dev
 		trace(Stack(1), Action(one(1, 2, 1), one(1, 2, 1), one(1, 2, 1, 1))).save_html('trace.html')"
 	cd build/clean && env/bin/ddstructs fit --data Reversal --data.eval_size 2 --model.memory Stack \
 		--trainer.max_steps 1 --trainer.limit_val_batches 1 --trainer.enable_progress_bar false
+
+# Runs the notebooks, and takes every warning for an error. One thread for each of the processes.
+docs: .venv/docs
+	rm -rf build/docs
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W --keep-going -j auto -d build/doctrees docs build/docs
+	@echo "The site is in build/docs/index.html."
 
 # Builds the sdist and the wheel, checks them, and installs the wheel beside torch alone. Uploads nothing.
 release: .venv/dev
@@ -92,6 +105,10 @@ browser:
 
 .venv/dev: .venv/runtime
 	$(BIN)/python -m pip -q install -e ".[dev]"
+	touch $@
+
+.venv/docs: .venv/dev
+	$(BIN)/python -m pip -q install -e ".[docs]"
 	touch $@
 
 clean:

@@ -36,10 +36,10 @@ class Goal(NamedTuple):
 
     def reached(self, metrics: Mapping[str, float]) -> bool:
         """Whether the validation metrics reach the goal; False if the metric was not measured."""
-        came = metrics.get(f"val_{self.metric}")
-        if came is None:
+        value = metrics.get(f"val_{self.metric}")
+        if value is None:
             return False
-        return bool(came <= self.value if self.smaller else came >= self.value)
+        return bool(value <= self.value if self.smaller else value >= self.value)
 
 
 class Task(LightningDataModule, ABC):

@@ -1,4 +1,4 @@
-"""The code blocks of the README run in order, as a reader would run them."""
+"""The code blocks of each document run in order, as a reader would run them. Notebooks run when the site is built."""
 
 from __future__ import annotations
 
@@ -6,23 +6,43 @@ import doctest
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import ddstructs
 from ddstructs.laws import LAWS
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def blocks() -> list[str]:
-    """The Python code of each block, without prompts."""
-    found = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+def names(documents: list[Path]) -> list[str]:
+    return [str(document.relative_to(ROOT)) for document in documents]
+
+
+def blocks(document: Path) -> list[str]:
+    """The Python code of each block, without prompts, and without what is shown to fail."""
+    found = re.findall(r"^```python\n(.*?)^```", document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     parser = doctest.DocTestParser()
     return [
-        "".join(example.source for example in parser.get_examples(block)) if ">>>" in block else block
+        "".join(example.source for example in parser.get_examples(block) if example.exc_msg is None)
+        if ">>>" in block
+        else block
         for block in found
     ]
+
+
+def links() -> Iterator[tuple[Path, str]]:
+    """The files and folders that each document links to."""
+    for document in DOCUMENTS:
+        text = re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for name in sorted(set(re.findall(r"\]\((?!https?:|#)([^)#]+)", text))):
+            yield document, name
+
+
+WITH_CODE = [document for document in DOCUMENTS if blocks(document)]
 
 
 def run(code: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -31,20 +51,32 @@ def run(code: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
-def test_the_blocks_run_in_order(tmp_path: Path) -> None:
-    done = run("\n".join(blocks()), tmp_path)
+@pytest.mark.parametrize("document", WITH_CODE, ids=names(WITH_CODE))
+def test_the_blocks_run_in_order(document: Path, tmp_path: Path) -> None:
+    code = "\n".join(blocks(document))
+    done = run(code, tmp_path)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "trace.html").exists()
+    assert (tmp_path / "trace.html").exists() == ("save_html" in code)
 
 
-def test_the_structure_of_the_readme_keeps_the_laws(tmp_path: Path) -> None:
-    declared = next(block for block in blocks() if "class ShortStack" in block)
-    laws = next(block for block in blocks() if "LAWS" in block)
-    done = run(f"import torch\nfrom ddstructs import MemoryRNN\n{declared}\n{laws}", tmp_path, "-m", "pytest", "-q")
+def test_the_blocks_are_found() -> None:
+    assert {"README.md", "docs/start.md", "docs/structures.md", "docs/training.md"} <= set(names(WITH_CODE))
+
+
+def test_a_structure_of_your_own_keeps_the_laws(tmp_path: Path) -> None:
+    code = "\n".join(blocks(ROOT / "docs" / "structures.md"))
+    done = run(code, tmp_path, "-m", "pytest", "-q")
     assert done.returncode == 0, done.stdout
     assert f"{len(LAWS)} passed" in done.stdout
 
 
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"\]\((?!https?:|#)([^)#]+)", README.read_text("utf-8")))))
-def test_links_lead_somewhere(name: str) -> None:
-    assert (README.parent / name).exists()
+@pytest.mark.parametrize(("document", "name"), links(), ids=lambda part: part if isinstance(part, str) else part.name)
+def test_links_lead_somewhere(document: Path, name: str) -> None:
+    assert (document.parent / name).exists()
+
+
+def test_the_reference_has_every_public_name() -> None:
+    pages = "\n".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "api").glob("*.md"))
+    told = set(re.findall(r"^\.\. auto(?:class|function|exception):: (\S+)", pages, re.MULTILINE))
+    assert set(ddstructs.__all__) <= told
+    assert {"ddstructs.tasks", "ddstructs.laws"} <= set(re.findall(r"^\.\. automodule:: (\S+)", pages, re.MULTILINE))

@@ -19,9 +19,15 @@ from ddstructs.registry.catalog import COMMANDS
 ROOT = Path(__file__).parents[1]
 
 OWN = {"ShortStack": "Stack"}
-"""What a reader of the README declares and registers, and what stands for it here."""
+"""What a reader of the documents declares and registers, and what stands for it here."""
 
-TRAINED = {"data": {"class_path": "Reversal"}, "model": {"memory": {"class_path": "Stack", "init_args": {"width": 64}}}}
+TRAINED = {
+    "data": {"class_path": "Reversal"},
+    "model": {
+        "class_path": "Controller",
+        "init_args": {"memory": {"class_path": "Stack", "init_args": {"width": 64}}},
+    },
+}
 """What a checkpoint says that an earlier line of a document would have written."""
 
 
@@ -39,7 +45,7 @@ def commands(text: str) -> Iterator[str]:
 
 DOCUMENTED = [
     pytest.param(line, id=f"{name}: {line}")
-    for name in ("README.md", "CONTRIBUTING.md")
+    for name in ["README.md", "CONTRIBUTING.md", *(str(page.relative_to(ROOT)) for page in sorted(ROOT.glob("docs/**/*.md")))]
     for line in dict.fromkeys(commands((ROOT / name).read_text(encoding="utf-8")))
 ]
 

@@ -10,7 +10,21 @@ from ddstructs.errors import InputError
 from ddstructs.experiments.names import known
 from ddstructs.registry.arguments import fit_arguments
 
-__all__ = ["CLASSES", "SECTIONS", "Budget", "Defaults", "Rule", "Testing", "Training", "Where", "read_section"]
+__all__ = [
+    "CLASSES",
+    "CONTROLLER",
+    "SECTIONS",
+    "Budget",
+    "Defaults",
+    "Rule",
+    "Testing",
+    "Training",
+    "Where",
+    "read_section",
+]
+
+CONTROLLER = "Controller"
+"""The model of every run of a recipe."""
 
 
 @dataclass(frozen=True)
@@ -85,17 +99,21 @@ class Where:
     """The runs that an exception applies to: those of a task, memory or cell, or of a combination.
 
     Several names of a kind are separated by commas. With `symbols`, only tasks with at most that many symbols, which
-    `settings_for` asks about; the runs of a recipe have the number that the recipe sets.
+    `settings_for` asks about; the runs of a recipe have the number that the recipe sets. It also asks about other
+    models; an exception that names none is for a `Controller`, the model of every run of a recipe.
     """
 
     task: str | None = None
     memory: str | None = None
     cell: str | None = None
+    model: str = CONTROLLER
     symbols: int | None = None
 
     def __post_init__(self) -> None:
-        if not self.chosen:
+        if not self.chosen and self.model == CONTROLLER:
             raise InputError("where is empty, but a task, a memory or a cell was expected")
+        if self.model not in known("model"):
+            raise InputError(f"where has the unknown model {self.model}")
         for kind, names in self.chosen.items():
             for name in names:
                 if name not in known(kind):
@@ -111,14 +129,19 @@ class Where:
         """Whether the exception applies to a run.
 
         Args:
-            run: Its `task`, `memory` and `cell`, by name.
+            run: Its `task`, `memory` and `cell`, by name, and its `model` if that is no `Controller`.
             symbols: The number of symbols of the task, if it is not the one that the recipe sets.
         """
         few = self.symbols is None or (symbols is not None and symbols <= self.symbols)
-        return few and all(run[kind] in names for kind, names in self.chosen.items())
+        return (
+            few
+            and run.get("model", CONTROLLER) == self.model
+            and all(run[kind] in names for kind, names in self.chosen.items())
+        )
 
     def __str__(self) -> str:
         names = " ".join(", ".join(names) for names in self.chosen.values())
+        names = names if self.model == CONTROLLER else f"{names} {self.model}".strip()
         return names if self.symbols is None else f"{names} with at most {self.symbols} symbols"
 
 

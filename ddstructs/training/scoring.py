@@ -17,15 +17,15 @@ from ddstructs.tasks.batch import IGNORE, Batch
 from ddstructs.tasks.task import Split, Task
 from ddstructs.training.metrics import SequenceAccuracy
 
-__all__ = ["Scoring", "Told"]
+__all__ = ["MemoryActions", "Scoring"]
 
 
-class Told(NamedTuple):
-    """What a memory was told.
+class MemoryActions(NamedTuple):
+    """The actions of a memory in a sequence.
 
     Attributes:
         memory: The memory.
-        actions: The actions of a sequence, for each row of a batch one or more, together.
+        actions: The actions, with one or more consecutive rows for each row of the batch.
     """
 
     memory: Memory
@@ -82,14 +82,14 @@ class Scoring(nn.Module):
             metrics[name].update(output, batch.targets)
         return loss, output
 
-    def penalty(self, split: Split, told: Sequence[Told], batch: Batch) -> Tensor | None:
+    def penalty(self, split: Split, used: Sequence[MemoryActions], batch: Batch) -> Tensor | None:
         """Add the signals of all steps before the padding, and return how undecided they are, in [0, 1].
 
         This is the only place that measures signals: the memory names them, and the action measures them.
         """
         time, metrics, fractions = batch.inputs.shape[1], self.metrics(split), []
         real = torch.arange(time, device=batch.inputs.device) < batch.lengths[:, None]
-        for memory, actions in told:
+        for memory, actions in used:
             if not memory.heads:
                 continue
             rows = real.repeat_interleave(len(actions.value) // max(1, len(real)), dim=0)
