@@ -4,6 +4,7 @@
 # make bench                               measure the speed of the kernels: writes tables and a plot
 # make gpu                                 test the kernels on this machine's GPU, then time them
 # make test-oldest                         run the core tests with the oldest dependencies: downloads gigabytes
+# make test-transformers                   test a memory layer in models of Hugging Face: downloads 50 megabytes
 # make release                             build and check the distributions in dist; uploads nothing
 # make clean                               remove the environment, build files and runs
 # Each creates an environment in .venv. They need only python3 (3.11 or newer) with pip and venv.
@@ -14,7 +15,7 @@ CORE := $(wildcard tests/test_ops_*.py) $(addprefix tests/test_, $(addsuffix .py
 	kinds_of_tasks laws pretrained rnn signals state strength structure superposition tasks))
 export TEXT
 
-.PHONY: demo test test-oldest bench gpu docs lint wheel release browser clean
+.PHONY: demo test test-oldest test-transformers bench gpu docs lint wheel release browser clean
 
 demo: .venv/runtime
 	@$(BIN)/python -m examples.demo
@@ -41,6 +42,11 @@ test-oldest:
 	build/oldest/bin/python -m pip -q install -r build/oldest/requirements.txt
 	build/oldest/bin/python -m pip -q install --no-deps -e .
 	build/oldest/bin/python -m pytest -q $(CORE)
+
+# The library is large, and so no part of `make test`, which skips these tests where it is not installed.
+test-transformers: .venv/dev
+	$(BIN)/python -m pip -q install "transformers>=5.24,<6"
+	$(BIN)/python -m pytest -q tests/test_transformers.py
 
 lint: .venv/dev
 	$(BIN)/ruff check

@@ -31,8 +31,8 @@ __all__ = ["RUNS", "Case", "train"]
 
 FOLDER = Path(__file__).parents[1] / "results"
 RUNS = FOLDER / "off_recipe.jsonl"
-MOST_UPDATES = 1000
-"""Maximum number of updates of a run; `ddstructs fit` allows 5,000."""
+MOST_UPDATES = 5000
+"""Maximum number of updates of a run, as of `ddstructs fit`."""
 
 PAIRS = (("Reversal", "Stack"), ("Copying", "Queue"))
 Cell = Literal["rnn", "lstm", "gru"]

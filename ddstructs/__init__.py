@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from ddstructs.deque import Deque
     from ddstructs.errors import InputError
     from ddstructs.experiments.advice import settings_for
+    from ddstructs.export.onnx import to_onnx
+    from ddstructs.export.runner import OnnxRunner
     from ddstructs.memory import Memory
     from ddstructs.nn.layer import LayerState, MemoryLayer
     from ddstructs.nn.rnn import MemoryRNN, RNNState
@@ -49,6 +51,7 @@ __all__ = [
     "MemoryLayer",
     "MemoryRNN",
     "NoMemory",
+    "OnnxRunner",
     "Queue",
     "RNNState",
     "SequenceModel",
@@ -66,6 +69,7 @@ __all__ = [
     "plot_signals",
     "plot_trace",
     "settings_for",
+    "to_onnx",
     "trace",
 ]
 
@@ -85,6 +89,7 @@ _HOME = {
     "MemoryLayer": "nn.layer",
     "MemoryRNN": "nn.rnn",
     "NoMemory": "bank",
+    "OnnxRunner": "export.runner",
     "Queue": "queue",
     "RNNState": "nn.rnn",
     "SequenceModel": "training.sequence_model",
@@ -102,6 +107,7 @@ _HOME = {
     "plot_signals": "view.plot",
     "plot_trace": "view.plot",
     "settings_for": "experiments.advice",
+    "to_onnx": "export.onnx",
     "trace": "view.record",
 }
 

@@ -13,7 +13,7 @@ from ddstructs.actions import Joint
 from ddstructs.line import compact
 from ddstructs.memory import Action, Memory, check_reset
 from ddstructs.ops import strength_dtype
-from ddstructs.signals import Mixed, PushPop, Signals, Start
+from ddstructs.signals import Mixed, PushPop, Signals, Start, join
 from ddstructs.state import Contents, State
 
 __all__ = ["Bank", "BankState", "NoMemory"]
@@ -40,7 +40,7 @@ class Bank(Memory[BankState]):
         memories: One or more memories of the same width and the same read width.
 
     Raises:
-        ValueError: If there is no memory, or if widths differ.
+        ValueError: If no memory is given, or if widths differ.
         TypeError: If an element is not a `Memory`.
 
     Example:
@@ -68,8 +68,7 @@ class Bank(Memory[BankState]):
         self.memories = nn.ModuleList(memories)
         self.width = widths[0]
         self.heads = sum(memory.heads for memory in memories)
-        first, *others = (memory.signals for memory in memories)
-        self._signals = first.joined(others)
+        self._signals = join([memory.signals for memory in memories])
 
     @property
     def signals(self) -> Signals:
@@ -112,7 +111,7 @@ class Bank(Memory[BankState]):
         self.check(actions, time=True)
         value = actions.value
         if state is None:
-            state = self.initial_state(len(value), device=value.device, dtype=value.dtype)
+            state = self.initial_state(value.shape[0], device=value.device, dtype=value.dtype)
         reset = check_reset(reset, value)
         results = [m(*part, reset) for m, part in zip(self._members, self._split(actions, state, axis=2), strict=True)]
         return torch.cat([reads for reads, _ in results], dim=2), BankState(tuple(after for _, after in results))
@@ -124,8 +123,8 @@ class Bank(Memory[BankState]):
         if not isinstance(self.signals, Mixed):
             return super().check(action, time=time)
         if not isinstance(action, Joint) or len(action.actions) != len(self.memories):
-            came = f"{len(action.actions)} actions" if isinstance(action, Joint) else f"a {type(action).__name__}"
-            raise TypeError(f"action is {came}, but this Bank takes a Joint of {len(self.memories)}, one per memory")
+            given = f"{len(action.actions)} actions" if isinstance(action, Joint) else f"a {type(action).__name__}"
+            raise TypeError(f"action is {given}, but this Bank takes a Joint of {len(self.memories)}, one per memory")
         for member, part in zip(self._members, action.actions, strict=True):
             member.check(part, time=time)
         lead = [part.value.shape[: 1 + time] for part in action.actions]
@@ -138,9 +137,9 @@ class Bank(Memory[BankState]):
         each = [m.contents(part) for m, part in zip(self._members, state.states, strict=True)]
         return compact(Contents(torch.cat([c.values for c in each], 1), torch.cat([c.strengths for c in each], 1)))
 
-    def apart(self, actions: Any) -> list[tuple[Memory, Any]]:
+    def split(self, actions: Any) -> list[tuple[Memory, Any]]:
         parts = zip(self._members, self._parts(actions, axis=2), strict=True)
-        return [each for member, part in parts for each in member.apart(part)]
+        return [each for member, part in parts for each in member.split(part)]
 
     @property
     def _members(self) -> list[Memory]:
@@ -157,8 +156,10 @@ class Bank(Memory[BankState]):
     def _split(self, action: Any, state: BankState, axis: int) -> list[tuple[Any, State]]:
         """Each member's part of the action, whose heads lie along `axis`, and of the state."""
         if not isinstance(state, BankState) or len(state.states) != len(self.memories):
-            came = f"{len(state.states)} states" if isinstance(state, BankState) else f"a {type(state).__name__}"
-            raise TypeError(f"state is {came}, but a Bank of {len(self.memories)} needs one from its own initial_state")
+            given = f"{len(state.states)} states" if isinstance(state, BankState) else f"a {type(state).__name__}"
+            raise TypeError(
+                f"state is {given}, but a Bank of {len(self.memories)} needs one from its own initial_state"
+            )
         return list(zip(self._parts(action, axis), state.states, strict=True))
 
     def _parts(self, action: Any, axis: int) -> list[Any]:

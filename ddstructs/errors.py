@@ -4,7 +4,7 @@ __all__ = ["InputError", "one_line", "printable"]
 
 
 class InputError(ValueError):
-    """Input that cannot be used. Its message is one line: what came, what was expected, what to do."""
+    """Invalid input. The message is one line: what was given, what was expected, and what to do."""
 
 
 def printable(text: str) -> str:

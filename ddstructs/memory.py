@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from typing_extensions import TypeVar
 
 from ddstructs.actions import Action, harden, unbind
-from ddstructs.registry.ranges import SIZE
+from ddstructs.checks import check_action, check_fit, check_reset, check_size
 from ddstructs.signals import PushPop, Signals, Start
 from ddstructs.state import Contents, State, merged, tensors
 
@@ -127,8 +127,8 @@ class Memory(nn.Module, ABC, Generic[S]):
     def contents(self, state: S) -> Contents:
         """The live slots of a state, in the order of the structure."""
 
-    def apart(self, actions: Any) -> list[tuple[Memory, Any]]:
-        """The memories this one consists of, each with its part of the actions of a sequence."""
+    def split(self, actions: Any) -> list[tuple[Memory, Any]]:
+        """The memories this one consists of, each with its part of the actions of a sequence; itself by default."""
         return [(self, actions)]
 
     def emptied(self, state: S, rows: Tensor) -> S:
@@ -189,122 +189,6 @@ class Memory(nn.Module, ABC, Generic[S]):
                 tensor.
         """
         signals = self.signals
-        if not (isinstance(action, signals.action_type) and self._fits(action, signals, 1 + time)):
-            self._refuse(action, signals, 1 + time)
+        check_action(self, action, signals, time)
         if self.validate:
             signals.inspect(action)
-
-    def _fits(self, action: Any, signals: Signals, lead: int) -> bool:
-        """Whether an action has the expected types and shapes, with `lead` axes before the head axis."""
-        value = action.value
-        if not (isinstance(value, Tensor) and value.is_floating_point()):
-            return False
-        shape, device = tuple(value.shape[:lead]), value.device
-        if value.shape != (*shape, self.heads, self.width) or len(shape) != lead:
-            return False
-        parts = [(getattr(action, name), sizes.values()) for name, sizes in signals.axes.items()]
-        return all(
-            isinstance(part, Tensor)
-            and part.shape == (*shape, *sizes)
-            and part.is_floating_point()
-            and part.device == device
-            for part, sizes in parts
-        )
-
-    def _refuse(self, action: Any, signals: Signals, lead: int) -> None:
-        """Raise the error for an action that does not fit."""
-        kind, batch = type(self).__name__, "(batch, time)" if lead > 1 else "(batch)"
-        if not isinstance(action, signals.action_type):
-            form = f"{signals.action_type.__name__}({', '.join(signals.action_type._fields)})"
-            form = f"{'an' if form[0] in 'AEIOU' else 'a'} {form}"
-            taker = "a memory" if signals.action_type is Action else f"a {kind}"
-            raise TypeError(f"action is a {type(action).__name__}, but {taker} takes {form}")
-        for name, part in zip(action._fields, action, strict=True):
-            if not isinstance(part, Tensor) or not part.is_floating_point():
-                sort = part.dtype if isinstance(part, Tensor) else type(part).__name__
-                raise TypeError(f"{name} is {sort}, but a memory takes floating-point tensors")
-        axes = signals.axes | {"value": {"heads": self.heads, "width": self.width}}
-        first, shape = action._fields[0], tuple(action[0].shape[:lead])
-        for name, part in zip(action._fields, action, strict=True):
-            if part.device != action.value.device:
-                raise ValueError(
-                    f"{name} is on {part.device}, but value is on {action.value.device}: move one to the other"
-                )
-            if part.dim() != lead + len(axes[name]):
-                form = f"{', '.join([batch[:-1], *axes[name]])})"
-                raise ValueError(
-                    f"{name} has shape {tuple(part.shape)}, but {lead + len(axes[name])} axes were expected: {form}"
-                )
-        for name, part in zip(action._fields, action, strict=True):
-            if part.shape[:lead] != shape:
-                raise ValueError(f"{name} has {batch} {tuple(part.shape[:lead])}, but {first} has {shape}")
-            for (axis, size), came in zip(axes[name].items(), part.shape[lead:], strict=True):
-                if came != size:
-                    raise ValueError(_MISFITS[axis].format(name=name, came=came, size=size, kind=kind))
-
-
-def check_size(name: str, size: object) -> int:
-    """Return a size if it is an int of at least 1.
-
-    Raises:
-        TypeError: If it is not an int.
-        ValueError: If it is less than 1.
-    """
-    if not isinstance(size, int) or isinstance(size, bool):
-        raise TypeError(f"{name} is {size!r}, but an int was expected")
-    if size not in SIZE:
-        raise ValueError(f"{name} is {size}, but {SIZE.low} or more was expected")
-    return size
-
-
-def check_fit(memory: Memory, value: Tensor, like: Tensor) -> Tensor:
-    """Check that a value fits a state, and return it in the state's dtype, which may differ only under autocast.
-
-    Args:
-        memory: The memory the state belongs to.
-        value: Shape `(batch, ...)`.
-        like: A tensor of the state, shape `(batch, ..., width)`, in the dtype of its values.
-
-    Raises:
-        ValueError: If the batch size, the width or the device differs from that of the state.
-        TypeError: If the dtype differs and autocast is off.
-    """
-    kind = type(memory).__name__
-    if value.shape[0] != like.shape[0]:
-        raise ValueError(f"value has batch {value.shape[0]}, but the state of this {kind} has batch {like.shape[0]}")
-    if like.shape[-1] != memory.width:
-        raise ValueError(f"state holds width {like.shape[-1]}, but this {kind} stores width {memory.width}")
-    if value.device != like.device:
-        raise ValueError(f"value is on {value.device}, but the state is on {like.device}: use state.to(device)")
-    if value.dtype != like.dtype and not torch.is_autocast_enabled(value.device.type):
-        raise TypeError(f"value is {value.dtype}, but the state holds {like.dtype}: use state.to(dtype=...)")
-    return value.to(like.dtype)
-
-
-_MISFITS = {
-    "heads": "{name} is for {came} heads, but this {kind} has {size}",
-    "width": "{name} has width {came}, but this {kind} stores width {size}",
-    "operations": "{name} is for {came} operations, but this {kind} has {size}",
-}
-"""The message for an axis of unexpected size, by the name of the axis."""
-
-
-def check_reset(reset: Tensor | None, value: Tensor) -> Tensor | None:
-    """Check that a reset mask fits the values of a sequence, and return it on their device.
-
-    Args:
-        reset: Shape `(batch, time)`, bool; or None.
-        value: Shape `(batch, time, ...)`.
-
-    Raises:
-        ValueError: If the shape does not fit.
-        TypeError: If the mask is not a bool tensor.
-    """
-    if reset is None:
-        return None
-    if not isinstance(reset, Tensor) or reset.dtype != torch.bool:
-        came = reset.dtype if isinstance(reset, Tensor) else type(reset).__name__
-        raise TypeError(f"reset is {came}, but a bool tensor was expected")
-    if reset.shape != value.shape[:2]:
-        raise ValueError(f"reset has shape {tuple(reset.shape)}, but (batch, time) is {tuple(value.shape[:2])}")
-    return reset.to(value.device)

@@ -71,15 +71,15 @@ class State:
 
 
 class _Form(NamedTuple):
-    """What a state is beside its tensors, such as the layout of a line: not a leaf of the tree, but its shape."""
+    """The parts of a state that are not tensors, such as the layout of a line. In a pytree they are not leaves."""
 
     kind: type[State]
     fixed: tuple[tuple[str, Any], ...]
 
 
 def _named_parts(state: State) -> tuple[list[tuple[Any, Any]], _Form]:
-    """The fields that vary, and the rest; a state that shares its tensors maps to one that does not."""
-    state = state.map(lambda tensor: tensor)
+    """The fields that hold tensors, with their names, and the others."""
+    state = state.map(lambda tensor: tensor)  # a state on a shared tape becomes one with its own tensors
     content = [(field.name, getattr(state, field.name)) for field in fields(state)]
     parts = [(GetAttrKey(name), part) for name, part in content if not _is_fixed(part)]
     return parts, _Form(type(state), tuple((name, part) for name, part in content if _is_fixed(part)))

@@ -139,10 +139,10 @@ def for_all_actions(
     settings(max_examples=max_examples, deadline=None, suppress_health_check=[HealthCheck.too_slow])(test)()
 
 
-def assert_close(came: Tensor, expected: Tensor, what: str) -> None:
+def assert_close(actual: Tensor, expected: Tensor, what: str) -> None:
     """Raise an error unless two tensors have the same dtype, shape and, within `TOLERANCE`, numbers."""
-    tolerance = TOLERANCE[came.dtype]
-    torch.testing.assert_close(came, expected, rtol=tolerance, atol=tolerance, msg=lambda text: f"{what}: {text}")
+    tolerance = TOLERANCE[actual.dtype]
+    torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance, msg=lambda text: f"{what}: {text}")
 
 
 def gradients(loss: Tensor, leaves: Any) -> Any:

@@ -19,13 +19,13 @@ OPERATOR = END = 2
 
 
 def numbers(bits: Tensor) -> list[int]:
-    """The number in each row of bits, the lowest first, shape `(batch, width)`."""
+    """The number in each row of bits, shape `(batch, width)`, with the lowest bit first."""
     packed = np.packbits(bits.numpy().astype(np.uint8), axis=1, bitorder="little")
     return [int.from_bytes(row.tobytes(), "little") for row in packed]
 
 
 def digits(values: list[int], width: int) -> Tensor:
-    """The `width` lowest bits of each number, the lowest first, shape `(batch, width)`."""
+    """The `width` lowest bits of each number, shape `(batch, width)`, with the lowest bit first."""
     size = -(-width // 8)
     packed = np.frombuffer(b"".join(value.to_bytes(size, "little") for value in values), np.uint8)
     bits = np.unpackbits(packed.reshape(len(values), size), axis=1, count=width, bitorder="little")
@@ -33,7 +33,7 @@ def digits(values: list[int], width: int) -> Tensor:
 
 
 def positive_bits(lengths: Tensor, width: int, generator: torch.Generator) -> Tensor:
-    """Numbers uniform in 1..2^length - 1, as bits, shape `(batch, width)`; what is not drawn is 0."""
+    """Numbers drawn uniformly from 1..2^length - 1, as bits padded with 0, shape `(batch, width)`."""
     real = torch.arange(width) < lengths[:, None]
     bits = torch.zeros(len(lengths), width, dtype=torch.int64)
     while (zero := ~bits.any(dim=1)).any():
@@ -42,12 +42,12 @@ def positive_bits(lengths: Tensor, width: int, generator: torch.Generator) -> Te
 
 
 class BinaryOperation(BlankAnswer):
-    """A task that reads two binary numbers with a sign in between, and gives the result and `.`.
+    """A task that reads two binary numbers with an operator between them, and answers with the result and `.`.
 
-    Numbers are written from the lowest digit up. Of n symbols, 1 to n - 2 are those of the first number, as many as a
-    uniform draw says; each number is uniform from 1, so that zeros may stand at its end. The result has none there.
-    Nothing is asked behind the end symbol. The shortest string has three symbols, and is drawn where a length of 1 or 2
-    is asked for; the published code has a number alone there.
+    Numbers are written with the lowest digit first. Of n symbols, the first 1 to n - 2, drawn uniformly, are the first
+    number. Each number is drawn uniformly from 1 up, and may therefore end with zeros; the result does not. The blanks
+    after the end symbol are not scored. The shortest string has three symbols; it replaces strings of length 1 and 2,
+    which are a single number in the published code.
 
     Args:
         settings: The settings of every blank answer, see `BlankAnswer`.
@@ -62,7 +62,7 @@ class BinaryOperation(BlankAnswer):
 
     @abstractmethod
     def blanks(self, lengths: Tensor) -> Tensor:
-        """How many blanks follow strings of these lengths."""
+        """The number of blanks after strings of these lengths."""
 
     def strings(self, lengths: Tensor, generator: torch.Generator) -> Tensor:
         width = int(lengths.max())
@@ -88,7 +88,7 @@ class BinaryOperation(BlankAnswer):
 
 @final
 class BinarySum(BinaryOperation):
-    """Add two binary numbers, written from the lowest digit up: `001+011` is `0101.`, for 4 + 6 = 10.
+    """Add two binary numbers, written with the lowest digit first: `001+011` is `0101.`, for 4 + 6 = 10.
 
     `BinaryAddition` is the same sum in a form that needs no memory. There are n + 1 blanks after n symbols.
 
@@ -119,7 +119,7 @@ class BinarySum(BinaryOperation):
 
 @final
 class BinaryProduct(BinaryOperation):
-    """Multiply two binary numbers, written from the lowest digit up: `01*11` is `011.`, for 2 * 3 = 6.
+    """Multiply two binary numbers, written with the lowest digit first: `01*11` is `011.`, for 2 * 3 = 6.
 
     There are n blanks after n symbols.
 
@@ -150,10 +150,10 @@ class BinaryProduct(BinaryOperation):
 
 @final
 class SquareRoot(BlankAnswer):
-    """Give the root of a binary number, rounded down; both are written from the highest digit down: `111` is `10`.
+    """Find the square root of a binary number, rounded down; the highest digit comes first: `111` becomes `10`.
 
-    A number of n digits is uniform in 1..2^n - 1, so that zeros may stand at its beginning; its root has half as many
-    digits, rounded up.
+    A number of n digits is drawn uniformly from 1..2^n - 1, and may therefore begin with zeros. Its root has half as
+    many digits, rounded up.
 
     Args:
         settings: The settings of every blank answer, see `BlankAnswer`.
@@ -182,6 +182,6 @@ class SquareRoot(BlankAnswer):
 
 
 def backward(bits: Tensor, lengths: Tensor) -> Tensor:
-    """The rows last to first, with 0 behind the end of each."""
+    """Each row reversed, and padded with 0."""
     index = lengths[:, None] - 1 - torch.arange(bits.shape[1])
     return torch.where(index >= 0, bits.gather(1, index.clamp(min=0)), 0)

@@ -24,15 +24,15 @@ class BlankAnswer(Generated):
 
     Input symbols are `<s>`, the blank, and those of the source; output symbols are those of the answer.
 
-    The suite of Delétang et al. trains on lengths 1 to 40 and tests on 41 to 500. Its score is the mean over the test
-    lengths of the share of answer symbols that are right, with 512 strings a length. There all strings of a batch have
-    one length; here each row draws its own. Where an answer ends before the blanks do, nothing is asked of the rest,
-    neither by the loss nor by the score; in the published code the score alone leaves it out.
+    The suite of Delétang et al. trains on lengths 1 to 40 and tests on 41 to 500. Its score is the share of correct
+    answer symbols, averaged over the test lengths, with 512 strings of each length. There all strings of a batch have
+    the same length; here each row draws its own. If an answer ends before the blanks do, the remaining blanks count
+    neither in the loss nor in the score; in the published code they count in the loss.
 
     Args:
-        train_lengths: Shortest and longest source in training. A length that no source has stands for the nearest one
-            below it, or else for the shortest.
-        test_lengths: The same in the test.
+        train_lengths: Shortest and longest source in training. A length at which the task has no sources is replaced by
+            the nearest smaller one, or else by the smallest.
+        test_lengths: Shortest and longest source in the test set, likewise.
         settings: The other settings of every generated task, see `Generated`.
 
     Reference:
@@ -72,23 +72,23 @@ class BlankAnswer(Generated):
             lengths: Length of each source, shape `(batch,)`, int64.
 
         Returns:
-            The answers, padded in the same way, and the number of blanks of each. A blank that asks for nothing has
-            `IGNORE`.
+            The answers, padded in the same way, and the number of blanks of each; `IGNORE` for blanks that do not
+            count.
         """
 
     def possible(self, lengths: Tensor) -> Tensor:
-        """The lengths that sources have in place of any lengths, both of shape `(batch,)`."""
+        """Replace lengths at which the task has no sources, see `train_lengths`; shape `(batch,)`."""
         return lengths.clamp(min=self.shortest)
 
     def strings(self, lengths: Tensor, generator: torch.Generator) -> Tensor:
         """Random sources; their symbols are uniform and independent, unless the task has a rule.
 
         Args:
-            lengths: Shape `(batch,)`, each a length that sources have.
-            generator: Where the random numbers come from.
+            lengths: Shape `(batch,)`, each a length at which the task has sources.
+            generator: Source of the random numbers.
 
         Returns:
-            Source symbols, shape `(batch, time)`, int64; what follows in a shorter row is of no account.
+            Source symbols, shape `(batch, time)`, int64; symbols beyond a row's length are arbitrary.
         """
         return torch.randint(self.source_symbols, (len(lengths), int(lengths.max())), generator=generator)
 
@@ -114,9 +114,7 @@ class BlankAnswer(Generated):
 
     def encode(self, text: str) -> list[int]:
         if not re.fullmatch(self.pattern, text):
-            raise InputError(
-                f"{printable(text)!r} is no source of {type(self).__name__}: one such as {self.example} was expected"
-            )
+            raise InputError(f"{printable(text)!r} is not a source of {type(self).__name__} such as {self.example}")
         return [self.alphabet.index(char) for char in text]
 
     def draw(self, rows: int, lengths: tuple[int, int], generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Modular arithmetic with brackets: evaluate an expression, or solve an equation for the one digit that is missing."""
+"""Modular arithmetic with brackets: evaluate an expression, or solve an equation for its missing digit."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ EQUALS = EXTRA + 1
 
 @final
 class ModularArithmeticBrackets(BlankAnswer):
-    """Give the value, modulo 5, of an expression in brackets: `((2+3)*-4)` is 0.
+    """Evaluate an expression with brackets modulo 5: `((2+3)*-4)` is 0.
 
-    An expression of 1 to 4 symbols is `d`, `-d`, `(d)` or `(-d)`; a longer one is two expressions with `+`, `-` or `*`
-    in between, in brackets, the length of the first one uniform.
+    An expression of 1 to 4 symbols is `d`, `-d`, `(d)` or `(-d)`. A longer one is, in brackets, two expressions joined
+    by `+`, `-` or `*`; the length of the first one is uniform.
 
     Args:
         settings: The settings of every blank answer, see `BlankAnswer`.
@@ -54,16 +54,16 @@ class ModularArithmeticBrackets(BlankAnswer):
     def encode(self, text: str) -> list[int]:
         symbols = super().encode(text)
         if evaluate(torch.tensor([symbols]), torch.tensor([len(symbols)])).item() < 0:
-            raise InputError(f"{printable(text)!r} is no expression: one such as {self.example} was expected")
+            raise InputError(f"{printable(text)!r} is not an expression such as {self.example}")
         return symbols
 
 
 @final
 class SolveEquation(BlankAnswer):
-    """Find the digit that `x` stands for in an equation modulo 5: in `((2-x)+4)=3`, it is 3.
+    """Solve an equation modulo 5 for the digit `x`: in `((2-x)+4)=3`, it is 3.
 
-    The left side is an expression as in `ModularArithmeticBrackets`, but without `*`, in which `x` takes the place of a
-    digit; the right side is its value. So there is one solution. The shortest equation has three symbols.
+    The left side is an expression of `ModularArithmeticBrackets` without `*`, in which `x` replaces a digit; the right
+    side is its value. The solution is unique. The shortest equation has three symbols.
 
     Args:
         settings: The settings of every blank answer, see `BlankAnswer`.
@@ -105,5 +105,5 @@ class SolveEquation(BlankAnswer):
         symbols = super().encode(text)
         left = torch.tensor([symbols[:-2]])
         if evaluate(torch.where(left == UNKNOWN, 0, left), torch.tensor([len(symbols) - 2])).item() < 0:
-            raise InputError(f"{printable(text)!r} is no equation: one such as {self.example} was expected")
+            raise InputError(f"{printable(text)!r} is not an equation such as {self.example}")
         return symbols

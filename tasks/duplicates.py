@@ -1,4 +1,4 @@
-"""Strings said twice: duplicate string and missing duplicate."""
+"""Tasks on repeated strings: duplicate string and missing duplicate."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MISSING, FILLER = 2, 3
 
 @final
 class DuplicateString(BlankAnswer):
-    """Say a string of bits twice: after `0 1 1`, six blanks are answered by `0 1 1 0 1 1`.
+    """Write a string of bits twice: after `0 1 1`, answer six blanks with `0 1 1 0 1 1`.
 
     Args:
         settings: The settings of every blank answer, see `BlankAnswer`.
@@ -43,9 +43,9 @@ class DuplicateString(BlankAnswer):
 
 @final
 class MissingDuplicate(BlankAnswer):
-    """Find the symbol that is missing from a string of bits said twice: in `01?1`, `?` stands for 0.
+    """Find the missing symbol in a string of bits written twice: in `01?1`, `?` stands for 0.
 
-    A string of odd length has a `.` at its end. The shortest has two symbols.
+    A string of odd length ends with a `.`. The shortest string has two symbols.
 
     Args:
         settings: The settings of every blank answer, see `BlankAnswer`.

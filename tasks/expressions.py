@@ -1,4 +1,4 @@
-"""Arithmetic expressions in brackets, modulo 5: drawn by their length, and evaluated."""
+"""Arithmetic expressions with brackets, modulo 5: drawn by length, and evaluated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MODULUS = 5
 DIGITS = "01234"
 
 PLUS, MINUS, OPEN, CLOSE, EXTRA = range(MODULUS, MODULUS + 5)
-"""Symbols behind the digits; from `EXTRA` on, each task has its own. In expressions that are evaluated it is `*`."""
+"""The symbols after the digits; from `EXTRA` on, each task has its own. In `evaluate` it is `*`."""
 
 NOTHING = -1
 
@@ -30,10 +30,10 @@ def draw_expressions(lengths: Tensor, operators: Sequence[int], generator: torch
     Args:
         lengths: Shape `(batch,)`, each 1 or more.
         operators: Symbols to draw `op` from.
-        generator: Where the random numbers come from.
+        generator: Source of the random numbers.
 
     Returns:
-        Symbols, shape `(batch, longest)`; what follows in a shorter row is of no account.
+        The symbols, shape `(batch, longest)`; symbols beyond a row's length are arbitrary.
     """
     symbols = torch.randint(MODULUS, (len(lengths), int(lengths.max())), generator=generator).numpy()
     choices, length = np.array(operators), lengths.numpy()
@@ -56,14 +56,14 @@ def draw_expressions(lengths: Tensor, operators: Sequence[int], generator: torch
 
 
 def evaluate(symbols: Tensor, lengths: Tensor) -> Tensor:
-    """The value of each expression modulo 5, by rewriting: the innermost brackets all at once, until none is left.
+    """The value of each expression modulo 5, computed by rewriting all innermost brackets until none is left.
 
     Args:
-        symbols: Shape `(batch, time)`; what follows in a shorter row is of no account.
+        symbols: Shape `(batch, time)`; symbols beyond a row's length are arbitrary.
         lengths: Length of each expression, shape `(batch,)`.
 
     Returns:
-        Shape `(batch,)`, each in 0..4, or -1 for what is no expression.
+        The values, shape `(batch,)`, in 0..4; -1 for strings that are not expressions.
     """
     ended = np.full((len(symbols), symbols.shape[1] + 1), NOTHING)
     ended[:, :-1] = torch.where(torch.arange(symbols.shape[1]) < lengths[:, None], symbols, NOTHING).numpy()
@@ -84,10 +84,10 @@ def _digits(line: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 def _negated(line: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Replace each `-d` that is no difference by one digit."""
+    """Replace each `-d` whose `-` is a sign by one digit."""
     digit = _digits(line)
     sign = np.flatnonzero((line[:-1] == MINUS) & digit[1:])
-    sign = sign[~(digit | (line == CLOSE))[sign - 1]]  # the first has nothing before it, which is the last
+    sign = sign[~(digit | (line == CLOSE))[sign - 1]]  # index -1 is the end of the line, which is neither
     line[sign] = -line[sign + 1] % MODULUS
     return np.delete(line, sign + 1)
 

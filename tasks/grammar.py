@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple, final
 
@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Grammar"]
+from ddstructs.tasks.inside import log_inside
+from ddstructs.tasks.normal_form import Productions, normal_form
 
-Productions = Mapping[str, Sequence[tuple[float, str]]]
+__all__ = ["Grammar"]
 
 
 class Choices(NamedTuple):
@@ -49,7 +50,7 @@ class Grammar:
     Args:
         kinds: The terminals: kinds of words.
         productions: The alternatives of each nonterminal: a probability, and the symbols that replace it, separated by
-            blanks. A single symbol must be a terminal.
+            blanks; none for the empty string. Sentences are not empty.
         start: The nonterminal of a sentence.
 
     Example:
@@ -63,29 +64,20 @@ class Grammar:
     """
 
     def __init__(self, kinds: Sequence[str], productions: Productions, start: str) -> None:
-        rules: dict[str, list[tuple[float, list[str]]]] = {}
-
-        def add(symbol: str, probability: float, parts: list[str]) -> None:
-            if len(parts) > 2:
-                rest = " ".join(parts[1:])  # a new symbol, so that no production has more than two
-                if rest not in rules:
-                    add(rest, 1.0, parts[1:])
-                parts = [parts[0], rest]
-            rules.setdefault(symbol, []).append((probability, parts))
-
-        for symbol, alternatives in productions.items():
-            for probability, parts in alternatives:
-                add(symbol, probability, parts.split())
+        rules = normal_form(productions)
         self.kinds = len(kinds)
-        number = {symbol: i for i, symbol in enumerate([*kinds, *rules])}
+        number = {symbol: i for i, symbol in enumerate([*kinds, *dict.fromkeys(symbol for symbol, _, _ in rules)])}
         self.start = number[start]
         self.rules = [
-            (number[symbol], probability, [number[part] for part in parts])
-            for symbol, alternatives in rules.items()
-            for probability, parts in alternatives
+            (number[symbol], probability, [number[part] for part in parts]) for symbol, probability, parts in rules
         ]
         self.symbols = len(number)
-        self._table = cache(self._tabulate)
+        self._table, self._inside = cache(self._tabulate), cache(self._expand)
+
+    def lengths(self, longest: int) -> list[int]:
+        """The lengths up to `longest` at which there are sentences."""
+        lengths: list[int] = np.flatnonzero(self._inside(longest)[self.start]).tolist()
+        return lengths
 
     def draw(self, lengths: Tensor, generator: torch.Generator) -> Tensor:
         """Draw a sentence of each of these lengths.
@@ -136,7 +128,26 @@ class Grammar:
                     ends[begin][symbol] |= 1 << end
         return bool(starts and starts[-1][self.start] & 1)
 
-    def _inside(self, longest: int) -> NDArray[np.float64]:
+    def nats(self, kinds: Tensor, lengths: Tensor) -> Tensor:
+        """The surprisal of sentences among those of their length, -ln p(sentence | length), in nats.
+
+        The time grows with the third power of the length.
+
+        Args:
+            kinds: The kind of each word, shape `(batch, time)`, int64; what follows in a shorter row is arbitrary.
+            lengths: Length of each sentence, shape `(batch,)`.
+
+        Returns:
+            Shape `(batch,)`, float64; infinite for what is not a sentence.
+        """
+        words, n = kinds.numpy(), lengths.numpy()
+        longest = int(n.max(initial=0))
+        found = log_inside(self.rules, self.kinds, words[:, :longest], n)[self.start]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            possible = np.log(self._inside(longest)[self.start, n])
+            return torch.from_numpy(np.where(found > -np.inf, possible - found, np.inf))
+
+    def _expand(self, longest: int) -> NDArray[np.float64]:
         """The probability that each symbol expands to each length, shape `(symbols, longest + 1)`."""
         inside = np.zeros((self.symbols, longest + 1))
         if longest:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-__all__ = ["Language"]
+__all__ = ["Language", "MeasuredLanguage"]
 
 
 class Language(ABC):
@@ -39,6 +39,18 @@ class Language(ABC):
     def accepts(self, strings: Tensor, lengths: Tensor) -> Tensor:
         """Whether each string is in the language, shape `(batch,)`, bool."""
 
+
+class MeasuredLanguage(Language):
+    """A language whose strings have known probabilities."""
+
     @abstractmethod
-    def nats(self, lengths: Tensor) -> Tensor:
-        """The entropy of the strings of each length, E[-ln p(string)], in nats, shape `(batch,)`."""
+    def nats(self, strings: Tensor, lengths: Tensor) -> Tensor:
+        """The surprisal of each string among those of its length, -ln p(string | length), in nats.
+
+        Args:
+            strings: Symbols, shape `(batch, time)`; symbols beyond a row's length are arbitrary.
+            lengths: Length of each string, shape `(batch,)`.
+
+        Returns:
+            Shape `(batch,)`, float64; infinite for a string that is not in the language.
+        """

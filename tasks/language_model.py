@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any, ClassVar
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from ddstructs.registry.ranges import Lengths
 from ddstructs.tasks.batch import IGNORE, Batch
+from ddstructs.tasks.language import MeasuredLanguage
 from ddstructs.tasks.language_task import LanguageTask
 from ddstructs.tasks.streams import TEST, VAL
 from ddstructs.tasks.task import Goal, Split
@@ -18,16 +20,23 @@ __all__ = ["LanguageModel"]
 
 
 class LanguageModel(LanguageTask):
-    """Strings `<s> w`; the target of each step is the next symbol or, at the end, `</s>`.
+    r"""Strings `<s> w`; the target of each step is the next symbol or, at the end, `</s>`.
 
-    The loss is the cross entropy per symbol, ends included. The `excess` is the loss minus that of the distribution the
-    set was drawn from, lengths included, so that a perfect model has an excess of 0.
+    The loss is the cross entropy per symbol, ends included. The `excess` is the loss minus that of the true
+    distribution on the same strings: a length uniform among those of training, then a string of that length,
+
+    $$ -\ln p(w) = \ln |\text{lengths}| - \ln p(w \mid |w|) $$
+
+    so a perfect model has an excess of 0 in any set of strings of the training lengths, one length alone included. The
+    published code charges nothing for the length when it tests one length alone; its perfect model is above 0 there, by
+    ln |lengths| / (n + 1). At greater lengths than those of training there is no true distribution; the charge for the
+    length stays the same there.
 
     Output symbols are those of the language and, last, `</s>`.
 
     Args:
-        val_lengths: Shortest and longest string in validation; as in training if not given. Other lengths mean another
-            distribution, and so an excess even for a perfect model of the training strings.
+        val_lengths: Shortest and longest string in validation; as in training if not given. A perfect model of the
+            training strings knows none of other lengths, and has an excess there.
         curriculum: Whether to start with short strings. The next symbol is seldom certain, so the share of correct
             symbols has an upper bound that depends on the language: set `threshold` below it.
         settings: The other settings of every generated task, see `Generated`.
@@ -36,6 +45,7 @@ class LanguageModel(LanguageTask):
         DuSell & Chiang 2020, *Learning Context-Free Languages with Nondeterministic Stack RNNs*.
     """
 
+    language: ClassVar[MeasuredLanguage]
     metrics: ClassVar[dict[str, str]] = {}
     goal = Goal("excess", 0.01, smaller=True)
     score = "-loss"
@@ -60,10 +70,21 @@ class LanguageModel(LanguageTask):
     def validated_lengths(self) -> tuple[int, int]:
         return self.val_lengths or self.train_lengths
 
+    def knows_floor(self, split: Split) -> bool:
+        return split != "train"  # whose strings are drawn anew in each epoch
+
     def floor(self, split: Split) -> float | None:
-        if split == "train":  # drawn anew in each epoch
+        if split == "train":
             return None
         key, lengths = (VAL, self.validated_lengths) if split == "val" else (TEST, self.test_lengths)
-        _, n = self._fixed(key, lengths)
-        nats = self.language.nats(n).sum() + len(n) * math.log(len(self.language.sizes(lengths)))
-        return float(nats / (n + 1).sum())
+        count = len(self.language.sizes(self.train_lengths))
+        return _floor(type(self), key, lengths, self.eval_size, count)
+
+
+@cache
+def _floor(kind: type[LanguageModel], key: int, lengths: tuple[int, int], size: int, count: int) -> float:
+    """The loss of a perfect model of a set, which is fixed, in nats per symbol; `count` is that of training lengths."""
+    task = kind(eval_size=size)
+    strings, n = task._fixed(key, lengths)
+    nats = kind.language.nats(strings, n).sum() + len(n) * math.log(count)
+    return float(nats / (n + 1).sum())

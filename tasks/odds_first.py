@@ -1,4 +1,4 @@
-"""Odds first: every second symbol of a string, and then the others."""
+"""Odds first: the symbols at odd positions, then those at even positions."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["OddsFirst"]
 
 @final
 class OddsFirst(BlankAnswer):
-    """Give the symbols at the odd places of a string of bits, counted from 0, and then those at the even ones.
+    """Output the symbols at odd positions of a string of bits, counted from 0, then those at even positions.
 
-    So `0 0 1 0 1` becomes `0 0 0 1 1`. This is what the published code does; counted from 1, as its text and the name
-    of the task have it, the halves would come the other way round.
+    So `0 0 1 0 1` becomes `0 0 0 1 1`, as in the published code. Counted from 1, as in the published text and in the
+    name of the task, the two parts would be swapped.
 
     Args:
         settings: The settings of every blank answer, see `BlankAnswer`.

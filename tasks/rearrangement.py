@@ -27,8 +27,8 @@ READABLE = "".join(dict.fromkeys(f"{ascii_lowercase}{ascii_uppercase}{digits} {p
 class Rearrangement(Transduction):
     """A task that puts the symbols of the source in another order.
 
-    Each symbol is a character, so that text can be transduced: with 128 symbols all of ASCII in the order of the codes,
-    with fewer the letters first.
+    Each symbol is a character, so that text can be transduced: with 128 symbols, all of ASCII in the order of the
+    codes; with fewer symbols, letters come first.
 
     Args:
         symbols: Number of symbols, 1..128: each is an ASCII character.

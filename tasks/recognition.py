@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ddstructs.tasks.batch import IGNORE, Batch
+from ddstructs.tasks.edits import edited
 from ddstructs.tasks.language_task import LanguageTask
 
 __all__ = ["Recognition"]
@@ -17,16 +18,24 @@ NAMES = ("no", "yes")
 MORE = 0.5
 """Probability of one more edit."""
 
+TRIES = 100
+
 
 class Recognition(LanguageTask):
     """Strings `<s> w`; the target of the last step is 1 if `w` is in the language, and 0 otherwise.
 
-    Half of the strings are drawn from the language, a quarter are random, and a quarter are strings of the language
-    with a few edits, whose number is geometric. Every string is labeled by membership. An edit replaces a symbol, so
-    the length of a string does not reveal its label.
+    Half of the strings are drawn from the language. Each of the others is random, its length uniform in the range, or,
+    as likely, a string of the language with a few edits, whose number is geometric; it is drawn again if the language
+    has it. Where all of a hundred tries do, as may happen if strings have few symbols, the last is kept, and is labeled
+    by membership like every string. An edit inserts, replaces or deletes a symbol.
+
+    The suite of Butoi et al. trains on lengths from 0 to 40, validates on 0 to 40 or 0 to 80, and tests on 0 to 500.
+    Here the shortest string has one symbol.
 
     Args:
-        settings: The settings of every generated task, see `Generated`.
+        train_lengths: Shortest and longest string in training.
+        test_lengths: The same in the test.
+        settings: The other settings of every generated task, see `Generated`.
 
     Reference:
         Butoi, Khalighinejad, Svete, Valvoda, Cotterell & DuSell 2025, *Training Neural Networks as Recognizers of
@@ -46,17 +55,26 @@ class Recognition(LanguageTask):
 
     def draw(self, rows: int, lengths: tuple[int, int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
         inside, n = super().draw(rows, lengths, generator)
-        shape = (rows, inside.shape[1])
-        noise = torch.randint(self.source_symbols, shape, generator=generator)
-        return torch.where(self._replaced(n, shape, generator), noise, inside), n
+        source = torch.zeros(rows, max(inside.shape[1], lengths[1]), dtype=torch.int64)
+        source[:, : inside.shape[1]] = inside
+        wrong = (torch.rand(rows, generator=generator) < 0.5).nonzero()[:, 0]
+        for _ in range(TRIES):
+            if not len(wrong):
+                break
+            tried, n[wrong] = self._tried(len(wrong), lengths, generator)
+            source[wrong, : tried.shape[1]] = tried
+            wrong = wrong[self.language.accepts(source[wrong], n[wrong])]
+        return source[:, : int(n.max())], n
 
-    def _replaced(self, n: Tensor, shape: tuple[int, int], generator: torch.Generator) -> Tensor:
-        """Mask of the symbols to replace: none in half of the rows, all in a quarter, a few in a quarter."""
-        kind = torch.randint(4, (shape[0], 1), generator=generator)
-        edits = torch.empty(shape[0], 1).geometric_(1 - MORE, generator=generator)
-        places = torch.rand(shape, generator=generator).masked_fill(torch.arange(shape[1]) >= n[:, None], 2.0)
-        few = places.argsort(dim=1).argsort(dim=1) < edits
-        return (kind == 2) | ((kind == 3) & few)
+    def _tried(self, rows: int, lengths: tuple[int, int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Strings that may be outside the language, and their lengths."""
+        near, size = super().draw(rows, lengths, generator)
+        edits = torch.empty(rows).geometric_(1 - MORE, generator=generator).long()
+        near, size = edited(near, size, edits, lengths, self.source_symbols, generator)
+        n = torch.randint(lengths[0], lengths[1] + 1, (rows,), generator=generator)
+        noise = torch.randint(self.source_symbols, near.shape, generator=generator)
+        kind = torch.rand(rows, generator=generator) < 0.5
+        return torch.where(kind[:, None], noise, near), torch.where(kind, n, size)
 
     def assemble(self, source: Tensor, lengths: Tensor) -> Batch:
         inputs = self.inputs(source, lengths)

@@ -17,7 +17,7 @@ PLUS, MINUS, TIMES = 5, 6, 7
 
 
 def masked(source: Tensor, lengths: Tensor) -> Tensor:
-    """The symbols, with 0 behind the end of each row."""
+    """The symbols, with 0 beyond the length of each row."""
     return torch.where(torch.arange(source.shape[1]) < lengths[:, None], source, 0)
 
 
@@ -28,9 +28,9 @@ def single(answer: Tensor) -> tuple[Tensor, Tensor]:
 
 @final
 class EvenPairs(BlankAnswer):
-    """Tell whether the pairs `01` and `10` in a string of bits are together odd in number (1) or even (0).
+    """Decide whether the number of pairs `01` and `10` in a string of bits is odd (1) or even (0).
 
-    That is whether the first symbol differs from the last.
+    It is odd if the first symbol differs from the last.
 
     Args:
         settings: The settings of every blank answer, see `BlankAnswer`.
@@ -56,7 +56,7 @@ class EvenPairs(BlankAnswer):
 
 @final
 class ParityCheck(BlankAnswer):
-    """Tell whether a string of bits has an odd number of ones (1) or an even one (0).
+    """Decide whether the number of ones in a string of bits is odd (1) or even (0).
 
     Args:
         settings: The settings of every blank answer, see `BlankAnswer`.
@@ -81,7 +81,7 @@ class ParityCheck(BlankAnswer):
 
 @final
 class CycleNavigation(BlankAnswer):
-    """Tell where on a cycle of five places the steps of a string lead: `=` stays, `+` goes on, `-` goes back.
+    """Follow steps on a cycle of five positions to the last one: `=` stays, `+` moves forward, `-` moves back.
 
     Args:
         settings: The settings of every blank answer, see `BlankAnswer`.
@@ -108,9 +108,9 @@ class CycleNavigation(BlankAnswer):
 
 @final
 class ModularArithmetic(BlankAnswer):
-    """Give the value, modulo 5, of digits with `+`, `-` and `*` in between; `*` binds first: `2+3*4` is 4.
+    """Evaluate an expression of digits, `+`, `-` and `*` modulo 5; `*` binds more tightly: `2+3*4` is 4.
 
-    Lengths are odd; an even one stands for the one below it.
+    Lengths are odd; an even length is reduced by one.
 
     Args:
         settings: The settings of every blank answer, see `BlankAnswer`.

@@ -1,4 +1,4 @@
-"""Stack manipulation: a stack and instructions in, the stack that they lead to out."""
+"""Stack manipulation: execute instructions on a stack, and output the resulting stack."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ END = 2
 
 @final
 class StackManipulation(BlankAnswer):
-    """Pop and push on a stack of bits, given bottom to top; the answer is the stack top to bottom, and `.`.
+    """Pop from and push to a stack of bits, given bottom to top; the answer is the stack top to bottom, and `.`.
 
-    The instructions are `<`, pop, and `o` and `i`, push 0 and push 1. A pop of an empty stack does nothing. Of a string
-    of n symbols 1 to n - 1 are the stack, as many as a uniform draw says, and the rest are instructions, each drawn
-    uniformly; a string of one symbol is a stack. There are n + 1 blanks, and nothing is asked behind the end symbol.
+    The instructions are `<` to pop, `o` to push 0 and `i` to push 1. A pop of an empty stack does nothing. Of n
+    symbols, the first 1 to n - 1, drawn uniformly, are the stack, and the rest are instructions, each drawn uniformly;
+    a single symbol is a stack. There are n + 1 blanks; those after the end symbol are not scored.
 
     Args:
         settings: The settings of every blank answer, see `BlankAnswer`.

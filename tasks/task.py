@@ -36,10 +36,10 @@ class Goal(NamedTuple):
 
     def reached(self, metrics: Mapping[str, float]) -> bool:
         """Whether the validation metrics reach the goal; False if the metric was not measured."""
-        came = metrics.get(f"val_{self.metric}")
-        if came is None:
+        value = metrics.get(f"val_{self.metric}")
+        if value is None:
             return False
-        return bool(came <= self.value if self.smaller else came >= self.value)
+        return bool(value <= self.value if self.smaller else value >= self.value)
 
 
 class Task(LightningDataModule, ABC):
@@ -102,6 +102,10 @@ class Task(LightningDataModule, ABC):
     def fresh_seed(self) -> int:
         """The seed of the weights of the next fresh start."""
         return self.stages.restarts
+
+    def knows_floor(self, split: Split) -> bool:
+        """Whether `floor` is known for a set. Override this as well, if `floor` takes long."""
+        return self.floor(split) is not None
 
     def floor(self, split: Split) -> float | None:
         """The loss of a perfect model of a set, in nats per symbol; None if unknown.

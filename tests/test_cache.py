@@ -18,8 +18,8 @@ import numpy as np
 from ddstructs.ops import compiler
 compiler.PATIENCE = 0.0
 from ddstructs.ops.products import pack
-panels = np.empty(16, np.float32)
-pack(np.ones((1, 3), np.float32), 16, panels, 0)
+panels = np.zeros(16, np.float32)
+pack(np.ones(3, np.float32), 0, 3, 1, 3, panels, 0, 1, 16, 0, 0)
 assert panels.sum() == 3
 print(len(pack.stats.cache_hits), len(pack.stats.cache_misses))
 """

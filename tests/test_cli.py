@@ -22,7 +22,8 @@ from pytorch_lightning import Trainer
 
 import ddstructs
 import ddstructs.tasks
-from ddstructs.cli import machine
+from ddstructs.cli import machine, requirements
+from ddstructs.cli.fields import fields
 from ddstructs.cli.main import main
 from ddstructs.cli.options import options
 from ddstructs.cli.settings import Settings
@@ -115,7 +116,8 @@ def test_list_names_everything_without_importing_torch(tmp_path: Path, plugin: P
     for name in [*catalog.MEMORIES, *catalog.TASKS, *catalog.CELLS, "Register", "Leaky", "Rotation"]:
         assert f"\n  {name} " in done.stdout
     assert "Say the last symbol first: `a b c d` becomes `d a b c`. (ddstructs-register)" in done.stdout
-    assert "the plugin 'Broken' (ddstructs_register.broken:Broken) is left out: " in done.stderr
+    assert "the plugin 'Broken' (ddstructs_register.broken:Broken) is ignored: " in done.stderr
+    assert "\n  Other " not in done.stdout, "a cell is no memory"
 
 
 def loads_torch(*arguments: str) -> bool:
@@ -152,7 +154,7 @@ def test_names_and_options_are_checked_before_torch_is_imported(arguments: list[
     assert not loads_torch(*arguments)
 
 
-def test_what_the_catalog_names_is_there() -> None:
+def test_every_target_of_the_catalog_exists() -> None:
     for kind in catalog.KINDS.values():
         base = load(kind.base)
         for name, target in kind.table.items():
@@ -183,7 +185,7 @@ def test_fit_writes_a_checkpoint_of_weights_and_plain_data(checkpoint: Path) -> 
 
 
 @pytest.mark.parametrize("command", ["test", "validate"])
-def test_a_checkpoint_is_all_that_test_and_validate_need(
+def test_test_and_validate_need_only_a_checkpoint(
     command: str, checkpoint: Path, tmp_path: Path, within: Command
 ) -> None:
     done = within(command, f"--ckpt_path={checkpoint}")
@@ -193,9 +195,7 @@ def test_a_checkpoint_is_all_that_test_and_validate_need(
     assert list(tmp_path.iterdir()) == [], "nothing is left behind"
 
 
-def test_the_last_checkpoint_is_that_of_the_last_epoch_and_a_run_goes_on_from_it(
-    tmp_path: Path, within: Command
-) -> None:
+def test_the_last_checkpoint_is_that_of_the_last_epoch_and_resumes_the_run(tmp_path: Path, within: Command) -> None:
     steady = ["--model.learning_rate=1e-12", "--trainer.enable_progress_bar=false"]  # so that no epoch is the best
     fit = ["fit", "--data=Reversal", "--model.memory=Stack", *QUICK, *steady, "--trainer.max_epochs=3"]
     assert within(*fit).returncode == 0
@@ -204,6 +204,123 @@ def test_the_last_checkpoint_is_that_of_the_last_epoch_and_a_run_goes_on_from_it
     done = within("fit", f"--ckpt_path={last}", "--trainer.max_epochs=4")
     assert done.returncode == 0, done.stderr
     assert torch.load(tmp_path / "runs/version_1/checkpoints/last.ckpt", weights_only=True)["global_step"] == 8
+
+
+def test_a_run_that_has_learned_its_task_is_not_resumed_unless_more_epochs_are_asked_for(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    content = torch.load(checkpoint, weights_only=True)
+    assert content["callbacks"]["Finished"] == {"learned": False}
+    content["callbacks"]["Finished"]["learned"] = True
+    torch.save(content, "learned.ckpt")
+    fit = ["fit", "--ckpt_path=learned.ckpt", "--trainer.enable_progress_bar=false"]
+    said = refusal(capsys, *fit)
+    assert "the run is complete: its task was learned in epoch 1, after 2 updates" in said
+    assert "give --trainer.min_epochs more than 1" in said
+    longer = ["--trainer.min_epochs=3", "--trainer.max_epochs=3"]
+    other = ["--data.train_lengths=[1,5]", "--trainer.max_epochs=2"]
+    callbacks = ["--trainer.callbacks=[]", "--trainer.max_epochs=2"]
+    for more, updates in ((longer, 6), (other, 4), (callbacks, 4)):
+        assert main([*fit, *more]) == 0
+        assert f"After {updates} updates" in capsys.readouterr().out, more
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("fit", "max_epochs"),
+        ("fit", "max_steps"),
+        ("fit", "limit_train_batches"),
+        ("validate", "limit_val_batches"),
+        ("test", "limit_test_batches"),
+        ("predict", "limit_predict_batches"),
+    ],
+)
+def test_a_command_that_has_nothing_to_do_says_so(
+    command: str, option: str, checkpoint: Path, tmp_path: Path, within: Command
+) -> None:
+    given = ["--data=Reversal", "--model.memory=Stack"] if command == "fit" else [f"--ckpt_path={checkpoint}"]
+    text = ["--data.text=abc"] if command == "predict" else []
+    done = within(command, *given, *text, f"--trainer.{option}=0", "--trainer.enable_progress_bar=false")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"Nothing to do: --trainer.{option} is 0.\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--trainer.max_steps=1"], ["After 1 update: not validated", "The last checkpoint is", "last.ckpt"]),
+        (["--trainer.max_epochs=1"], ["After 2 updates: coarse", "The best checkpoint is", "best.ckpt"]),
+        (["--trainer.fast_dev_run=true"], ["After 1 update: ", "No checkpoint was written."]),
+    ],
+    ids=str,
+)
+def test_fit_ends_with_what_was_measured_and_with_the_checkpoint_there_is(
+    options: list[str], expected: list[str], tmp_path: Path, within: Command
+) -> None:
+    quick = ["--data.batches_per_epoch=2", "--data.eval_size=4", "--trainer.enable_progress_bar=false"]
+    done = within("fit", "--data=Reversal", "--model.memory=Stack", *quick, *options)
+    assert done.returncode == 0, done.stderr
+    for part in expected:
+        assert part in done.stdout
+    assert ("test --ckpt_path" in done.stdout) is ("No checkpoint" not in done.stdout)
+
+
+LARGE = [
+    ("fit", ["--model.hidden_size=1000000000"], "--model.hidden_size 1000000000 needs at least"),
+    ("fit", ["--model.memory.width=1000000000000"], "--model.memory.width 1000000000000 needs at least"),
+    ("fit", ["--data.batch_size=1000000000000"], "--data.batch_size 1000000000000 with --data.train_lengths up to 64"),
+    ("fit", ["--data.train_lengths=[8,1000000000000]"], "--data.batch_size 16 with --data.train_lengths up to 1000000"),
+    ("fit", ["--data.val_lengths=[8,1000000000000]"], "--data.eval_size 1000 with --data.val_lengths up to 1000000000"),
+    ("fit", ["--data.eval_size=1000000000000"], "--data.eval_size 1000000000000 with --data.train_lengths up to 64"),
+    ("validate", ["--data.val_lengths=[8,1000000000000]"], "--data.eval_size 4 with --data.val_lengths up to 10000000"),
+    ("test", ["--data.test_lengths=[8,1000000000000]"], "--data.eval_size 4 with --data.test_lengths up to 1000000000"),
+]
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "expected"), LARGE, ids=lambda part: " ".join(part) if isinstance(part, list) else part[:8]
+)
+def test_a_run_that_would_need_more_memory_than_there_is_gets_one_line(
+    command: str, options: list[str], expected: str, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--data=Reversal", "--model.memory=Stack"] if command == "fit" else [f"--ckpt_path={checkpoint}"]
+    said = refusal(capsys, command, *given, *options)
+    assert expected in said
+    assert re.search(r"needs at least \S+ TB of memory, but this machine has \S+ GB: use a smaller number", said)
+
+
+def test_the_memory_of_a_container_is_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "memory.max").write_text("max\n")
+    monkeypatch.setattr(requirements, "CGROUPS", (str(tmp_path / "memory.max"), str(tmp_path / "none")))
+    if hasattr(os, "sysconf"):
+        assert (requirements.machine_memory() or 0) > 1_000_000
+        (tmp_path / "memory.max").write_text("1000000\n")
+        assert requirements.machine_memory() == 1_000_000
+    monkeypatch.delattr(os, "sysconf", raising=False)
+    assert requirements.machine_memory() is None
+
+
+def test_every_task_and_memory_fits_into_a_small_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requirements, "machine_memory", lambda: 200_000_000)
+    for task in catalog.TASKS:
+        for memory in ("Stack", "Deque", "NoMemory", "Tape"):
+            settings = Settings()
+            settings.layer({"data": task, "model": {"memory": memory}}, "")
+            for command in ("fit", "validate", "test", "predict"):
+                requirements.check_memory(settings, command)
+
+
+def test_a_failed_allocation_of_torch_gets_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ddstructs.tasks.Reversal, "draw", lambda *_: torch.empty(2**60))
+    said = refusal(
+        capsys, "fit", "--data=Reversal", "--model.memory=Stack", *QUICK, "--trainer.enable_progress_bar=false"
+    )
+    assert "out of memory: use smaller batches (--data.batch_size), or shorter lengths" in said
 
 
 def test_a_checkpoint_with_a_module_for_a_cell_is_used(tmp_path: Path, within: Command) -> None:
@@ -227,7 +344,7 @@ def test_predict_prints_a_line_of_text_for_each_line(checkpoint: Path, tmp_path:
 
 
 @pytest.mark.parametrize("batch", [1, 250])
-def test_a_line_that_a_task_cannot_read_is_named_and_the_others_are_answered(
+def test_an_unreadable_line_is_reported_and_the_others_are_answered(
     batch: int, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given, whole = tmp_path / "given", tmp_path / "whole"
@@ -243,12 +360,12 @@ def test_a_line_that_a_task_cannot_read_is_named_and_the_others_are_answered(
     assert [line.partition(":")[2].partition(":")[0] for line in lines[:-1]] == [
         f" {given}, line {n}" for n in (1, 4, 6)
     ]
-    assert lines[-1] == "ddstructs predict: error: 3 of the lines could not be read: their answers are empty lines"
+    assert lines[-1] == "ddstructs predict: error: 3 lines could not be read: their output lines are empty"
     given.write_text("é\né\n", encoding="utf-8")
     assert f"{given}, line 1: " in refusal(capsys, *predict, str(given))
 
 
-def test_options_go_before_what_the_checkpoint_says(checkpoint: Path, tmp_path: Path, within: Command) -> None:
+def test_options_override_the_checkpoint(checkpoint: Path, tmp_path: Path, within: Command) -> None:
     done = within("test", f"--ckpt_path={checkpoint}", "--model.hard=true", "--data.test_lengths=[3,3]")
     assert done.returncode == 0, done.stderr
     distance = next(line for line in done.stdout.splitlines() if "push_distance" in line)
@@ -259,14 +376,14 @@ def test_a_plugin_is_used_by_its_name_and_a_broken_one_is_named(plugin: Path, tm
     fit = ["fit", "--data=Rotation", "--data.by=2", "--model.memory=Register", "--model.memory.width=4"]
     done = call(*fit, "--model.cell=Leaky", *QUICK, cwd=tmp_path, path=plugin)
     assert done.returncode == 0, done.stderr
-    for left_out in (
-        "'Broken' (ddstructs_register.broken:Broken) is left out: RuntimeError: this plugin is broken",
-        "'Stack' (ddstructs_register.register:Register) is left out: there is a memory of this name already",
-        "'Mine' (ddstructs.stack:Stack) is left out: it is one of ours, which has a name already",
-        "'Other' (ddstructs_register.leaky:Leaky) is left out: TypeError: it is not a subclass",
-        "'System' (os:system) is left out: TypeError: it is not a subclass",
+    for ignored in (
+        "'Broken' (ddstructs_register.broken:Broken) is ignored: ddstructs_register.broken has no Broken",
+        "'Stack' (ddstructs_register.register:Register) is ignored: another memory has this name",
+        "'Mine' (ddstructs.stack:Stack) is ignored: ddstructs registers this class itself",
+        "'Other' (ddstructs_register.leaky:Leaky) is ignored: it is not a subclass of ddstructs.memory.Memory",
+        "'System' (os:system) is ignored: os has no system",
     ):
-        assert done.stderr.count(f"ddstructs: warning: the plugin {left_out}") == 1, left_out
+        assert done.stderr.count(f"ddstructs: warning: the plugin {ignored}") == 1, ignored
     saved = tmp_path / "runs/version_0/checkpoints/best.ckpt"
     done = call("predict", f"--ckpt_path={saved}", "--data.text=abc", cwd=tmp_path, path=plugin)
     assert done.returncode == 0, done.stderr
@@ -334,27 +451,27 @@ def test_a_damaged_checkpoint_is_refused(checkpoint: Path, tmp_path: Path, capsy
         (["fit", "--data=Reversal", "--data.hidden_size=3"], "did you mean --model.hidden_size?"),
         (
             ["fit", "--data=Reversal", "--data.nonsense=3"],
-            "--data.nonsense: there is no such option; see ddstructs fit",
+            "unknown option --data.nonsense; see ddstructs fit",
         ),
-        (["fit", "--data.symbols=3", "--model.memory=Stack"], "--data is needed, the task; choose from Copying"),
-        (["fit", "--model.memory.width=3"], "give --model.memory first"),
-        (["fit", "--model.input_symbols=3"], "--model.input_symbols follows from the task"),
-        (["fit", "--trainer.callbacks=foo"], "--trainer.callbacks foo: there is no such name; choose from"),
-        (["fit", "--trainer.callbacks+=Nope"], "--trainer.callbacks Nope: there is no such name; choose from Finished"),
+        (["fit", "--data.symbols=3", "--model.memory=Stack"], "--data, the task, is required; choose from Copying"),
+        (["fit", "--model.memory.width=3"], "--model.memory.width needs --model.memory, which was not given"),
+        (["fit", "--model.input_symbols=3"], "--model.input_symbols cannot be set: the task determines it"),
+        (["fit", "--trainer.callbacks=foo"], "--trainer.callbacks foo: unknown name; choose from"),
+        (["fit", "--trainer.callbacks+=Nope"], "--trainer.callbacks Nope: unknown name; choose from Finished"),
         (["fit", "--trainer.callbacks+=EarlyStoping"], "did you mean EarlyStopping?"),
-        (["reproduce", "--workers=99999"], "--workers is 99999, a process each, but this machine has"),
-        (["sweep", "--workers=99999"], "--workers is 99999, a process each, but this machine has"),
+        (["reproduce", "--workers=99999"], "--workers is 99999, with one process for each, but this machine has"),
+        (["sweep", "--workers=99999"], "--workers is 99999, with one process for each, but this machine has"),
         (["fit", "--trainer.plugins=x"], "--trainer.plugins can only be set in Python"),
-        (["fit", "--data=Reversal", "--model.memory=LineMemory"], "LineMemory: there is no such name; choose from"),
+        (["fit", "--data=Reversal", "--model.memory=LineMemory"], "LineMemory: unknown name; choose from"),
         (["fit", "--data="], "--data needs a name; choose from Copying"),
         (["fit", "--data=Reversal", "--model.memory=Bank"], "--model.memory Bank needs memories"),
         (["fit", "--data=Reversal", "--model.memory=Stack", f"--model.memory.width={9**30}"], "which is too large"),
         (["fit", "--ckpt_path"], "--ckpt_path needs a value"),
         (["fit", "--ckpt_path="], "--ckpt_path needs a value"),
         (["fit", "--model.hidden_size"], "--model.hidden_size needs a value: a whole number of 1 or more"),
-        (["fit", "Reversal"], "'Reversal' is no option: options are written --name value"),
-        (["sweep", "--memory=Stack", "--study=x"], "--task is missing"),
-        (["reproduce", "--seed=3"], "--seed: there is no such option; did you mean seeds?"),
+        (["fit", "Reversal"], "'Reversal' is not an option: write options as --name value"),
+        (["sweep", "--memory=Stack", "--study=x"], "--task is required"),
+        (["reproduce", "--seed=3"], "unknown option --seed; did you mean --seeds?"),
         (["fit", "--data=Reversal", "--model.memory=Stack", "--model.hidden_size=-3"], "hidden_size is -3"),
         (
             ["fit", "--data=Reversal", "--model.memory=Stack", "--model.memory.width=x"],
@@ -403,9 +520,7 @@ def test_every_config_trains(config: Path, tmp_path: Path, within: Command) -> N
     assert done.returncode == 0, done.stderr
 
 
-def test_trace_writes_a_page_and_says_what_the_memory_is_used_for(
-    checkpoint: Path, tmp_path: Path, within: Command
-) -> None:
+def test_trace_writes_a_page_and_diagnoses_the_memory(checkpoint: Path, tmp_path: Path, within: Command) -> None:
     options = [f"--ckpt_path={checkpoint}", "--text", "A <b>\nstring", "--out"]
     done = within("trace", *options, "trace.html", f"--other={checkpoint}")
     assert done.returncode == 0, done.stderr
@@ -425,9 +540,9 @@ def test_trace_writes_a_page_and_says_what_the_memory_is_used_for(
     [
         (["--text=abc"], "--ckpt_path"),
         (["--ckpt_path={}"], "give --text TEXT, or --file FILE"),
-        (["--ckpt_path={}", "--text=a", "--file=b"], "leave one of them out"),
+        (["--ckpt_path={}", "--text=a", "--file=b"], "give only one of them"),
         (["--ckpt_path={}", "--text=a", "--out=trace.txt"], ".html, .json, .png"),
-        (["--ckpt_path={}", "--text=a", "--out=trace.png", "--other={}"], "in a page"),
+        (["--ckpt_path={}", "--text=a", "--out=trace.png", "--other={}"], "--other needs a page"),
         (["--ckpt_path={}", "--text=naïve"], "outside ASCII"),
         (["--ckpt_path={}", "--text=a", "--out=/nowhere/trace.html"], "cannot write /nowhere/trace.html"),
         (["--ckpt_path={}", "--text=a", "--nonsense"], "--nonsense"),
@@ -487,9 +602,7 @@ VALUES = (
 
 @settings(max_examples=300)
 @given(given_=st.lists(st.tuples(st.sampled_from(names_of_options()), VALUES), min_size=1, max_size=3))
-def test_whatever_is_typed_ends_in_a_line(
-    given_: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_any_input_ends_in_a_line(given_: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory) -> None:
     words = [f"--{name}={value}" for name, value in given_ if name != "ckpt_path"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.getbasetemp())
@@ -504,7 +617,7 @@ def test_whatever_is_typed_ends_in_a_line(
 @pytest.mark.parametrize(
     ("option", "expected"),
     [
-        ("--trainer.devices=99999", "--trainer.devices is 99999, a process each, but this machine has"),
+        ("--trainer.devices=99999", "--trainer.devices is 99999, with one process for each, but this machine has"),
         ("--trainer.val_check_interval=500", "`val_check_interval` (500) must be less than or equal"),
         (
             "--trainer.callbacks={class_path: EarlyStopping, init_args: {monitor: nonsense}}",
@@ -525,23 +638,24 @@ def test_help_lists_no_option_that_a_command_ignores_and_giving_one_is_refused(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = ["--data.text=abc"] if command == "predict" else []
-    for part in ("", ".model", ".data", ".trainer", ".Reversal"):
+    for part in ("", ".model", ".data", ".trainer", ".Reversal", ".SequenceModel"):
         assert main([command, f"--help{part}"]) == 0
         listed = set(re.findall(r"^  --(\S+)", capsys.readouterr().out, re.MULTILINE))
         assert not listed & unused(command)
     own = {f"{section}.{name}" for section, known in Settings().fields.items() for name in known}
+    own |= {f"model.{name}" for target in catalog.MODELS.values() for name in fields(target)}
     own |= {f"data.{name}" for name in source.parameters("ddstructs.tasks.generated:Generated")}
     assert unused(command) <= own, "each is an option"
     for option in ("--data.patience=3", "--model.learning_rate=1", "--trainer.max_epochs=3"):
         said = refusal(capsys, command, "--ckpt_path=nowhere.ckpt", *text, option)
-        assert f"{option.partition('=')[0]} does nothing in {command}: it is an option of fit" in said
+        assert f"{option.partition('=')[0]} has no effect in {command}: it is an option of fit" in said
 
 
 @pytest.mark.parametrize(
     ("name", "reason"),
     [("tpu", "torch_xla is not installed"), ("mps", "MPS is part of macOS"), ("gpu", "no GPU"), ("cuda", "no GPU")],
 )
-def test_an_accelerator_that_is_not_there_is_refused_before_torch_is_imported(
+def test_a_missing_accelerator_is_refused_before_torch_is_imported(
     name: str, reason: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
@@ -570,5 +684,5 @@ def test_a_gpu_needs_a_torch_that_supports_it(
     monkeypatch.setattr(sys, "platform", "win32")
     with contextlib.ExitStack() as stack:
         if cuda == hip:
-            stack.enter_context(pytest.raises(InputError, match="torch is installed without support for GPUs"))
+            stack.enter_context(pytest.raises(InputError, match="torch is installed without GPU support"))
         machine.check_accelerator("cuda")

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from ddstructs.cli.fields import CONTROLLER, TRAINER, fields
+from ddstructs.cli.fields import TRAINER, fields
 from ddstructs.registry.annotations import described
-from ddstructs.registry.catalog import COMMANDS
+from ddstructs.registry.catalog import COMMANDS, MODELS
 from ddstructs.registry.source import parameters
 from ddstructs.registry.spec import OBJECTS
 
@@ -19,7 +19,7 @@ NUMBERS = ("x", "", "nan", "-inf", "1e400", "-1000", "[[", "9" * 30, "{a: 1}", "
 
 SECTIONS = {
     "data": parameters("ddstructs.tasks.reversal:Reversal"),
-    "model": fields(CONTROLLER),
+    **{f"model {name}": fields(target) for name, target in MODELS.items()},
     "model.memory": parameters("ddstructs.tape:Tape"),
     "trainer": fields(TRAINER),
 }
@@ -42,11 +42,13 @@ def wrong(annotation: ast.expr | None) -> list[str]:
 def cases() -> Iterator[tuple[str, list[str]]]:
     """What each error must name, and what is typed."""
     for section, known in SECTIONS.items():
+        section, _, model = section.partition(" ")
+        fit = [*FIT, f"--model={model}"] if model else [*FIT]
         for name, each in known.items():
             option = f"--{section}.{name}"
             for value in wrong(each.annotation):
-                yield option, [*FIT, f"{option}={value}"]
-            yield f"{option}x", [*FIT, f"{option}x=1"]
+                yield option, [*fit, f"{option}={value}"]
+            yield f"{option}x", [*fit, f"{option}x=1"]
     for command, target in COMMANDS.items():
         own = parameters(target)
         if [*own] == ["arguments"]:
@@ -81,7 +83,7 @@ print(json.dumps(said))
 """
 
 
-def test_whatever_is_wrong_is_told_in_a_line_without_torch(tmp_path: Path) -> None:
+def test_every_mistake_is_reported_in_a_line_without_torch(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     (tmp_path / "binary").write_bytes(bytes(range(256)))
     (tmp_path / "list").write_text("[1, 2]")

@@ -24,7 +24,7 @@ def test_a_checkpoint_of_version_0_1_is_the_same_controller(name: str) -> None:
     torch.testing.assert_close(model(INPUTS)[0], expected)
 
 
-def test_the_weights_of_version_0_1_load_into_a_network_of_ones_own() -> None:
+def test_the_weights_of_version_0_1_load_into_a_new_network() -> None:
     weights = torch.load(DATA / "stack_0.1.ckpt", weights_only=True)["state_dict"]
     own = {name.removeprefix("rnn."): weight for name, weight in weights.items() if name.startswith("rnn.")}
     assert "act.weight" in own

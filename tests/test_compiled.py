@@ -67,7 +67,7 @@ def test_products_are_those_of_numpy(rows: int, columns: int, inner: int, dtype:
     generator = np.random.default_rng(0)
     a, w, s = (generator.normal(size=size).astype(dtype) for size in ((rows, inner), (inner, columns), (rows, columns)))
     panels, c = np.empty(inner * columns, dtype), np.empty_like(s)
-    pack(w, columns, panels, 0)
+    pack(w.reshape(-1), 0, columns, inner, columns, panels, 0, inner, columns, 0, 0)
     product(
         rows, columns, inner, a.reshape(-1), 0, inner, panels, 0, c.reshape(-1), 0, columns, s.reshape(-1), 0, columns
     )
@@ -138,9 +138,9 @@ def test_rows_are_cut_by_the_batch_alone_and_each_step_of_a_row_is_in_one_block(
     assert lengths[order].tolist() == [40, 17, 17, 3, 0]
     reset = np.zeros((5, 40), np.bool_)
     reset[0, 30] = reset[2, 20] = reset[1, 5] = True  # the second is in the padding
-    cut = plans.plan(lengths[order], reset)
+    cut = plans.cut(order, lengths[order], reset)
     steps = [(first, last, count) for first, last, count, *_ in cut.blocks.tolist()]
-    assert sum(count * (last - first) for first, last, count in steps) == cut.rows == lengths.sum()
+    assert sum(count * (last - first) for first, last, count in steps) == cut.total == lengths.sum()
     assert [first for first, *_, anew in cut.blocks.tolist() if anew] == [0, 3, 5, 17, 30]
 
 

@@ -70,10 +70,11 @@ def test_only_settings_that_depart_from_the_defaults_are_known() -> None:
     assert settings_for("BigramFlipping", "Queue", "lstm")["model"] == {"read_gate": True, "signal_penalty": 0.05}
 
 
-def test_an_lstm_with_few_symbols_has_less_noise_on_its_state_and_begins_with_short_sources() -> None:
-    few = {"memory": {}, "model": {"state_noise": 0.3}, "data": {"start_length": 6}}
-    assert settings_for("Reversal", "Stack", "lstm", symbols=2) == few
-    for cell, symbols in (("lstm", 128), ("rnn", 2), ("gru", 2)):
+def test_a_gated_cell_begins_with_short_sources_of_few_symbols_and_an_lstm_with_less_noise_on_its_state() -> None:
+    short = {"memory": {}, "model": {}, "data": {"start_length": 6}}
+    assert settings_for("Reversal", "Stack", "gru", symbols=2) == short
+    assert settings_for("Reversal", "Stack", "lstm", symbols=2) == short | {"model": {"state_noise": 0.3}}
+    for cell, symbols in (("lstm", 128), ("rnn", 2), ("gru", 128)):
         assert settings_for("Reversal", "Stack", cell, symbols) == settings_for("Reversal", "Stack", cell)
 
 

@@ -150,7 +150,7 @@ def test_padding_does_not_count() -> None:
     assert len(diagnose(cut).depth) == LENGTH
 
 
-def test_rounding_is_told_where_it_matters() -> None:
+def test_rounding_is_reported_where_it_matters() -> None:
     sharp = diagnose(trace(Stack(3), actions(0.99 * rising(), 0.99 * (1 - rising()))))
     assert sharp.rounded_same > 0.9
     blunt = diagnose(trace(Stack(3), actions(0.6 * rising(), 0.6 * (1 - rising()))))

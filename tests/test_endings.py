@@ -47,7 +47,7 @@ def test_a_signal_ends_a_command_with_its_code_and_a_line(
 
 
 @pytest.mark.parametrize("arguments", [["list"], ["fit", "--help"], [*FIT, "--print_config"]], ids=" ".join)
-def test_every_output_that_cannot_be_written_is_told_in_a_line(arguments: list[str], tmp_path: Path) -> None:
+def test_output_that_cannot_be_written_is_reported_in_a_line(arguments: list[str], tmp_path: Path) -> None:
     def run(shell: str, **more: str) -> subprocess.CompletedProcess[str]:
         command = ["bash", "-c", shell, "bash", *COMMAND, *arguments]
         return subprocess.run(
@@ -65,7 +65,7 @@ def test_every_output_that_cannot_be_written_is_told_in_a_line(arguments: list[s
     assert run('exec "$@" 2>&-').returncode == 0
 
 
-def test_standard_input_that_is_closed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closed_standard_input_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(InputError, match="standard input is closed"):
         read_lines(None, "-")

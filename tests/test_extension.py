@@ -250,5 +250,5 @@ def test_one_file_and_one_line_add_a_cell(scratch: Scratch) -> None:
 @pytest.mark.parametrize("scratch", ["command"], indirect=True)
 def test_one_file_and_one_line_add_a_command(scratch: Scratch) -> None:
     assert "hello      Greet." in scratch.python("-m", "ddstructs", "--help")
-    assert "whole number; 1" in scratch.python("-m", "ddstructs", "hello", "--help")
+    assert "a whole number [1]" in scratch.python("-m", "ddstructs", "hello", "--help")
     assert scratch.python("-m", "ddstructs", "hello", "--name", "you", "--times", "2") == "hello you\nhello you\n"

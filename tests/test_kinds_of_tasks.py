@@ -24,7 +24,7 @@ from ddstructs.tasks import (
     Task,
 )
 from ddstructs.tasks.batches import Batches
-from ddstructs.tasks.marked_reversal import MarkedReversal
+from ddstructs.tasks.marked_reversal import MARKED_REVERSAL
 from ddstructs.training.stopping import Finished, summary
 
 KINDS: list[type[Generated]] = [ReverseString, MarkedReversalModel, MarkedReversalRecognition]
@@ -72,7 +72,7 @@ def test_the_language_accepts_what_plain_python_does(texts: list[str]) -> None:
     task = MarkedReversalRecognition()
     source, lengths = task.sources([*texts, "01#10"])
     expected = [is_marked_reversal(text) for text in [*texts, "01#10"]]
-    assert MarkedReversal().accepts(source, lengths).tolist() == expected
+    assert MARKED_REVERSAL.accepts(source, lengths).tolist() == expected
     assert asked(task.assemble(source, lengths)) == [[int(label)] for label in expected]
 
 
@@ -80,7 +80,7 @@ def test_the_language_accepts_what_plain_python_does(texts: list[str]) -> None:
 def test_what_the_language_draws_is_of_it_and_of_its_lengths(low: int, more: int, seed: int) -> None:
     task = MarkedReversalModel()
     source, lengths = task.draw(20, (low, low + more), torch.Generator().manual_seed(seed))
-    assert MarkedReversal().accepts(source, lengths).all()
+    assert MARKED_REVERSAL.accepts(source, lengths).all()
     odd = [n for n in range(low, low + more + 1) if n % 2]
     assert set(lengths.tolist()) <= set(odd or [low + more + 1])
 
@@ -96,11 +96,11 @@ def test_a_language_model_is_asked_for_the_next_symbol_and_the_end(texts: list[s
 
 
 def test_the_floor_is_the_loss_of_the_true_distribution() -> None:
-    """Summed over the strings of the set: ln 2 for each free bit, and once for the length."""
+    """Summed over the strings of the set: ln 2 for each free bit, and once for the length, one of five in training."""
     task = MarkedReversalModel(**SMALL, val_lengths=(3, 8))
-    for split, loader, count in (("val", task.val_dataloader(), 3), ("test", task.test_dataloader(), 4)):
+    for split, loader in (("val", task.val_dataloader()), ("test", task.test_dataloader())):
         texts = [text for batch in loader for text in strings(task, batch)]
-        nats = sum(len(text) // 2 * math.log(2) + math.log(count) for text in texts)
+        nats = sum(len(text) // 2 * math.log(2) + math.log(5) for text in texts)
         assert task.floor(split) == pytest.approx(nats / sum(len(text) + 1 for text in texts))  # type: ignore[arg-type]
     assert task.floor("train") is None
 
@@ -108,19 +108,6 @@ def test_the_floor_is_the_loss_of_the_true_distribution() -> None:
 def test_a_language_model_is_validated_on_the_lengths_of_training() -> None:
     task = MarkedReversalModel(**SMALL)
     assert {n for batch in task.val_dataloader() for n in task.lengths(batch).tolist()} == {1, 3, 5, 7, 9}
-
-
-def test_half_of_the_strings_to_recognize_are_in_the_language_and_near_misses_are_among_the_rest() -> None:
-    task = MarkedReversalRecognition(eval_size=2000, test_lengths=(9, 21))
-    labels, near = [], 0
-    for batch in task.test_dataloader():
-        for text, (label,) in zip(strings(task, batch), asked(batch), strict=True):
-            assert label == is_marked_reversal(text)
-            labels.append(label)
-            w, _, v = text.partition("#")
-            near += not label and len(w) == len(v) and sum(a != b for a, b in zip(w, v[::-1], strict=True)) == 1
-    assert 0.5 < sum(labels) / len(labels) < 0.68, "an edit may give the same symbol"
-    assert near > 100
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -262,7 +249,7 @@ def test_a_fit_without_a_validation_says_that_nothing_is_known(tmp_path: Path) -
     task = ReverseString(**SMALL)
     fitted = trainer(tmp_path, max_steps=1, limit_val_batches=0)
     fitted.fit(controller(task), task)
-    assert summary(fitted, task) == "After 1 updates: there was no validation, so the quality of the model is unknown."
+    assert summary(fitted, task) == "After 1 update: not validated, so the quality of the model is unknown."
 
 
 def test_soft_signals_are_warned_of_beyond_the_lengths_that_were_validated(tmp_path: Path) -> None:

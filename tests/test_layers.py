@@ -16,13 +16,14 @@ PACKAGE = Path(ddstructs.__file__).parent
 
 FLOORS = (
     ("errors", "files", "registry"),
-    ("actions", "signals", "state", "memory", "ops", "line", "stack", "queue", "deque", "bank"),
-    ("superposition", "tape", "structure"),
+    ("actions", "signals", "state", "checks", "memory", "ops", "line", "stack", "queue", "deque", "bank"),
+    ("superposition", "tape", "dry_run", "structure"),
     ("testing", "laws"),
     ("nn",),
     ("tasks",),
     ("training",),
     ("view",),
+    ("export",),
     ("experiments",),
     ("cli",),
     ("__main__", "__init__"),

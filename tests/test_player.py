@@ -179,7 +179,7 @@ def test_keys_work(browser: Chrome, tmp_path: Path) -> None:
     assert browser.find_element(By.ID, "play").get_attribute("aria-label") == "Play"
 
 
-def test_playing_goes_on_to_the_end(browser: Chrome, tmp_path: Path) -> None:
+def test_playing_continues_to_the_end(browser: Chrome, tmp_path: Path) -> None:
     look(browser, save(tmp_path, half_and_half(Stack(4))))
     Select(browser.find_element(By.ID, "speed")).select_by_visible_text("very fast")
     browser.find_element(By.ID, "play").click()
@@ -389,7 +389,7 @@ def test_no_symbol_can_inject_markup(browser: Chrome, tmp_path: Path) -> None:
     assert symbols(browser).startswith("".join(EVIL[:3]))
 
 
-def test_a_screen_reader_is_told_what_happens(browser: Chrome, tmp_path: Path) -> None:
+def test_a_screen_reader_announces_each_step(browser: Chrome, tmp_path: Path) -> None:
     look(browser, save(tmp_path, half_and_half(Stack(4), rows=2)))
     press(browser, Keys.ARROW_RIGHT)
     live = browser.find_element(By.ID, "live")

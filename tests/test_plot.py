@@ -22,6 +22,7 @@ from ddstructs import (
     Controller,
     InputError,
     NoMemory,
+    Queue,
     Stack,
     TraceCallback,
     plot_lengths,
@@ -30,6 +31,8 @@ from ddstructs import (
     trace,
 )
 from ddstructs.tasks import Reversal
+from ddstructs.view.events import dense
+from ddstructs.view.picture import MOST, WEAK, picture
 
 mpl.use("Agg")
 
@@ -62,6 +65,31 @@ def test_the_picture_has_a_row_for_each_value_and_a_column_for_each_step() -> No
     ax.figure.canvas.draw()
 
 
+@pytest.mark.parametrize(("stack", "steps"), [(True, 2500), (False, 10_000)])
+def test_the_picture_of_a_long_run_is_limited(stack: bool, steps: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    push, pop = torch.rand(2, 1, steps, 1, generator=generator)
+    memory = Stack(1) if stack else Queue(1)
+    drawn = trace(memory, Action(push, pop * (0.5 if stack else 1.0), torch.randn(1, steps, 1, 1)))
+    grid, _, names, left_out = picture(drawn, 0, steps)
+    assert len(names) + left_out == len(drawn.pushes[0]) > MOST, "values with a strength"
+    assert grid.shape == (MOST, MOST)
+    if steps < 5000:
+        strengths = dense(drawn.life.of_row(0), steps).numpy()
+        strengths = strengths[(strengths >= WEAK).any(axis=1)]
+        cell = [np.arange(count) * MOST // count for count in strengths.shape]
+        expected = np.zeros((MOST, MOST))
+        np.maximum.at(expected, (cell[0][:, None], cell[1]), strengths)
+        assert (grid == expected).all(), "the strongest of those that a cell stands for"
+    figure, ax = plot_trace(drawn)
+    mesh = next(part for part in ax.collections if isinstance(part, QuadMesh))
+    array = mesh.get_array()
+    assert array is not None
+    assert array.shape == (MOST, MOST)
+    assert sum(len(each.patches) + len(each.lines) for each in figure.axes) < 10, "no artist for each step"
+    figure.canvas.draw()
+
+
 def test_what_is_read_is_outlined() -> None:
     _, ax = plot_trace(seen())
     cells = {(round(patch.get_x()), int(patch.get_y())) for patch in ax.patches if isinstance(patch, Rectangle)}
@@ -87,7 +115,7 @@ def test_pictures_go_into_axes_that_are_given() -> None:
     figure.canvas.draw()
 
 
-def test_signals_and_lengths_are_drawn_as_they_are() -> None:
+def test_signals_and_lengths_are_drawn_unchanged() -> None:
     _, ax = plot_signals(seen())
     assert [np.asarray(line.get_ydata()).tolist() for line in ax.lines] == [
         PUSH.flatten().tolist(),
@@ -100,7 +128,7 @@ def test_signals_and_lengths_are_drawn_as_they_are() -> None:
     plot_lengths({})[0].canvas.draw()
 
 
-def test_a_row_that_there_is_not_is_refused() -> None:
+def test_a_missing_row_is_refused() -> None:
     for plot in (plot_trace, plot_signals):
         for row in (-1, 1):
             with pytest.raises(IndexError, match=f"no row {row}"):

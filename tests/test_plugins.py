@@ -34,6 +34,9 @@ def listed(folder: Path) -> subprocess.CompletedProcess[str]:
     return done
 
 
+MEMORY = "import ddstructs\nclass {}(ddstructs.Memory):\n"
+"""The head of a module with a memory, which is never imported."""
+
 BROKEN = [
     "x = ",
     "x = foo:",
@@ -55,20 +58,20 @@ BROKEN = [
 
 
 @pytest.mark.parametrize("line", BROKEN)
-def test_a_broken_entry_point_is_told_in_a_line_and_left_out(line: str, tmp_path: Path) -> None:
+def test_a_broken_entry_point_is_reported_in_a_line_and_ignored(line: str, tmp_path: Path) -> None:
     plain = listed(tmp_path)
-    (tmp_path / "good.py").write_text('class Memory:\n    """A memory."""\n')
+    (tmp_path / "good.py").write_text(f'{MEMORY.format("Memory")}    """A memory."""\n')
     install(tmp_path, "broken", line)
     done = listed(tmp_path)
     assert done.stdout == plain.stdout
     said = [part for part in done.stderr.splitlines() if part not in plain.stderr.splitlines()]
     assert len(said) == 1, done.stderr
-    assert "left out" in said[0]
+    assert "ignored" in said[0]
     assert said[0].isprintable()
 
 
-def test_one_broken_entry_point_does_not_take_the_others_along(tmp_path: Path) -> None:
-    (tmp_path / "good.py").write_text('class Good:\n    """A good memory.\n\n    More of it.\n    """\n')
+def test_a_broken_entry_point_does_not_affect_the_others(tmp_path: Path) -> None:
+    (tmp_path / "good.py").write_text(f'{MEMORY.format("Good")}    """A good memory.\n\n    More of it.\n    """\n')
     install(tmp_path, "good", "Good = good:Good")
     install(tmp_path, "broken", "x\nx = ")
     assert re.search(r"^  Good +A good memory\. \(good\)$", listed(tmp_path).stdout, re.MULTILINE)
@@ -76,16 +79,16 @@ def test_one_broken_entry_point_does_not_take_the_others_along(tmp_path: Path) -
 
 def test_the_second_of_one_name_is_left_out(tmp_path: Path) -> None:
     for name in ("first", "second"):
-        (tmp_path / f"{name}.py").write_text(f'class Twin:\n    """The {name}."""\n')
+        (tmp_path / f"{name}.py").write_text(f'{MEMORY.format("Twin")}    """The {name}."""\n')
         install(tmp_path, name, f"Twin = {name}:Twin")
     done = listed(tmp_path)
     assert "The first. (first)" in done.stdout
     assert "The second." not in done.stdout
-    assert "'Twin' (second:Twin) is left out: there is a memory of this name already" in done.stderr
+    assert "'Twin' (second:Twin) is ignored: another memory has this name" in done.stderr
 
 
 def test_escapes_in_a_summary_are_shown_and_not_sent(tmp_path: Path) -> None:
-    (tmp_path / "good.py").write_text('class Good:\n    """A \\x1b[31mred memory."""\n')
+    (tmp_path / "good.py").write_text(f'{MEMORY.format("Good")}    """A \\x1b[31mred memory."""\n')
     install(tmp_path, "good", "Good = good:Good")
     assert r"A \x1b[31mred memory. (good)" in listed(tmp_path).stdout
 
@@ -109,9 +112,36 @@ print(sorted(load_plugins("memory")))
 """
 
 
-def test_what_was_left_out_can_be_named_by_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("from torch.nn import Module\nclass X(Module):", True),
+        ("import torch.nn as nn\nclass X(nn.Module):", True),
+        ("class X:", True),
+        ("class X(object):", True),
+        ("from enum import Enum\nclass X(Enum):", True),
+        ("def X():", True),
+        ("class Base:\n    pass\nclass X(Base):", True),
+        ("from ddstructs.tasks import Reversal\nclass X(Reversal):", True),
+        ("from ddstructs import Memory\nclass Base(Memory):\n    pass\nclass X(Base):", False),
+        ("from ddstructs import Structure\nclass X(Structure):", False),
+        ("from ddstructs.memory import Memory as Base\nclass X(Base[int]):", False),
+        ("import ddstructs as d\nclass X(d.Memory):", False),
+        ("from elsewhere import Base\nclass X(Base):", False),
+        ("class X(make()):", False),
+    ],
+)
+def test_a_class_of_another_kind_is_recognized_from_its_source(text: str, fault: bool, tmp_path: Path) -> None:
+    (tmp_path / "other.py").write_text(f'{text}\n    """A memory of some kind."""\n    raise SystemExit(3)\n')
+    install(tmp_path, "other", "X = other:X")
+    done = listed(tmp_path)
+    assert ("A memory of some kind." in done.stdout) is not fault
+    assert ("'X' (other:X) is ignored: it is not a subclass of ddstructs.memory.Memory" in done.stderr) is fault
+
+
+def test_nothing_can_refer_to_an_ignored_plugin(tmp_path: Path) -> None:
     lines = {
-        "bad": "import os\nraise SystemExit(3)\n",
+        "bad": f"import os\n{MEMORY.format('B')}    pass\nraise SystemExit(3)\n",
         "good": "from ddstructs import Stack as Again, NoMemory, Queue\nclass Real:\n    pass\n",
         "house": "from room import Latest\n",
         "room": "from ddstructs.bank import NoMemory as Base\nclass Latest(Base):\n    pass\n",
@@ -128,6 +158,6 @@ def test_what_was_left_out_can_be_named_by_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     *said, plugins = done.stdout.splitlines()
     assert said[:14] == ["refused"] * 14
-    assert all("refused" in line or "no such name" in line for line in said[:18])
+    assert all("refused" in line or "unknown name" in line for line in said[:18])
     assert said[18:] == ["taken"] * 6
     assert plugins == "['Latest']"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 from collections.abc import Callable, Sequence
 
@@ -12,6 +13,7 @@ from ddstructs.errors import InputError
 from ddstructs.registry.annotations import described
 from ddstructs.registry.ranges import Ascending, Finite, Lengths, Range, Size, check_ranges
 from ddstructs.registry.source import parameters
+from ddstructs.registry.spec import OBJECTS
 from ddstructs.registry.types import Text, convert
 from ddstructs.tasks import BinaryAddition, Reversal
 
@@ -67,6 +69,22 @@ def test_the_constructor_and_the_command_line_refuse_the_same(
 def test_a_name_for_a_type_is_read_as_what_it_stands_for() -> None:
     assert described(parameters("ddstructs.tape:Tape")["write"].annotation, {}) == "replace or add"
     assert described(parameters("ddstructs.stack:Stack")["width"].annotation, {}) == "a whole number of 1 or more"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "words"),
+    [
+        ("Sequence[Memory]", "a list of memories"),
+        ("list[int]", "a list of whole numbers"),
+        ("tuple[Annotated[int, Range(1)], int]", "a list of two whole numbers of 1 or more"),
+        ("list[str]", "a list of texts"),
+        ("list[Any]", "a list of plain data"),
+        ("list[Path]", "a list of paths"),
+        ("tuple[Annotated[float, Range()], ...]", "a list of finite numbers"),
+    ],
+)
+def test_the_type_of_a_list_is_described_in_the_plural(annotation: str, words: str) -> None:
+    assert described(ast.parse(annotation, mode="eval").body, OBJECTS) == words
     assert SuperpositionStack(2, empty=-1).empty == -1
 
 

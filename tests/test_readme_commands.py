@@ -21,7 +21,13 @@ ROOT = Path(__file__).parents[1]
 OWN = {"ShortStack": "Stack"}
 """What a reader of the documents declares and registers, and what stands for it here."""
 
-TRAINED = {"data": {"class_path": "Reversal"}, "model": {"memory": {"class_path": "Stack", "init_args": {"width": 64}}}}
+TRAINED = {
+    "data": {"class_path": "Reversal"},
+    "model": {
+        "class_path": "Controller",
+        "init_args": {"memory": {"class_path": "Stack", "init_args": {"width": 64}}},
+    },
+}
 """What a checkpoint says that an earlier line of a document would have written."""
 
 

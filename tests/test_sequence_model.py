@@ -129,7 +129,7 @@ def test_the_penalty_and_the_metrics_are_of_real_steps(memory: Memory) -> None:
     batch = Batch(inputs, targets, lengths)
     padding = torch.full((2, 2), IGNORE)
     longer = Batch(torch.cat([inputs, inputs[:, :2]], dim=1), torch.cat([targets, padding], dim=1), lengths)
-    penalty = [made.scoring.penalty("train", made.run(each.inputs).told, each) for each in (batch, longer)]
+    penalty = [made.scoring.penalty("train", made.run(each.inputs).actions, each) for each in (batch, longer)]
     torch.testing.assert_close(penalty[0], penalty[1])
     assert penalty[0] is not None
     assert 0 < penalty[0] < 1
@@ -158,7 +158,7 @@ def test_one_layer_learns_to_reverse_and_comes_back_from_a_checkpoint(tmp_path: 
     assert runner.callback_metrics["val_coarse"] == 1
     runner.save_checkpoint(tmp_path / "a.ckpt")
     again = SequenceModel.load_from_checkpoint(tmp_path / "a.ckpt", hard=True)
-    assert all(worker.hard for worker in again.workers)
+    assert all(worker.hard for worker in again.memory_modules)
     batch = task.assemble(*task.sources(["abcdefghgfa"]))
     decoded = again.decode(batch)
     assert decoded[decoded != IGNORE].tolist() == batch.targets[batch.targets != IGNORE].tolist()
@@ -170,7 +170,7 @@ def test_a_checkpoint_of_another_model_is_refused_in_one_line(tmp_path: Path) ->
     runner = trainer(tmp_path, max_epochs=1)
     runner.fit(made, task)
     runner.save_checkpoint(tmp_path / "a.ckpt")
-    with pytest.raises(InputError, match=r"^[^\n]*do not build a Controller[^\n]*$"):
+    with pytest.raises(InputError, match=r"^[^\n]*a\.ckpt is of a SequenceModel, but a Controller was expected[^\n]*$"):
         Controller.load_from_checkpoint(tmp_path / "a.ckpt")
 
 
@@ -188,7 +188,7 @@ def test_modules_that_a_file_may_not_name_are_given_again(tmp_path: Path) -> Non
 
 
 BUILD: list[tuple[dict[str, Any], str]] = [
-    ({"layers": ["memoyr"]}, "'memoyr' is no layer: choose from attention, memory, recurrent, or pass a module"),
+    ({"layers": ["memoyr"]}, "unknown layer 'memoyr': choose from attention, memory, recurrent, or pass a module"),
     ({"layers": []}, "layers is [], but a list of one or more was expected"),
     ({"layers": "memory"}, "layers is 'memory', but a list of one or more was expected"),
     ({"memory": NoMemory()}, "NoMemory has no heads"),

@@ -59,11 +59,11 @@ def some_action(memory: Memory, *lead: int, seed: int = 0) -> Any:
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
-def test_a_memory_of_logits_as_they_are_keeps_the_law(law: Any) -> None:
+def test_a_memory_with_raw_logits_keeps_the_law(law: Any) -> None:
     law(SoftRegister(3))
 
 
-def test_a_memory_of_logits_as_they_are_works_in_a_network() -> None:
+def test_a_memory_with_raw_logits_works_in_a_network() -> None:
     rnn = MemoryRNN(3, 5, SoftRegister(4), batch_first=True, hard=True)
     output, _ = rnn(torch.randn(2, 4, 3), lengths=[4, 2])
     output.sum().backward()

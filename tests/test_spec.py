@@ -98,7 +98,9 @@ class Forgetful(nn.Module):
 
 
 def test_what_cannot_be_described_is_refused() -> None:
-    with pytest.raises(TypeError, match="Forgetful takes size, but has no attribute of that name: store each argument"):
+    with pytest.raises(
+        TypeError, match="Forgetful takes size, but has no attribute of that name: store each constructor"
+    ):
         describe(Forgetful(3))
     with pytest.raises(TypeError, match=re.escape("Forgetful.other is a set, but a checkpoint holds numbers, strings")):
         describe(Forgetful(3, {1}))
@@ -120,7 +122,7 @@ def test_what_cannot_be_described_is_refused() -> None:
         ({"class_path": "torch.nn.init.ones_"}, "is refused"),
         (
             {"class_path": "ddstructs.stack.Stack", "init_args": {"depth": 3}},
-            "cannot build Stack: depth is no argument",
+            "cannot build Stack: depth is not an argument",
         ),
         ({"class_path": "ddstructs.stack.Stack", "init_args": {"width": 0}}, "width is 0"),
         (
@@ -144,7 +146,7 @@ def test_data_that_nests_without_end_is_refused() -> None:
     for _ in range(100_000):
         deep = [deep]
     for refuse in (check, build):
-        with pytest.raises(InputError, match="the data nests deeper than 100 levels"):
+        with pytest.raises(InputError, match="nests deeper than 100 levels"):
             refuse({"memory": deep})
 
 
@@ -189,7 +191,7 @@ def test_a_class_from_outside_is_refused_before_it_is_imported(path: Any, marker
     for whole in (spec, nested, [1, [spec]], {"deep": {"deeper": spec}}):
         for refuse in (check, build):
             with pytest.raises(
-                InputError, match=re.escape(f"the class {path!r} is refused: only what ddstructs list shows")
+                InputError, match=re.escape(f"the class {path!r} is refused: use a name from ddstructs list")
             ):
                 refuse(whole)
     assert not marker.exists()
@@ -265,9 +267,9 @@ def test_weights_are_put_into_the_model_that_fits(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.ckpt"):
-        with pytest.raises(InputError, match=re.escape(f"there is no checkpoint at {path}")):
+        with pytest.raises(InputError, match=re.escape(f"no checkpoint at {path}")):
             read(path)
 
 

@@ -43,11 +43,11 @@ class RingModel(Model):
     def __init__(self) -> None:
         self.queues: list[list[Tensor]] = [[], []]
 
-    def step(self, told: Mapping[str, Sequence[bool]], values: Sequence[Tensor]) -> list[Tensor | None]:
+    def step(self, signals: Mapping[str, Sequence[bool]], values: Sequence[Tensor]) -> list[Tensor | None]:
         for head, queue in enumerate(self.queues):
-            if told["dequeue"][head]:
+            if signals["dequeue"][head]:
                 del queue[:1]
-            if told["enqueue"][head] and len(queue) < 5:
+            if signals["enqueue"][head] and len(queue) < 5:
                 queue.append(values[head])
         return [queue[0] if queue else None for queue in self.queues]
 
@@ -149,7 +149,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("changes", "message"), BROKEN, ids=[message for _, message in BROKEN])
-def test_a_mistake_is_told_when_the_structure_is_made(changes: dict[str, Any], message: str) -> None:
+def test_a_mistake_is_reported_by_the_constructor(changes: dict[str, Any], message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=re.escape(message)) as caught:
         broken(**changes)(2)
     assert "\n" not in str(caught.value)

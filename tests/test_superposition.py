@@ -22,10 +22,10 @@ class StackModel(Model):
         self.reads, self.empty, self.depth = reads, empty, depth
         self.items: list[Tensor] = []
 
-    def step(self, told: Mapping[str, Sequence[bool]], values: Sequence[Tensor]) -> list[Tensor]:
-        if told["pop"][0] and self.items:
+    def step(self, signals: Mapping[str, Sequence[bool]], values: Sequence[Tensor]) -> list[Tensor]:
+        if signals["pop"][0] and self.items:
             self.items.pop()
-        if told["push"][0]:
+        if signals["push"][0]:
             self.items.append(values[0])
             if self.depth is not None:
                 del self.items[: -self.depth]
@@ -40,10 +40,10 @@ class StackModel(Model):
 class QueueModel(StackModel):
     """A Python list with its front at the beginning."""
 
-    def step(self, told: Mapping[str, Sequence[bool]], values: Sequence[Tensor]) -> list[Tensor]:
-        if told["pop"][0] and self.items:
+    def step(self, signals: Mapping[str, Sequence[bool]], values: Sequence[Tensor]) -> list[Tensor]:
+        if signals["pop"][0] and self.items:
             self.items.pop(0)
-        if told["push"][0]:
+        if signals["push"][0]:
             self.items.append(values[0])
         return [self.items[0] if self.items else torch.zeros_like(values[0])]
 
@@ -51,13 +51,13 @@ class QueueModel(StackModel):
 class DequeModel(StackModel):
     """A Python list from the bottom to the top, used at both ends."""
 
-    def step(self, told: Mapping[str, Sequence[bool]], values: Sequence[Tensor]) -> list[Tensor]:
+    def step(self, signals: Mapping[str, Sequence[bool]], values: Sequence[Tensor]) -> list[Tensor]:
         for head, end in ((0, -1), (1, 0)):
-            if told["pop"][head] and self.items:
+            if signals["pop"][head] and self.items:
                 self.items.pop(end)
-        if told["push"][0]:
+        if signals["push"][0]:
             self.items.append(values[0])
-        if told["push"][1]:
+        if signals["push"][1]:
             self.items.insert(0, values[1])
         nothing = torch.zeros_like(values[0])
         return [self.items[-1], self.items[0]] if self.items else [nothing, nothing]
@@ -71,8 +71,8 @@ class TapeModel(Model):
         self.moves = {"left": -1, "right": 1, "stay": 0, "jump_left": -jump, "jump_right": jump}
         self.place, self.cells = 0, dict[int, Tensor]()
 
-    def step(self, told: Mapping[str, Sequence[bool]], values: Sequence[Tensor]) -> list[Tensor | None]:
-        (move,) = (name for name, heads in told.items() if heads[0])
+    def step(self, signals: Mapping[str, Sequence[bool]], values: Sequence[Tensor]) -> list[Tensor | None]:
+        (move,) = (name for name, heads in signals.items() if heads[0])
         here = self.cells.get(self.place)
         self.cells[self.place] = values[0] if here is None or not self.add else here + values[0]
         self.place += self.moves[move]
@@ -91,9 +91,9 @@ class Both(Model):
     def __init__(self) -> None:
         self.stack, self.tape = StackModel(), TapeModel()
 
-    def step(self, told: Mapping[str, Sequence[bool]], values: Sequence[Tensor]) -> list[Tensor | None]:
-        stack = {name: told[name] for name in ("push", "pop")}
-        tape = {name: heads for name, heads in told.items() if name not in stack}
+    def step(self, signals: Mapping[str, Sequence[bool]], values: Sequence[Tensor]) -> list[Tensor | None]:
+        stack = {name: signals[name] for name in ("push", "pop")}
+        tape = {name: heads for name, heads in signals.items() if name not in stack}
         return [*self.stack.step(stack, values[:1]), *self.tape.step(tape, values[1:])]
 
     def contents(self) -> list[Tensor]:

@@ -90,7 +90,7 @@ def test_reads_and_contents_are_those_of_the_memory(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", EVERYTHING)
-def test_a_trace_tells_what_the_memory_was_told(kind: str) -> None:
+def test_a_trace_has_the_signals_of_the_memory(kind: str) -> None:
     memory = EVERYTHING[kind](WIDTH)
 
     def check(action: Any) -> None:
@@ -214,7 +214,7 @@ def test_no_memory_has_nothing_to_show() -> None:
     assert seen.strengths.shape == (2, 3, 0)
 
 
-def test_equal_values_are_told_apart() -> None:
+def test_equal_values_are_distinguished() -> None:
     ones = torch.ones(1, 4, 1)
     seen = trace(Stack(2), Action(ones, 0 * ones, torch.ones(1, 4, 1, 2)))
     assert seen.origin is not None
@@ -272,7 +272,7 @@ def test_symbols_are_called_by_their_names() -> None:
     assert [task.output_name(symbol) for symbol in (0, 2, 3)] == ["a", "c", "</s>"]
 
 
-def test_symbols_can_be_given_as_they_are() -> None:
+def test_symbols_can_be_given_directly() -> None:
     model, symbols = controller(Reversal()), torch.tensor([[0, 70, 71, 1, 199]])
     seen = trace(model, symbols)
     assert torch.equal(seen.output, model.eval()(symbols).argmax(dim=-1))

@@ -1,4 +1,4 @@
-"""The progress bar of `fit`: a line for the epoch, and a second one while it is validated."""
+"""The progress bar of `fit`: one line for the epoch, and a second one during validation."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from rich.progress import TextColumn
 __all__ = ["TrainingBar"]
 
 SHORT = {"longest_source": "length", "train_coarse": "train", "val_coarse": "val"}
-"""What the figures are called in a line of 80 columns."""
+"""Short names of the figures, which must fit into a line of 80 columns."""
 
 
 class TrainingBar(RichProgressBar):
-    """Epoch, batches, time, and the figures that tell how far training is.
+    """Shows the epoch, the batches, the time and the progress of training.
 
-    These are the longest source of the curriculum (`length`), the coarse accuracy in the last epoch (`train`) and in
-    the last validation (`val`), and whatever else a model logs with `prog_bar=True`.
+    The latter is the longest source of the curriculum (`length`), the coarse accuracy in the last epoch (`train`) and
+    in the last validation (`val`), and any other value that a model logs with `prog_bar=True`.
 
     Args:
-        console: Arguments of the console of rich, such as its width.
+        console: Arguments of rich's console, such as its width.
     """
 
     def __init__(self, console: dict[str, Any] | None = None) -> None:
@@ -48,5 +48,5 @@ class TrainingBar(RichProgressBar):
 
 
 def _figure(value: Any) -> Any:
-    """A whole number without decimals; anything else as the bar writes it."""
+    """Whole numbers without decimals; anything else unchanged."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() and value > 1 else value

@@ -1,4 +1,4 @@
-"""What a run can be set to, by the signatures of controller, trainer and task, and how a config file says it."""
+"""The settings of a run, from the signatures of model, trainer and task, and their form in a config file."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ import ast
 from collections.abc import Mapping
 from typing import Any
 
+from ddstructs.registry.catalog import MODELS
 from ddstructs.registry.lookup import signature
 from ddstructs.registry.source import Parameter, parameters
 from ddstructs.registry.spec import Spec
 
-__all__ = ["CONTROLLER", "LINKED", "TASK", "TOP", "TRAINER", "fields", "literal", "written"]
+__all__ = ["DEFAULT_MODEL", "LINKED", "TASK", "TOP", "TRAINER", "fields", "literal", "models_with", "written"]
 
 TASK = "ddstructs.tasks.generated:Generated"
 
-CONTROLLER = "ddstructs.training.controller:Controller"
+DEFAULT_MODEL = next(iter(MODELS))
+"""The model of a run, unless another one is chosen."""
 
 TRAINER = "pytorch_lightning.trainer.trainer:Trainer"
 
 BATCHES = "Annotated[int, Range(0)] | Annotated[float, Range(0, 1)] | None"
 
 TYPES = {
-    (CONTROLLER, "cell"): "Cell",
+    (MODELS["Controller"], "cell"): "Cell",
+    (MODELS["SequenceModel"], "layers"): "list[Literal['attention', 'memory', 'recurrent']]",
     (TRAINER, "accelerator"): "Literal['auto', 'cpu', 'gpu', 'cuda', 'mps', 'tpu']",
     (TRAINER, "accumulate_grad_batches"): "Annotated[int, Range(1)]",
     (TRAINER, "check_val_every_n_epoch"): "Annotated[int, Range(1)] | None",
@@ -47,10 +50,10 @@ TYPES = {
     (TRAINER, "reload_dataloaders_every_n_epochs"): "Annotated[int, Range(0)]",
     (TRAINER, "val_check_interval"): "Annotated[int, Range(1)] | Annotated[float, Range(0, 1)] | str | dict[str, int]",
 }
-"""Types that a signature says by another name, or so widely that Lightning refuses a value only when it is built."""
+"""Replacements for types that a signature names differently, or states so loosely that errors would appear late."""
 
 LINKED = ("input_symbols", "output_symbols")
-"""Settings of the controller that the task gives."""
+"""The settings of the model that the task determines."""
 
 TOP = {
     "seed_everything": Parameter(ast.Name("int"), ast.Constant(0)),
@@ -59,12 +62,17 @@ TOP = {
 
 
 def fields(target: str) -> dict[str, Parameter]:
-    """The settings of the controller or of the trainer."""
+    """The settings of a model or of the trainer."""
     return {
         name: each._replace(annotation=_type(target, name, each.annotation))
         for name, each in parameters(target).items()
         if name not in LINKED
     }
+
+
+def models_with(setting: str) -> list[str]:
+    """The models that have a setting."""
+    return [name for name, target in MODELS.items() if setting in fields(target)]
 
 
 def _type(target: str, name: str, annotation: ast.expr | None) -> ast.expr | None:
@@ -73,7 +81,7 @@ def _type(target: str, name: str, annotation: ast.expr | None) -> ast.expr | Non
 
 
 def written(value: Any) -> Any:
-    """A setting as plain data, objects with the defaults of their signatures."""
+    """A setting as plain data, with the defaults of objects filled in from their signatures."""
     if isinstance(value, Spec):
         if value.kind == "cell" and not value.arguments:
             return value.name
@@ -87,7 +95,7 @@ def written(value: Any) -> Any:
 
 
 def literal(default: ast.expr | None) -> Any:
-    """A default as plain data; an ellipsis if it is something else."""
+    """A default as plain data; an ellipsis if it is anything else."""
     try:
         return ... if default is None else ast.literal_eval(default)
     except ValueError:

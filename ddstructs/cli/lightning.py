@@ -1,12 +1,11 @@
-"""A run of Lightning: a controller, a task and a trainer, built from settings."""
+"""Execution of Lightning's commands: builds a model, a task and a trainer from settings, and runs them."""
 
 from __future__ import annotations
 
-import os
-import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from pytorch_lightning.accelerators import CPUAccelerator
@@ -15,6 +14,7 @@ from pytorch_lightning.callbacks import ProgressBar
 from ddstructs.cli.bar import TrainingBar
 from ddstructs.cli.machine import check_processes
 from ddstructs.cli.quiet import quiet
+from ddstructs.cli.report import report
 from ddstructs.cli.settings import Settings
 from ddstructs.cli.text import PrintText, take_lines
 from ddstructs.cli.words import Word
@@ -22,27 +22,27 @@ from ddstructs.errors import InputError, one_line
 from ddstructs.files import write_atomically
 from ddstructs.nn.weights import check_same
 from ddstructs.registry.data import dump_yaml
-from ddstructs.registry.plugins import load_plugins
+from ddstructs.registry.plugins import load_plugins, named
 from ddstructs.registry.spec import Spec, construct
 from ddstructs.tasks import Task
 from ddstructs.training import checkpoint
-from ddstructs.training.controller import Controller
+from ddstructs.training.learner import Learner
 from ddstructs.training.resume import check_resumable, check_unfinished
 from ddstructs.training.saving import with_safe_saving
-from ddstructs.training.stopping import summary
+from ddstructs.training.stopping import check_unlearned
 
 __all__ = ["Run", "execute", "read_checkpoint"]
 
 
 class Run(NamedTuple):
-    """What is to be run.
+    """A command with everything it needs.
 
     Attributes:
         command: `fit`, `validate`, `test` or `predict`.
-        settings: With what settings.
-        path: The checkpoint, if there is one.
-        content: What is in it.
-        text: What `predict` transduces: a `text` or a `file`.
+        settings: The settings of the run.
+        path: The checkpoint, if any.
+        content: The content of the checkpoint.
+        text: The input of `predict`: a `text` or a `file`.
     """
 
     command: str
@@ -53,47 +53,50 @@ class Run(NamedTuple):
 
 
 class SaveConfig(Callback):
-    """Writes the settings of a run beside its results, as a config file that makes it again."""
+    """Writes the settings of a run next to its results, as a config file that repeats the run."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self.settings = settings
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        folder = trainer.log_dir  # which every process must ask for
+        folder = trainer.log_dir  # every process must access this property
         if folder is not None and trainer.is_global_zero:
             Path(folder).mkdir(parents=True, exist_ok=True)
             write_atomically(Path(folder) / "config.yaml", dump_yaml(self.settings))
 
 
 def read_checkpoint(path: str, words: list[Word]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read a checkpoint, and what it says as settings. Nothing in it is executed.
+    """Read a checkpoint, and convert its settings to a layer of `Settings`. Nothing in it is executed.
 
     Args:
         path: The file.
-        words: The options of the user, which go before it.
+        words: The options of the user, which override it.
     """
     given = [word.name.removeprefix("data.") for word in words if word.name.startswith("data.")]
     content = checkpoint.read(Path(path), given=given)
-    Controller.rehearse(content, path)
+    Learner.rehearse(content, path)
     task = content[checkpoint.TASK]
     arguments = {name: value for name, value in task["init_args"].items() if name not in ("text", "file")}
     model = {name: value for name, value in content["hyper_parameters"].items() if not name.endswith("_symbols")}
-    return content, {"data": {"class_path": task["class_path"], "init_args": arguments}, "model": model}
+    return content, {
+        "data": {"class_path": task["class_path"], "init_args": arguments},
+        "model": {"class_path": checkpoint.model_name(content, path), "init_args": model},
+    }
 
 
 def execute(run: Run) -> None:
-    """Build what the settings say, and run it.
+    """Build the parts of a run, and run it.
 
     Raises:
-        InputError: If something of it cannot be built, or does not fit the checkpoint.
+        InputError: If a part cannot be built, or does not fit the checkpoint.
     """
     quiet()
     for kind in ("memory", "cell", "task"):
-        load_plugins(kind)  # a broken one is told
+        load_plugins(kind)  # warns about broken ones
     try:
         seed_everything(run.settings.top.get("seed_everything", 0), workers=True, verbose=False)
         task = construct(run.settings.data)
-        model = _controller(run, task)
+        model = _model(run, task)
         refused = take_lines(task, run.text.get("text"), run.text.get("file")) if run.command == "predict" else {}
         trainer = _trainer(run, [PrintText(refused)] if run.command == "predict" else [])
     except MisconfigurationException as error:
@@ -101,30 +104,35 @@ def execute(run: Run) -> None:
     if isinstance(trainer.accelerator, CPUAccelerator):
         check_processes("--trainer.devices", trainer.num_devices)
     if run.content is not None:
+        type(model).chosen(run.content, "the checkpoint")
         check_same(model.hparams, run.content["hyper_parameters"], "the checkpoint")
         if run.command == "fit":
             check_resumable(model, run.content, "the checkpoint")
             check_unfinished(trainer, run.content)
+            check_unlearned(trainer, run.content, task)
         else:
             checkpoint.load_weights(model, run.content, "the checkpoint")
     _start(run, trainer, model, task)
-    if run.command == "fit":
-        _say_what_next(trainer, task)
+    if trainer.is_global_zero:
+        report(run.command, trainer, task)
     if refused:
-        raise InputError(f"{len(refused)} of the lines could not be read: their answers are empty lines")
+        raise InputError(f"{len(refused)} lines could not be read: their output lines are empty")
 
 
-def _controller(run: Run, task: Task) -> Controller:
+def _model(run: Run, task: Task) -> Learner:
     given = run.settings.sections["model"]
     cell = given.get("cell")
-    named = {"cell": cell.name} if isinstance(cell, Spec) and not cell.arguments else {}
-    arguments = construct(given | named)
+    plain = {"cell": cell.name} if isinstance(cell, Spec) and not cell.arguments else {}
+    arguments = construct(given | plain)
+    kind: type[Learner] = named("model", run.settings.model)
+    sizes: dict[str, Any] = {"input_symbols": task.input_symbols, "output_symbols": task.output_symbols}
     try:
-        return Controller(input_symbols=task.input_symbols, output_symbols=task.output_symbols, **arguments)
+        return kind(**sizes, **arguments)
     except InputError:
         raise
-    except Exception as error:  # the settings are the user's, and torch fails in as many ways
-        raise InputError(f"the settings do not build a controller: {one_line(error)[:200]}") from error
+    except Exception as error:  # the settings are the user's, and torch may raise anything
+        reason = "there is not enough memory" if _is_out_of_memory(error) else one_line(error)[:200]
+        raise InputError(f"the settings do not build a {kind.__name__}: {reason}") from error
 
 
 def _trainer(run: Run, more: list[Callback]) -> Trainer:
@@ -144,7 +152,7 @@ def _trainer(run: Run, more: list[Callback]) -> Trainer:
         raise InputError(f"the settings do not build a trainer: {one_line(error)[:200]}") from error
 
 
-def _start(run: Run, trainer: Trainer, model: Controller, task: Task) -> None:
+def _start(run: Run, trainer: Trainer, model: Learner, task: Task) -> None:
     options: dict[str, Any] = {"datamodule": task, "ckpt_path": run.path, "weights_only": True}
     try:
         getattr(trainer, run.command)(model, **options)
@@ -155,14 +163,21 @@ def _start(run: Run, trainer: Trainer, model: Controller, task: Task) -> None:
     except Exception as error:
         if _comes_from_lightning(error):
             raise InputError(f"Lightning refuses the settings: {one_line(error)[:300]}") from error
+        if _is_out_of_memory(error):
+            raise InputError("out of memory: use smaller batches (--data.batch_size), or shorter lengths") from error
         if run.content is None or run.command != "fit" or trainer.global_step > run.content["global_step"]:
             raise
-        reason = f"{type(error).__name__}: {one_line(error)[:200]}"  # what Lightning reads may be anything
-        raise InputError(f"no run can go on from this checkpoint: {reason}") from error
+        reason = f"{type(error).__name__}: {one_line(error)[:200]}"  # Lightning reads parts of the file unchecked
+        raise InputError(f"a run cannot be resumed from this checkpoint: {reason}") from error
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether an allocation failed; on the CPU, torch has no type of its own for this error."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _comes_from_lightning(error: BaseException) -> bool:
-    """Whether Lightning itself raised it, which it does where settings do not go together."""
+    """Whether Lightning itself raised an error, as it does for settings that contradict each other."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -170,14 +185,3 @@ def _comes_from_lightning(error: BaseException) -> bool:
     return isinstance(error, RuntimeError | ValueError | TypeError) and module.startswith(
         ("pytorch_lightning.", "lightning_fabric.")
     )
-
-
-def _say_what_next(trainer: Trainer, task: Task) -> None:
-    paths = [getattr(saving, "best_model_path", "") for saving in trainer.checkpoint_callbacks]
-    if any(paths) and trainer.is_global_zero:
-        path = os.path.relpath(next(filter(None, paths)))
-        print(f"\n{summary(trainer, task)}")
-        print(f"The best checkpoint is {path}. Next:")
-        print(f"  ddstructs test --ckpt_path {path}")
-        if task.example is not None:
-            print(f"  ddstructs predict --ckpt_path {path} --data.text {shlex.quote(task.example)}")

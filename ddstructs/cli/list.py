@@ -9,11 +9,11 @@ from ddstructs.registry.source import summary
 
 __all__ = ["show"]
 
-TITLES = {"memory": "Memories", "cell": "Cells", "task": "Tasks"}
+TITLES = {"memory": "Memories", "cell": "Cells", "model": "Models", "task": "Tasks"}
 
 
 def show() -> None:
-    """Show the memories, cells and tasks there are."""
+    """List the memories, cells, models and tasks, including those of plugins."""
     tables = {kind: _lines(kind) for kind in TITLES}
     width = max(len(name) for table in tables.values() for name in table)
     sections = []
@@ -24,12 +24,8 @@ def show() -> None:
 
 
 def _lines(kind: str) -> dict[str, str]:
-    """What to say of everything of a kind, by name."""
-    lines = {name: summary(target) for name, target in KINDS[kind].table.items()}
+    """The description of everything of a kind, by name."""
     warn_of_broken(kind)
-    for plugin in plugins(kind).values():
-        try:
-            lines[plugin.name] = one_line(f"{summary(plugin.target)} ({plugin.package})")
-        except LookupError:
-            continue
-    return lines
+    own = {name: summary(target) for name, target in KINDS[kind].table.items()}
+    others = {each.name: one_line(f"{summary(each.target)} ({each.package})") for each in plugins(kind).values()}
+    return own | others

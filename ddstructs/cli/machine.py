@@ -1,4 +1,4 @@
-"""What this machine can run: processes and accelerators, as far as that is known without torch."""
+"""Checks of what this machine can run, made without importing torch."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from pathlib import Path
 
 from ddstructs.errors import InputError
 
-__all__ = ["check_accelerator", "check_processes"]
+__all__ = ["check_accelerator", "check_processes", "runs_on_cpu"]
 
 DEVICES = ("nvidia*", "nvhost*", "nvmap", "nvgpu*", "dxg", "kfd")
-"""Files in /dev of a GPU that torch can use on Linux: of NVIDIA, of its Tegra, of Windows below Linux, of AMD."""
+"""Device files in /dev of GPUs that torch supports on Linux: NVIDIA, NVIDIA Tegra, WSL and AMD."""
 
 
 def check_processes(option: str, count: int) -> None:
-    """Refuse to start more processes than the machine has cores; two are always allowed, to try it out.
+    """Refuse to start more processes than the machine has cores; two are always allowed, for trying it out.
 
     Raises:
         InputError: If there are more.
     """
     cores = os.cpu_count() or 1
     if count > max(2, cores):
-        raise InputError(f"{option} is {count}, a process each, but this machine has {cores} cores")
+        raise InputError(f"{option} is {count}, with one process for each, but this machine has {cores} cores")
 
 
 def check_accelerator(name: object) -> None:
-    """Refuse an accelerator that this machine certainly does not have. Lightning decides the rest.
+    """Refuse an accelerator that this machine certainly does not have; Lightning decides about the others.
 
     Args:
         name: The value of `--trainer.accelerator`.
 
     Raises:
-        InputError: If it is missing.
+        InputError: If this machine does not have it.
     """
     reason = None
     if name == "tpu" and find_spec("torch_xla") is None:
@@ -44,11 +44,16 @@ def check_accelerator(name: object) -> None:
     elif name == "cuda" or (name == "gpu" and sys.platform != "darwin"):
         reason = _without_gpu()
     if reason is not None:
-        raise InputError(f"--trainer.accelerator is {name}, but {reason}: give cpu, or auto for the best there is")
+        raise InputError(f"--trainer.accelerator is {name}, but {reason}: use cpu, or auto for the best available")
+
+
+def runs_on_cpu(accelerator: object) -> bool:
+    """Whether a run certainly uses the CPU, for a value of `--trainer.accelerator`."""
+    return accelerator == "cpu" or (accelerator in (None, "auto") and _without_gpu() is not None)
 
 
 def _without_gpu() -> str | None:
-    """Why torch can use no GPU on this machine; None if it may."""
+    """Why torch cannot use a GPU on this machine; None if it may be able to."""
     if sys.platform == "linux" and not any(any(Path("/dev").glob(pattern)) for pattern in DEVICES):
         return "this machine has no GPU"
     found = find_spec("torch")
@@ -63,5 +68,5 @@ def _without_gpu() -> str | None:
         and isinstance(node.value, ast.Constant)
     }
     if {"cuda", "hip"} <= backends.keys() and backends["cuda"] is backends["hip"] is None:
-        return "torch is installed without support for GPUs"
+        return "torch is installed without GPU support"
     return None

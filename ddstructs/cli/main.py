@@ -1,4 +1,4 @@
-"""The command `ddstructs`: which command is meant, and how each of them ends."""
+"""The command `ddstructs`: dispatch to a command, and its exit codes."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from ddstructs.registry.source import parameters, summary
 __all__ = ["Stopped", "command_line", "main"]
 
 CLOSED = 128 + 13
-"""What a shell says of a program whose output nobody reads any more (SIGPIPE)."""
+"""Exit code of a program whose output was closed by its reader (SIGPIPE)."""
 
 
 class Stopped(BaseException):
-    """A signal that ends the command."""
+    """Raised by a signal that ends the command."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -34,12 +34,12 @@ class Stopped(BaseException):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command, and return the exit code: 0, or 2 when the input cannot be used.
+    """Run a command, and return the exit code: 0, or 2 for invalid input.
 
     Names and options are checked before torch is imported, which takes seconds.
 
     Args:
-        arguments: The command line, without the program; that of this process if not given.
+        arguments: The command line without the program; that of this process if not given.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     command, *rest = given or ["--help"]
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"ddstructs {__version__}")
         return 0
     if command not in COMMANDS:
-        return _refuse("ddstructs", f"there is no command {one_line(repr(command))}{hint(command, COMMANDS)}")
+        return _refuse("ddstructs", f"unknown command {one_line(repr(command))}{hint(command, COMMANDS)}")
     try:
         _run(command, COMMANDS[command], rest)
     except (InputError, OSError, MemoryError) as error:
@@ -72,7 +72,7 @@ def _run(command: str, target: str, arguments: Sequence[str]) -> None:
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else f"cannot write: {error.strerror}"
-    return str(error) or "there is not enough memory"
+    return str(error) or "out of memory"
 
 
 def _refuse(who: str, message: str) -> int:
@@ -87,14 +87,14 @@ def _help() -> str:
         [
             "usage: ddstructs <command> [options]",
             "",
-            "Train neural networks that work a differentiable data structure: a stack, a queue, a tape and others.",
+            "Train neural networks to use differentiable data structures: stacks, queues, tapes and others.",
             "",
             "commands:",
             *lines,
             "",
             "options:",
-            "  --help     this text; after a command, its options",
-            "  --version  the version",
+            "  --help     show this text or, after a command, its options",
+            "  --version  show the version",
             "",
             "examples:",
             "  ddstructs fit --data Reversal --model.memory Stack",
@@ -108,17 +108,17 @@ def _help() -> str:
 
 
 def command_line() -> int:
-    """Run the command line of this process, and end as a shell expects it.
+    """Run the command line of this process, and return its exit code.
 
-    The exit code is 0; 2 when the input cannot be used; 128 and the number of a signal that ended it; 141 when its
-    output is closed early.
+    The exit code is 0; 2 for invalid input; 128 plus the number of the signal that ended the command; or 141 if the
+    reader of its output closed it early.
     """
     arguments = sys.argv[1:]
     if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # as long as the process lives
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # stays open for the life of the process
     if sys.stdout is None:
         return _refuse("ddstructs", "standard output is closed")
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # what a terminal cannot show
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # for terminals without UTF-8
     warnings.showwarning = _warn
     for ending in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(ending) != signal.SIG_IGN:
@@ -128,11 +128,11 @@ def command_line() -> int:
         sys.stdout.flush()
     except (Stopped, KeyboardInterrupt) as stop:
         number = stop.number if isinstance(stop, Stopped) else int(signal.SIGINT)
-        _say_stopped(number, arguments)
+        _report_stop(number, arguments)
         code = 128 + number
     except BrokenPipeError:
         code = CLOSED
-    except OSError as error:  # as of a disk that is full
+    except OSError as error:  # such as a full disk
         code = _refuse("ddstructs", _reason(error))
     except SystemExit as error:
         if not _comes_from_pipe(error):
@@ -147,15 +147,15 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
     raise Stopped(number)
 
 
-def _say_stopped(number: int, arguments: Sequence[str]) -> None:
+def _report_stop(number: int, arguments: Sequence[str]) -> None:
     name = "interrupted" if number == signal.SIGINT else "terminated"
-    saved = "; last.ckpt, if there is one, has the last epoch" if arguments[:1] == ["fit"] else ""
+    saved = "; last.ckpt, if it was written, holds the last epoch" if arguments[:1] == ["fit"] else ""
     with suppress(OSError):
         print(f"\nddstructs: {name}{saved}", file=sys.stderr)
 
 
 def _comes_from_pipe(error: BaseException) -> bool:
-    """Whether a closed pipe is behind it: rich, which draws progress, turns that into an exit of its own."""
+    """Whether a closed pipe caused an error. Rich, which draws the progress, turns it into a `SystemExit`."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, BrokenPipeError):
@@ -165,7 +165,7 @@ def _comes_from_pipe(error: BaseException) -> bool:
 
 
 def _drop_output() -> None:
-    """Throw away what is still to be written, that Python may not complain of it when it ends."""
+    """Discard buffered output, so that Python does not report an error when it flushes it at exit."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError):
@@ -173,5 +173,5 @@ def _drop_output() -> None:
 
 
 def _warn(message: Warning | str, category: type[Warning], *where: object, **more: object) -> None:
-    """A warning on one line."""
+    """Print a warning on one line."""
     print(f"ddstructs: warning: {one_line(message)}", file=sys.stderr)

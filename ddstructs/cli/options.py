@@ -1,4 +1,4 @@
-"""The options of a command that is a function: its parameters, read from its source."""
+"""The options of a command: the parameters of its function, read from source."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ __all__ = ["lines_of_help", "options", "value_of"]
 
 
 def options(target: str, command: str, arguments: Sequence[str]) -> dict[str, Any] | None:
-    """The arguments of a function, from a command line.
+    """Parse the command line of a command into the arguments of its function.
 
     Args:
         target: The function, as `package.module:name`.
-        command: What the command is called.
-        arguments: What follows the command.
+        command: Name of the command.
+        arguments: The command line after the name.
 
     Returns:
-        The arguments, or None if help was asked for, and given.
+        The arguments; None if help was requested, and printed.
 
     Raises:
-        InputError: If there is no such option, or if a value does not fit, or one is missing.
+        InputError: If an option is unknown, a value does not have the type of its option, or an option is missing.
     """
     known, words = parameters(target), read(arguments)
     if wants_help(words) is not None:
@@ -41,24 +41,28 @@ def options(target: str, command: str, arguments: Sequence[str]) -> dict[str, An
     given: dict[str, Any] = {}
     for word in words:
         if word.name not in known or word.append:
-            raise InputError(f"--{one_line(word.name)}: there is no such option{hint(word.name, known)}")
+            raise InputError(f"unknown option --{one_line(word.name)}{hint(f'--{word.name}', _dashed(known))}")
         if word.name in given:
-            raise InputError(f"--{word.name} was given twice: once was expected")
+            raise InputError(f"--{word.name} was given twice: give it once")
         given[word.name] = value_of(word, known[word.name])
     for name, each in known.items():
         if each.default is None and name not in given:
-            raise InputError(f"--{name} is needed: see ddstructs {command} --help")
+            raise InputError(f"--{name} is required: see ddstructs {command} --help")
     return given
 
 
 def value_of(word: Word, parameter: Parameter) -> Any:
-    """The value of an option; one that is true or false needs none."""
+    """The value of an option, converted to its type; a flag without a value is true."""
     place = f"--{word.name}"
     if word.value is None:
         if _is_flag(parameter):
             return True
-        raise InputError(f"{place} needs a value: {described(parameter.annotation, OBJECTS) or 'none can be given'}")
+        raise InputError(f"{place} needs a value: {described(parameter.annotation, OBJECTS) or 'set it in Python'}")
     return convert(parameter.annotation, word.value, place, OBJECTS, resolve_object)
+
+
+def _dashed(known: Iterable[str]) -> list[str]:
+    return [f"--{name}" for name in known]
 
 
 def _is_flag(parameter: Parameter) -> bool:
@@ -68,29 +72,30 @@ def _is_flag(parameter: Parameter) -> bool:
 def lines_of_help(
     known: Mapping[str, Parameter], texts: Mapping[str, str], prefix: str = "", short: bool = False
 ) -> Iterable[str]:
-    """A description of options: name, default, what it is.
+    """The lines of help about options: the name, the type, the default and the description of each.
 
     Args:
         known: The options.
-        texts: What each is.
-        prefix: What their names begin with.
-        short: Whether each has one line.
+        texts: Their descriptions.
+        prefix: Prefix of their names.
+        short: Whether to describe each in one line.
     """
     for name, each in known.items():
         default = "" if each.default is None else _written(each.default)
+        shown = f" [{default}]" if default not in ("", "null") else ""
         text = texts.get(name, "").replace("``", "").replace("`", "")
         label = f"  --{prefix}{name}"
         if short:
             first = text.partition(". ")[0].partition("; ")[0].rstrip(".")
-            yield f"{label:30} {textwrap.shorten(first, 70, placeholder=' ...')}{f' [{default}]' if default else ''}"
+            yield f"{label:30} {textwrap.shorten(first, 70, placeholder=' ...')}{shown}"
             continue
         kind = described(each.annotation, OBJECTS) or "in Python only"
-        yield f"{label}  {kind}{f'; {default}' if default else ''}"
+        yield f"{label}  {kind.removesuffix(' or null') if default == 'null' else kind}{shown}"
         yield from textwrap.wrap(text, 100, initial_indent="      ", subsequent_indent="      ")
 
 
 def _written(default: ast.expr) -> str:
-    """A default as it is written on the command line."""
+    """A default in the form in which it is written on the command line."""
     if isinstance(default, ast.Call) and len(default.args) == 1:  # Path("runs")
         default = default.args[0]
     try:

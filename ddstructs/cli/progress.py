@@ -1,4 +1,4 @@
-"""The progress of many runs on the terminal."""
+"""Progress of many runs on the terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Progress", "working"]
 
 
 class Progress:
-    """A bar with the number of runs that are done, the time left, and the latest report of a worker."""
+    """A bar with the number of completed runs, the time left, and the latest report of a worker."""
 
     def __init__(self) -> None:
         time = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
@@ -28,18 +28,18 @@ class Progress:
         """Print a line above the bar."""
         self.bars.console.print(escape(text), soft_wrap=True)
 
-    def report(self, words: str) -> None:
-        """Show what a worker is doing."""
+    def report(self, text: str) -> None:
+        """Show the current work of a worker."""
         for bar in self.bars.task_ids[-1:]:
-            self.bars.update(bar, description=escape(words))
+            self.bars.update(bar, description=escape(text))
 
     def track(self, lines: Iterable[str], completed: int, total: int) -> None:
-        """Print lines as they come, and advance a new bar by one for each.
+        """Print a line for each completed run, and advance a new bar by one.
 
         Args:
-            lines: A line for each run that ends.
-            completed: How many have ended before.
-            total: How many are to end.
+            lines: The lines, generated as runs are completed.
+            completed: Number of runs completed before.
+            total: Total number of runs.
         """
         bar = self.bars.add_task("", total=total, completed=completed)
         for text in lines:
@@ -50,7 +50,7 @@ class Progress:
 
 @contextmanager
 def working(workers: int, scheduler: str | None) -> Iterator[tuple[Engine, Progress]]:
-    """An engine, with its progress on the terminal; see `open_engine`."""
+    """An engine, and its progress on the terminal; see `open_engine`."""
     quiet()
     progress = Progress()
     with open_engine(progress.report, quiet, workers, scheduler) as engine, progress.bars:

@@ -1,4 +1,4 @@
-"""The noise of libraries, left out."""
+"""Silencing of messages from libraries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["quiet"]
 
 
 def quiet() -> None:
-    """Leave out what Lightning tells of itself, which is no news to the user."""
+    """Hide Lightning's messages about itself, which do not concern the user."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch.utils.data")

@@ -29,7 +29,7 @@ __all__ = ["reproduce"]
 
 
 def reproduce(
-    suite: Literal["paper", "chomsky"] = "paper",
+    suite: Literal["paper", "chomsky", "cfl", "recognition"] = "paper",
     tasks: str | None = None,
     memories: str | None = None,
     cells: str | None = None,
@@ -44,24 +44,25 @@ def reproduce(
     summarize: bool = False,
     recipe: Path | None = None,
 ) -> None:
-    """Train and test every task with every memory and cell, and write down the results, seed by seed.
+    """Train and test every task with every memory and cell, and record the results of every seed.
 
     Args:
-        suite: The tasks of the paper, or those of Delétang et al. 2022 (chomsky).
-        tasks: Names, separated by commas; those of the suite if not given.
-        memories: Names, separated by commas; the same.
-        cells: Names, separated by commas; the same.
+        suite: The tasks of the paper, those of Delétang et al. 2022 (chomsky), language models as in DuSell & Chiang
+            2020 (cfl), or the recognition of languages as in Butoi et al. 2025 (recognition).
+        tasks: Names of tasks, separated by commas; those of the suite if not given.
+        memories: Names of memories, likewise.
+        cells: Names of cells, likewise.
         seeds: Seeds and ranges of seeds, separated by commas: 0-9, or 777, or 900,901.
-        budget: How much to spend on a run: little, for a first look; as the recipe says; or tests as large as those
-            that were published.
-        out: Folder of the results; runs/reproduce, or runs/chomsky and the like for another suite, if not given. Runs
-            that are done are skipped, so an interrupted command can be given again.
+        budget: Cost of a run: small for a first look, default for that of the recipe, or published for tests as large
+            as the published ones.
+        out: Folder of the results; by default runs/reproduce, or runs/chomsky for that suite. Completed runs are
+            skipped, so an interrupted command can be repeated.
         workers: Number of worker processes, at most one per core; two are always allowed.
         scheduler: Address of a Dask scheduler, such as tcp://host:8786, whose workers are used instead.
-        long: Test at the longest lengths, too.
-        retry: Try again the runs that failed with an error.
-        dry_run: List the runs and whether they are done, and stop.
-        summarize: Write down the results of the runs that are done, and stop.
+        long: Also test at the longest lengths.
+        retry: Repeat the runs that failed with an error.
+        dry_run: List the runs and whether they are completed, and stop.
+        summarize: Write the results of the completed runs, and stop.
         recipe: File with the settings of the runs, in the form of ddstructs/experiments/recipe.yaml; that of the suite
             if not given.
     """
@@ -82,7 +83,7 @@ def reproduce(
             print("done" if store.is_done(each) and not (long and store.lacks_long(each)) else "to do", each.name)
         return
     if summarize and not out.is_dir():
-        raise InputError(f"--out is {out}, but there is no such folder with results to write down")
+        raise InputError(f"--out is {out}, but that folder does not exist: --summarize needs results")
     with store.writing():
         store.check()
         if retry:
@@ -93,7 +94,7 @@ def reproduce(
 
 
 def _execute(runs: Sequence[Run], store: Store, workers: int, scheduler: str | None, long: bool) -> None:
-    """Execute what is left of the runs, with the progress on the terminal."""
+    """Execute the runs that are not completed, with progress on the terminal."""
     with working(workers, scheduler) as (engine, progress):
         progress.track(map(line, train_and_test(runs, store, engine)), sum(map(store.is_done, runs)), len(runs))
         if long and (left := sum(map(store.lacks_long, runs))):
@@ -112,7 +113,7 @@ def _write_results(runs: Sequence[Run], store: Store, suite: Suite) -> None:
         shown, traced = ([each for each in part if group_of(each) in groups] for part in (records, curves))
         plots = plot(shown, traced, store.out, **drawing(suite))
     else:
-        print("No plots were drawn: they need matplotlib (pip install ddstructs[plot]).")
+        print("No plots were drawn: they need matplotlib (pip install 'ddstructs[plot]').")
     command = shlex.join(["ddstructs", *sys.argv[1:]])
     if suite.score:
         text = render_suite(suite, records, curves, groups, len(done), len(runs), command, plots)

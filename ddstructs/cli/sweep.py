@@ -26,31 +26,29 @@ def sweep(
     scheduler: str | None = None,
     recipe: Path | None = None,
 ) -> None:
-    """Search for settings with which more seeds succeed, and sooner.
+    """Search for settings with which more seeds succeed, and in fewer updates.
 
     Args:
-        task: Name of the task; must be given.
-        memory: Name of the memory; must be given.
-        study: File of the study; must be given. Trials that are done are kept, so an interrupted command can be given
-            again.
+        task: Name of the task; required.
+        memory: Name of the memory; required.
+        study: File of the study; required. Completed trials are kept, so an interrupted command can be repeated.
         cell: Name of the recurrent cell.
-        trials: Number of trials that the study is to have in all.
-        num_seeds: Number of runs in a trial, each with another seed.
+        trials: Total number of trials in the study.
+        num_seeds: Number of runs in a trial, each with a different seed.
         workers: Number of worker processes, at most one per core; two are always allowed.
         scheduler: Address of a Dask scheduler, such as tcp://host:8786, whose workers are used instead.
-        recipe: File with the settings that are not searched, in the form of ddstructs/experiments/recipe.yaml, the
-            default.
+        recipe: File with the settings that are not searched; ddstructs/experiments/recipe.yaml if not given.
     """
     check_processes("--workers", workers)
     if task is None or memory is None or study is None:
         missing = "--task" if task is None else "--memory" if memory is None else "--study"
-        raise InputError(f"{missing} is missing: ddstructs sweep --task Copying --memory Deque --study FILE")
+        raise InputError(f"{missing} is required: ddstructs sweep --task Copying --memory Deque --study FILE")
     names = {
         kind: _one(kind, choose(kind, kind, text))
         for kind, text in (("task", task), ("memory", memory), ("cell", cell))
     }
     if not find_spec("optuna"):
-        raise InputError("a sweep needs Optuna: pip install ddstructs[sweep]")
+        raise InputError("a sweep needs Optuna: pip install 'ddstructs[sweep]'")
     from ddstructs.experiments.sweep.journal import writing
     from ddstructs.experiments.sweep.show import line, summary
     from ddstructs.experiments.sweep.study import Sweep, ended, open_study, search
@@ -66,5 +64,5 @@ def sweep(
 
 def _one(option: str, names: list[str]) -> str:
     if len(names) > 1:
-        raise InputError(f"--{option} has {len(names)} names, but a sweep is of one")
+        raise InputError(f"--{option} has {len(names)} names, but a sweep takes one")
     return names[0]

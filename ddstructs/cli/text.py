@@ -1,4 +1,4 @@
-"""The lines that `predict` reads and writes: one answer for each line, in order."""
+"""The input and output of `predict`: one line of output for each line of input, in order."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["PrintText", "take_lines"]
 
 
 class PrintText(Callback):
-    """Prints each prediction as a line of text, and an empty line for each line that the task refused.
+    """Prints each prediction as a line of text, and an empty line for each input line that the task refused.
 
     Args:
-        refused: The numbers of these lines, from 1. Output and input correspond line by line.
+        refused: The refused lines by number, counted from 1.
     """
 
     def __init__(self, refused: Mapping[int, str]) -> None:
@@ -54,18 +54,18 @@ class PrintText(Callback):
 
 
 def take_lines(task: Task, text: str | None, file: str | None) -> dict[int, str]:
-    """Hand a task the lines that it can read, and report the others on standard error.
+    """Give a task the lines that it can read, and report the others on standard error.
 
     Args:
         task: The task.
-        text: Lines of text.
-        file: A file of lines, or `-` for standard input, instead.
+        text: The lines as text.
+        file: A file with the lines instead, or `-` for standard input.
 
     Returns:
-        Why a line is refused, by its number from 1.
+        The reason for each refused line, by its number from 1.
 
     Raises:
-        InputError: If there are no lines, or if the task can read none of them.
+        InputError: If there are no lines, or if the task cannot read any of them.
     """
     if not isinstance(task, Generated):
         task.text, task.file = text, file  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""The commands `fit`, `validate`, `test` and `predict`: their options, checked before torch is imported."""
+"""The commands `fit`, `validate`, `test` and `predict`: their options are checked before torch is imported."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ddstructs.cli.fields import DEFAULT_MODEL, models_with
 from ddstructs.cli.machine import check_accelerator
+from ddstructs.cli.requirements import check_memory
 from ddstructs.cli.screen import screen
 from ddstructs.cli.settings import Settings
 from ddstructs.cli.unused import check_used
@@ -29,12 +31,13 @@ FIT: dict[str, Any] = {
         {"class_path": "Finished"},
     ],
 }
-"""Training: at most 100 epochs, fewer if the task is learned."""
+"""Settings of the trainer for `fit`: at most 100 epochs, and fewer if the task is learned earlier."""
 
 EVALUATE: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+"""Settings of the trainer for the other commands."""
 
 TEXTS = ("data.text", "data.file")
-"""What `predict` transduces: taken word for word, and never from a checkpoint."""
+"""The input of `predict`, which is taken literally, and never from a checkpoint."""
 
 
 def fit(arguments: Sequence[str]) -> None:
@@ -66,9 +69,9 @@ def _run(command: str, arguments: Sequence[str]) -> None:
     path = _only(words, "ckpt_path")
     text = {word.name.removeprefix("data."): _only(words, word.name) for word in words if word.name in TEXTS}
     if path is None and command != "fit":
-        raise InputError("a trained controller is needed: give --ckpt_path FILE, as fit prints it")
+        raise InputError("no trained controller: give --ckpt_path FILE, the path that fit prints")
     if command == "predict" and not text:
-        raise InputError("there is nothing to transduce: give --data.text TEXT, or --data.file FILE")
+        raise InputError("nothing to transduce: give --data.text TEXT, or --data.file FILE")
     layers = [
         (load_yaml(Path(_given(word)), one_line(_given(word))), f"{one_line(_given(word))}: ")
         for word in words
@@ -88,10 +91,15 @@ def _run(command: str, arguments: Sequence[str]) -> None:
         from ddstructs.cli.lightning import read_checkpoint  # imports torch, which takes seconds
 
         content, layer = read_checkpoint(path, own)
-        settings = _settings(command, [(layer, f"{one_line(path)}: "), *layers], own)
+        settings = _settings(command, [(layer, f"{one_line(path)}: "), *layers], own, partly=True)
+        if settings.model != layer["model"]["class_path"]:
+            its = layer["model"]["class_path"]
+            raise InputError(f"{one_line(path)} holds a {its}, but --model is {settings.model}: leave --model out")
+        settings.check()
     if printing:
         print(dump_yaml(settings.plain()), end="")
         return
+    check_memory(settings, command)
     from ddstructs.cli.lightning import Run, execute
 
     execute(Run(command, settings, path, content, text))
@@ -100,25 +108,24 @@ def _run(command: str, arguments: Sequence[str]) -> None:
 def _settings(
     command: str, layers: list[tuple[Any, str]], words: list[Word], partly: bool = False, advised: bool = False
 ) -> Settings:
-    """The settings from the defaults, then the layers, then the options.
+    """Combine the defaults, the layers and the options.
 
     Args:
         command: The command.
-        layers: Plain data, each with what an error about it begins with.
+        layers: Plain data, each with the start of its error messages.
         words: The options.
-        partly: Whether more is to come, so that something may be missing.
-        advised: Whether what the recipe knows of the task, the memory and the cell goes below the layers.
+        partly: Whether settings may be missing, because a checkpoint will add them.
+        advised: Whether the recipe's settings for the task, the memory and the model fill in what is not set elsewhere.
     """
-    if advised:
-        known = _advice(_settings(command, layers, words, partly=True))
-        layers = [(known, ""), *layers] if known else layers
     settings = Settings()
     settings.layer({"trainer": FIT if command == "fit" else EVALUATE}, "")
     for values, lead in layers:
         settings.layer(values, lead)
     if settings.top.pop("ckpt_path", None) is not None:
-        raise InputError("ckpt_path comes from a config file: give --ckpt_path on the command line")
+        raise InputError("ckpt_path is in a config file: give --ckpt_path on the command line instead")
     settings.words(words)
+    if advised and (known := _advice(settings)) is not None:
+        settings.fill(known)
     logger = settings.sections["trainer"].get("logger")
     for each in logger if isinstance(logger, list) else [logger]:
         if isinstance(each, Spec) and "save_dir" not in each.arguments:
@@ -131,37 +138,36 @@ def _settings(
     return settings
 
 
-def _advice(settings: Settings) -> dict[str, Any] | None:
-    """The recipe's settings for a task, its symbols, a memory and a cell; None until the task and memory are known."""
+def _advice(settings: Settings) -> dict[str, dict[str, Any]] | None:
+    """The recipe's settings for a task, its symbols, a memory, a cell and a model; None if it has none."""
     from ddstructs.experiments.advice import settings_for
 
     task, memory, cell = settings.data, *(settings.sections["model"].get(name) for name in ("memory", "cell"))
     if task is None or not isinstance(memory, Spec) or (isinstance(cell, Spec) and cell.arguments):
         return None
     symbols = task.arguments.get("symbols")
-    known = settings_for(task.name, memory.name, cell.name if isinstance(cell, Spec) else "rnn", symbols)
-    return {
-        "data": {"class_path": task.name, "init_args": known["data"]},
-        "model": {"memory": {"class_path": memory.name, "init_args": known["memory"]}, **known["model"]},
-    }
+    return settings_for(task.name, memory.name, cell.name if isinstance(cell, Spec) else "rnn", symbols, settings.model)
 
 
 def _check_machine(settings: Settings, printing: list[Word]) -> None:
-    """Refuse what this machine cannot run, unless the settings are only printed."""
+    """Refuse settings that this machine cannot run, unless they are only printed."""
     if not printing:
         check_accelerator(settings.sections["trainer"].get("accelerator"))
 
 
 def _depends(word: Word) -> bool:
-    """Whether an option can only be checked once the task, the memory and the cell are known."""
-    return word.name.startswith(("data.", "model.memory.", "model.cell.")) or word.append
+    """Whether the check of an option needs the task, the model, the memory or the cell."""
+    section, _, setting = word.name.partition(".")
+    owners = models_with(setting) if section == "model" else []
+    own = bool(owners) and DEFAULT_MODEL not in owners
+    return own or word.name.startswith(("data.", "model.memory.", "model.cell.")) or word.append
 
 
 def _only(words: list[Word], name: str) -> str | None:
-    """The value of an option that may be given once."""
+    """The value of an option that may be given at most once."""
     values = [_given(word) for word in words if word.name == name]
     if len(values) > 1:
-        raise InputError(f"--{name} was given {len(values)} times: once was expected")
+        raise InputError(f"--{name} was given {len(values)} times: give it once")
     return values[0] if values else None
 
 

@@ -1,4 +1,4 @@
-"""Options that a command would ignore: those of training when it only evaluates, and those of another command."""
+"""Options that a command would ignore, such as those of training in a command that only evaluates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TEXT = frozenset({"data.text", "data.file"})
 VALIDATION = frozenset(
     {"data.train_lengths", "data.val_lengths", "trainer.limit_val_batches", "trainer.overfit_batches"}
 )
-"""What decides the validation set. Its lengths follow from those of training if they are not given."""
+"""The options of the validation set, whose lengths by default follow from those of training."""
 
 TEST = frozenset({"data.test_lengths", "trainer.limit_test_batches"})
 
@@ -22,6 +22,7 @@ TRAINING = frozenset(
     {
         *(f"model.{name}" for name in ("learning_rate", "decay_steps", "clip", "push_bias", "pop_bias")),
         *(f"model.{name}" for name in ("read_noise", "state_noise", "signal_penalty")),
+        *(f"model.{name}" for name in ("spread", "signal_noise", "dropout")),
         *(f"data.{name}" for name in ("batch_size", "batches_per_epoch", "curriculum", "start_length")),
         *(f"data.{name}" for name in ("patience", "threshold", "seed")),
         *(f"trainer.{name}" for name in ("max_epochs", "min_epochs", "max_steps", "min_steps", "max_time")),
@@ -31,7 +32,7 @@ TRAINING = frozenset(
         "trainer.reload_dataloaders_every_n_epochs",
     }
 )
-"""What only `fit` uses; the biases are those that the weights start from."""
+"""The options that only `fit` uses; the biases are initial values of weights."""
 
 UNUSED = {
     "fit": TEXT,
@@ -39,21 +40,21 @@ UNUSED = {
     "test": TRAINING | VALIDATION | TEXT,
     "predict": TRAINING | VALIDATION | TEST | {"data.eval_size"},
 }
-"""The options that a command ignores. `fit` keeps the test lengths for `test`, in the checkpoint."""
+"""The options that each command ignores. `fit` uses the test lengths: it saves them in the checkpoint for `test`."""
 
 
 def unused(command: str) -> frozenset[str]:
-    """The options of the task, the controller and the trainer that a command ignores."""
+    """The options of task, controller and trainer that a command ignores."""
     return frozenset(UNUSED[command])
 
 
 def check_used(command: str, words: Iterable[Word]) -> None:
-    """Refuse an option that a command would ignore. Config files may set it: one file serves every command.
+    """Refuse options that a command would ignore. Config files may set them, so that one file serves every command.
 
     Raises:
-        InputError: If there is one. The message names the commands that use it.
+        InputError: If there is such an option. The message names the commands that use it.
     """
     for word in words:
         if word.name in UNUSED[command]:
             users = [name for name, ignored in UNUSED.items() if word.name not in ignored]
-            raise InputError(f"--{word.name} does nothing in {command}: it is an option of {' and '.join(users)}")
+            raise InputError(f"--{word.name} has no effect in {command}: it is an option of {' and '.join(users)}")

@@ -1,4 +1,4 @@
-"""The words of a command line, as options with values."""
+"""The command line as a list of options with values."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["Word", "read", "wants_help"]
 
 
 class Word(NamedTuple):
-    """An option as it was given.
+    """An option on the command line.
 
     Attributes:
-        name: Without the dashes in front; those within are underscores.
-        value: None if none was given.
-        append: Whether it adds to a list: `--name+=value`.
+        name: Its name without the leading dashes, with underscores for dashes inside.
+        value: Its value; None if it has none.
+        append: Whether it appends to a list: `--name+=value`.
     """
 
     name: str
@@ -26,17 +26,17 @@ class Word(NamedTuple):
 
 
 def read(arguments: Sequence[str]) -> list[Word]:
-    """Options and their values: `--name value`, `--name=value`, `--name+=value`, or `--name` alone.
+    """Parse options of the forms `--name value`, `--name=value`, `--name+=value` and `--name`.
 
     Raises:
-        InputError: If there is something else among them.
+        InputError: If an argument is not an option.
     """
     words, left = [], list(arguments)
     while left:
         word = left.pop(0)
         word = SHORT.get(word, word)
         if not word.startswith("--") or len(word) < 3:
-            raise InputError(f"{one_line(repr(word))} is no option: options are written --name value")
+            raise InputError(f"{one_line(repr(word))} is not an option: write options as --name value")
         name, equals, value = word[2:].partition("=")
         if not equals and left and not left[0].startswith("--") and left[0] not in SHORT:
             equals, value = "=", left.pop(0)
@@ -49,7 +49,7 @@ SHORT = {"-h": "--help", "-c": "--config"}
 
 
 def wants_help(words: Sequence[Word]) -> str | None:
-    """Which help is asked for: of everything (an empty string), of a part of the options (its name), or none."""
+    """The requested part of the help: an empty string for the overview, or a name; None without `--help`."""
     for word in words:
         if word.name == "help" or word.name.startswith("help."):
             return word.name.removeprefix("help").removeprefix(".") or str(word.value or "")

@@ -10,7 +10,21 @@ from ddstructs.errors import InputError
 from ddstructs.experiments.names import known
 from ddstructs.registry.arguments import fit_arguments
 
-__all__ = ["CLASSES", "SECTIONS", "Budget", "Defaults", "Rule", "Testing", "Training", "Where", "read_section"]
+__all__ = [
+    "CLASSES",
+    "CONTROLLER",
+    "SECTIONS",
+    "Budget",
+    "Defaults",
+    "Rule",
+    "Testing",
+    "Training",
+    "Where",
+    "read_section",
+]
+
+CONTROLLER = "Controller"
+"""The model of every run of a recipe."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +70,7 @@ class Testing:
         metric: Metric to measure at each test length separately: one of the task's, or `excess`.
         per_length: Number of sequences of each length.
         step: Difference between successive test lengths.
+        stretch: Number of successive lengths that are tested together, as one.
         rounded: Whether to round all signals. The score without rounding is recorded as well.
     """
 
@@ -66,15 +81,17 @@ class Testing:
     metric: str | None = None
     per_length: int = 512
     step: int = 1
+    stretch: int = 1
     rounded: bool = False
 
     @property
-    def each_length(self) -> range:
-        """The lengths of a test length by length."""
-        return range(self.lengths[0], self.lengths[1] + 1, self.step)
+    def each_length(self) -> list[tuple[int, int]]:
+        """The lengths of a test length by length: the shortest and longest of each stretch."""
+        low, high = self.lengths
+        return [(n, min(high, n + self.stretch - 1)) for n in range(low, high + 1, self.step)]
 
     def __post_init__(self) -> None:
-        _check_counts(size=self.size, per_length=self.per_length, step=self.step)
+        _check_counts(size=self.size, per_length=self.per_length, step=self.step, stretch=self.stretch)
         for name, tests in (("hard", self.hard), ("long", self.long)):
             for length, size in tests.items():
                 _check_counts(**{f"a length in {name}": length, f"the size of {name} at {length}": size})
@@ -85,17 +102,21 @@ class Where:
     """The runs that an exception applies to: those of a task, memory or cell, or of a combination.
 
     Several names of a kind are separated by commas. With `symbols`, only tasks with at most that many symbols, which
-    `settings_for` asks about; the runs of a recipe have the number that the recipe sets.
+    `settings_for` asks about; the runs of a recipe have the number that the recipe sets. It also asks about other
+    models; an exception that names none is for a `Controller`, the model of every run of a recipe.
     """
 
     task: str | None = None
     memory: str | None = None
     cell: str | None = None
+    model: str = CONTROLLER
     symbols: int | None = None
 
     def __post_init__(self) -> None:
-        if not self.chosen:
+        if not self.chosen and self.model == CONTROLLER:
             raise InputError("where is empty, but a task, a memory or a cell was expected")
+        if self.model not in known("model"):
+            raise InputError(f"where has the unknown model {self.model}")
         for kind, names in self.chosen.items():
             for name in names:
                 if name not in known(kind):
@@ -111,14 +132,19 @@ class Where:
         """Whether the exception applies to a run.
 
         Args:
-            run: Its `task`, `memory` and `cell`, by name.
+            run: Its `task`, `memory` and `cell`, by name, and its `model` if that is no `Controller`.
             symbols: The number of symbols of the task, if it is not the one that the recipe sets.
         """
         few = self.symbols is None or (symbols is not None and symbols <= self.symbols)
-        return few and all(run[kind] in names for kind, names in self.chosen.items())
+        return (
+            few
+            and run.get("model", CONTROLLER) == self.model
+            and all(run[kind] in names for kind, names in self.chosen.items())
+        )
 
     def __str__(self) -> str:
         names = " ".join(", ".join(names) for names in self.chosen.values())
+        names = names if self.model == CONTROLLER else f"{names} {self.model}".strip()
         return names if self.symbols is None else f"{names} with at most {self.symbols} symbols"
 
 

@@ -1,4 +1,4 @@
-"""The laws of every memory, as functions to call from a test: a contract for plugins and for our own structures.
+"""The laws that every memory must keep, as functions to call from a test: a contract for plugins and our own memories.
 
 A law takes a memory, draws actions for it with hypothesis (`pip install 'ddstructs[testing]'`), and raises an
 `AssertionError` if the memory breaks it. One test runs them all:
@@ -21,20 +21,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ddstructs.laws.discrete import Model, hard_signals_are_discrete
-from ddstructs.laws.members import (
+from ddstructs.laws.inputs import a_memory_has_nothing_to_learn, every_dtype_works, wrong_actions_are_refused
+from ddstructs.laws.sequences import (
     a_cut_changes_nothing,
-    a_memory_has_nothing_to_learn,
-    a_new_memory_is_empty,
     a_reset_begins_afresh,
-    a_state_is_a_value,
     batches_do_not_mix,
+    doing_nothing_changes_nothing,
+    forward_is_step_in_a_loop,
+)
+from ddstructs.laws.states import (
+    a_new_memory_is_empty,
+    a_state_is_a_value,
     contents_are_tidy,
     detach_cuts_the_past,
-    doing_nothing_changes_nothing,
-    every_dtype_works,
-    forward_is_step_in_a_loop,
     select_is_indexing,
-    wrong_actions_are_refused,
 )
 from ddstructs.memory import Memory
 

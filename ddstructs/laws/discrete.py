@@ -25,10 +25,10 @@ class Model(ABC):
         >>> class ListModel(Model):
         ...     def __init__(self):
         ...         self.items = []
-        ...     def step(self, told, values):
-        ...         if told["pop"][0] and self.items:
+        ...     def step(self, signals, values):
+        ...         if signals["pop"][0] and self.items:
         ...             self.items.pop()
-        ...         if told["push"][0]:
+        ...         if signals["push"][0]:
         ...             self.items.append(values[0])
         ...         return [self.items[-1] if self.items else None]
         ...     def contents(self):
@@ -37,11 +37,11 @@ class Model(ABC):
     """
 
     @abstractmethod
-    def step(self, told: Mapping[str, Sequence[bool]], values: Sequence[Tensor]) -> Sequence[Tensor | None]:
+    def step(self, signals: Mapping[str, Sequence[bool]], values: Sequence[Tensor]) -> Sequence[Tensor | None]:
         """Take one step.
 
         Args:
-            told: For each signal of the memory, whether it is on for each head.
+            signals: For each signal of the memory, by name, whether it is on for each head.
             values: The value of each head, shape `(width,)`.
 
         Returns:
@@ -71,20 +71,19 @@ def hard_signals_are_discrete(memory: Memory, model: Callable[[], Model]) -> Non
 def compare(memory: Memory, model: Callable[[], Model], actions: Any) -> None:
     """Raise an error unless the memory's reads and contents for some hard actions are those of the structure."""
     reads, state = memory(actions)
-    held, value = memory.contents(state), actions.value
-    told = {name: numbers.bool().tolist() for name, numbers in memory.signals.named(actions).items()}
+    contents, value = memory.contents(state), actions.value
+    signals = {name: numbers.bool().tolist() for name, numbers in memory.signals.named(actions).items()}
     for row in range(len(reads)):
         structure = model()
         for t in range(value.shape[1]):
-            now = {name: steps[row][t] for name, steps in told.items()}
-            expected = structure.step(now, list(value[row, t]))
-            assert len(expected) == memory.heads, f"the model has {len(expected)} reads, not {memory.heads}"
-            for head, item in enumerate(expected):
-                wanted = torch.zeros_like(reads[row, t, head]) if item is None else item
-                assert torch.equal(reads[row, t, head], wanted), f"head {head} reads a different value in step {t}"
+            items_read = structure.step({name: steps[row][t] for name, steps in signals.items()}, list(value[row, t]))
+            assert len(items_read) == memory.heads, f"the model has {len(items_read)} reads, not {memory.heads}"
+            for head, item in enumerate(items_read):
+                expected = torch.zeros_like(reads[row, t, head]) if item is None else item
+                assert torch.equal(reads[row, t, head], expected), f"head {head} reads a different value in step {t}"
         items = structure.contents()
         if items is not None:
-            strengths = held.strengths[row]
+            strengths = contents.strengths[row]
             assert strengths.tolist() == [1] * len(items) + [0] * (len(strengths) - len(items)), "the depth differs"
-            for slot, item in zip(held.values[row], items, strict=False):
+            for slot, item in zip(contents.values[row], items, strict=False):
                 assert torch.equal(slot, item), "the contents differ"

@@ -150,6 +150,7 @@ def run(
         ValueError: If the memory validates its actions and a push or a pop is NaN.
     """
     from ddstructs.nn.compiled import node  # brings numba
+    from ddstructs.nn.compiled import plan as plans
     from ddstructs.ops import tape as tapes
 
     cell, to_action, value_skip, memory, hard = network
@@ -163,27 +164,32 @@ def run(
         line = tapes.empty(layout, batch, memory.width, x.dtype, time)
     else:
         line = tapes.record(layout, state, time)
-    skips = [None if part is None else part.weight for part in (value_skip, read_skip)]
     weights = (
-        cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh, to_action.weight, to_action.bias, *skips, initial,
+        cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh, to_action.weight, to_action.bias,
+        None if value_skip is None else value_skip.weight, None if read_skip is None else read_skip.weight, initial,
     )  # fmt: skip
-    told_too = told or memory.validate
+    record_too = told or memory.validate
+    if lengths is None and reset is None:
+        restarts, cuts = plans.NEVER, plans.even_cuts(batch, time)
+    else:
+        counts = np.full(batch, time, np.int64) if lengths is None else lengths.numpy().astype(np.int64)
+        restarts = plans.NEVER if reset is None else np.ascontiguousarray(reset.numpy())
+        cuts = plans.cuts(counts, restarts)
     differentiate = torch.is_grad_enabled() and any(
         part is not None and part.requires_grad for part in (x, *weights, read, *hidden, line.token)
     )
     with line.tape.lock:
         tape, token = tapes.extend(line, time, differentiate)
         setup = node.Setup(
-            node.CELLS[type(cell).__name__], tape,
-            np.full(batch, time) if lengths is None else lengths.numpy().astype(np.int64),
-            np.zeros((0, 0), np.bool_) if reset is None else np.ascontiguousarray(reset.numpy()),
-            noise, hard, told_too, differentiate,
+            node.CELLS[type(cell).__name__], (tape,), time, batch, cuts, None, restarts, noise, hard, record_too,
+            differentiate, len(hidden),
         )  # fmt: skip
-        output, push, pop, value, reads, token, last, *states = node.Steps.apply(  # type: ignore[no-untyped-call]
-            setup, token, x, *weights, read, *hidden
+        output, push, pop, value, reads, last, *others = node.Steps.apply(  # type: ignore[no-untyped-call]
+            setup, x, *weights, read, *hidden, token
         )
+        states, token = others[:-1], others[-1]
         after = tapes.TapeState(tape, tape.time, token if differentiate else None)
-    actions = Action(push, pop, value) if told_too else None
+    actions = Action(push, pop, value) if record_too else None
     if memory.validate:
         memory.check(actions, time=True)
     return Fused(output, actions, reads, tuple(states), last, after)

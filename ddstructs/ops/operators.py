@@ -23,7 +23,8 @@ KERNELS = {"cpu": "ddstructs.ops.cpu", "cuda": "ddstructs.ops.triton"}
 def scan(layout: Layout, actions: Action, state: LineState) -> tuple[Tensor, Tiles]:
     """A whole sequence: the reads `(batch, time, heads, width)` and the state after."""
     slots, value = state.slots(), actions.value
-    if not torch.compiler.is_compiling() and not slots.values.requires_grad and not slots.strengths.requires_grad:
+    occupied = not torch.compiler.is_compiling() and slots.strengths.shape[1] > 0
+    if occupied and not slots.values.requires_grad and not slots.strengths.requires_grad:
         slots = Slots(*compact(Contents(slots.values, slots.strengths)))  # dead slots need no gradient
     dtype = strength_dtype(value.dtype)
     pushes, takes = [int(head.push) for head in layout], [int(head.take) for head in layout]

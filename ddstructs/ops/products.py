@@ -20,7 +20,7 @@ from numba.core import cgutils, config
 from ddstructs.ops.compiler import compiled, intrinsic
 from ddstructs.ops.vectors import Vector, broadcast, call, lanes, load, pointer, store
 
-__all__ = ["add_rows", "blank", "copy", "gram", "pack", "product"]
+__all__ = ["add_rows", "blank", "copy", "gram", "pack", "pack_transposed", "product"]
 
 PANEL = 4
 """Vectors in the width of a panel."""
@@ -100,23 +100,89 @@ _tall, _tall_row = tile(TALL, 1), tile(1, 1)
 _turned_broad, _turned = tile(4, WIDE, turned=True), tile(4, 1, turned=True)
 
 
+@compiled(inline=True)
+def cell(panels: Any, at: int, inner: int, columns: int, k: int, j: int) -> int:
+    """The offset of element `(k, j)` of a matrix of shape `(inner, columns)` in panels."""
+    width = PANEL * lanes(panels)
+    first = j // width * width
+    return at + first * inner + k * min(width, columns - first) + j - first
+
+
 @compiled()
-def pack(matrix: Any, columns: int, panels: Any, at: int) -> None:
-    """Write a matrix as panels.
+def pack(
+    matrix: Any, start: int, stride: int, rows: int, columns: int, panels: Any, at: int, inner: int, width: int,
+    row: int, column: int,
+) -> None:  # fmt: skip
+    """Write a matrix into the panels of a larger one, which are zero elsewhere.
 
     Args:
-        matrix: Any strides, shape `(inner, n)`.
-        columns: Its width once filled up with zeros.
+        matrix: The numbers, flat.
+        start: Offset of its first.
+        stride: Distance between two of its rows.
+        rows: Number of its rows.
+        columns: Number of its columns.
         panels: Written, flat.
         at: Where they begin.
+        inner: Rows of the larger matrix.
+        width: Columns of the larger matrix, a multiple of a vector.
+        row: Row of the larger matrix at which the first row goes.
+        column: Column at which the first column goes, a multiple of a vector.
     """
-    inner, own, width = len(matrix), matrix.shape[1], PANEL * lanes(panels)
-    for first in range(0, columns, width):
-        wide = min(width, columns - first)
-        for k in range(inner):
-            place = at + first * inner + k * wide
-            for j in range(wide):
-                panels[place + j] = matrix[k, first + j] if first + j < own else 0
+    step = lanes(panels)
+    for r in range(rows):
+        for c in range(0, columns, step):
+            place = cell(panels, at, inner, width, row + r, column + c)
+            copy(matrix, start + r * stride + c, panels, place, min(step, columns - c))
+
+
+@compiled()
+def pack_transposed(
+    matrix: Any, start: int, stride: int, rows: int, columns: int, panels: Any, at: int, inner: int, width: int,
+    row: int, column: int,
+) -> None:  # fmt: skip
+    """As `pack`, for the transposed matrix: its element `(r, c)` goes to `(row + c, column + r)`."""
+    step = lanes(panels)
+    for r in range(0, rows, step):
+        wide = min(PANEL * step, width - (column + r) // (PANEL * step) * PANEL * step)
+        for c in range(0, columns, step):
+            source, place = start + r * stride + c, cell(panels, at, inner, width, row + c, column + r)
+            if r + step <= rows and c + step <= columns:
+                turn(matrix, source, stride, panels, place, wide)
+            else:
+                for i in range(min(step, rows - r)):
+                    for j in range(min(step, columns - c)):
+                        panels[place + j * wide + i] = matrix[source + i * stride + j]
+
+
+@intrinsic
+def turn(typing: Any, x: Any, x_at: Any, x_row: Any, y: Any, y_at: Any, y_row: Any) -> Any:
+    """Transpose a square of as many rows as a vector has numbers, by the offset and the stride of either.
+
+    A round interleaves row i with row i + n / 2, which rotates the bits of all positions by one: after log n rounds
+    rows and columns have changed places.
+    """
+    kind, align = Vector(x.dtype), x.dtype.bitwidth // 8
+    count, long = kind.lanes, ir.IntType(64)
+
+    def emit(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
+        def place(n: int, i: int) -> Any:
+            first, stride = (context.cast(b, arguments[m], signature.args[m], types.int64) for m in (n + 1, n + 2))
+            at = b.add(first, b.mul(stride, long(i)))
+            return pointer(context, b, signature.args[n], arguments[n], types.int64, at)
+
+        def mask(first: int) -> Any:
+            order = [j for i in range(first, first + count // 2) for j in (i, i + count)]
+            return ir.VectorType(ir.IntType(32), count)(order)
+
+        rows = [b.load(place(0, i), align=align) for i in range(count)]
+        for _ in range(count.bit_length() - 1):
+            pairs = [(rows[i], rows[i + count // 2]) for i in range(count // 2)]
+            rows = [b.shuffle_vector(*pair, mask(first)) for pair in pairs for first in (0, count // 2)]
+        for i, row in enumerate(rows):
+            b.store(row, place(3, i), align=align)
+        return context.get_dummy_value()
+
+    return types.void(x, x_at, x_row, y, y_at, y_row), emit
 
 
 @compiled()
@@ -182,12 +248,12 @@ def gram(
 
 
 @compiled()
-def add_rows(count: int, columns: int, z: Any, g: Any) -> None:
-    """Add to g the sum of `count` rows of z, side by side without a gap."""
+def add_rows(count: int, columns: int, z: Any, z_row: int, g: Any) -> None:
+    """Add to g the sum of `count` rows of z."""
     for j in range(0, columns, lanes(z)):
         total = load(g, j)
         for n in range(count):
-            total = total + load(z, n * columns + j)
+            total = total + load(z, n * z_row + j)
         store(g, j, total)
 
 

@@ -1,1 +1,1 @@
-"""What can be named: the catalog, plugins, and objects as plain data. Imports no torch."""
+"""Names and what they stand for: the catalog, plugins, and objects as plain data. Does not import torch."""

@@ -1,4 +1,4 @@
-"""The types in a signature, read from its source: what an annotation is, and what it is in words."""
+"""Type annotations read from source: their structure, and their description in words."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from ddstructs.registry.ranges import LIMITS, Ascending, Range
 __all__ = ["described", "is_ellipsis", "limits", "order", "rank", "read", "settable"]
 
 ALIASES = {"_PATH": "str", "List": "list", "Dict": "dict", "Tuple": "tuple"}
-"""Other names of types in the signatures of Lightning."""
+"""Type names in Lightning's signatures, and the types they stand for."""
 
 SEQUENCES = ("list", "Sequence", "Iterable", "Collection")
 
 ORDER = ("None", "Literal", "bool", "int", "float", "object", "list", "tuple", "dict", "Path", "str")
-"""Which member of a union is tried first: the one that takes the fewest values."""
+"""The order in which the members of a union are tried: those that accept the fewest values first."""
 
 FEW = {1: "one", 2: "two", 3: "three", 4: "four"}
 
 
 def read(annotation: ast.expr | None) -> tuple[str, list[Any]]:
-    """What an annotation is, and its parts."""
+    """The name of an annotation's type, and its arguments."""
     if annotation is None:
         return "any", []
     if isinstance(annotation, ast.Constant):
@@ -56,7 +56,7 @@ def _members(annotation: ast.expr) -> list[ast.expr]:
 
 
 def limits(notes: list[ast.expr]) -> Iterator[Range | Ascending]:
-    """The limits among what `Annotated` says beside a type, such as `Range(1)`."""
+    """The limits in the metadata of `Annotated`, such as `Range(1)`."""
     for note in notes:
         if isinstance(note, ast.Call) and isinstance(note.func, ast.Name) and note.func.id in LIMITS:
             named = {each.arg: ast.literal_eval(each.value) for each in note.keywords if each.arg}
@@ -64,12 +64,14 @@ def limits(notes: list[ast.expr]) -> Iterator[Range | Ascending]:
 
 
 def _plural(word: str) -> str:
-    """Several of what `described` says: "whole numbers of 1 or more" for "a whole number of 1 or more"."""
-    return re.sub(r"^(?:a )?((?:whole |finite )?\w+)", r"\1s", word)
+    """The plural of a description: "whole numbers of 1 or more" for "a whole number of 1 or more"."""
+    if not word.startswith("a "):
+        return "texts" if word == "text" else word
+    return re.sub(r"^a ((?:whole |finite )?\w+?)(y?)\b", lambda found: f"{found[1]}{'ies' if found[2] else 's'}", word)
 
 
 def rank(annotation: ast.expr, objects: Mapping[str, str]) -> int | None:
-    """The place of a type in `ORDER`; None if plain data has no values of it."""
+    """The position of a type in `ORDER`; None if plain data has no values of this type."""
     kind, parts = read(annotation)
     if kind == "Annotated":
         return rank(parts[0], objects)
@@ -78,23 +80,23 @@ def rank(annotation: ast.expr, objects: Mapping[str, str]) -> int | None:
 
 
 def order(annotation: ast.expr, objects: Mapping[str, str]) -> int:
-    """The place of a type in `ORDER`; the end for one that is not there."""
+    """The position of a type in `ORDER`, or its length for other types."""
     place = rank(annotation, objects)
     return len(ORDER) if place is None else place
 
 
 def is_ellipsis(part: ast.expr) -> bool:
-    """Whether a part is the dots of `tuple[int, ...]`."""
+    """Whether a part is the ellipsis of `tuple[int, ...]`."""
     return isinstance(part, ast.Constant) and part.value is ...
 
 
 def settable(annotation: ast.expr | None, objects: Mapping[str, str]) -> bool:
-    """Whether plain data can say any value of this type but None."""
+    """Whether plain data has a value of this type other than None."""
     return described(annotation, objects) not in (None, "null")
 
 
 def described(annotation: ast.expr | None, objects: Mapping[str, str]) -> str | None:
-    """A type in words; None if plain data has no values of it."""
+    """A type in words; None if plain data has no values of this type."""
     kind, parts = read(annotation)
     if kind == "union":
         members = sorted((part for part in parts if rank(part, objects) is not None), key=lambda p: order(p, objects))
@@ -111,7 +113,10 @@ def described(annotation: ast.expr | None, objects: Mapping[str, str]) -> str | 
         if None in inner:
             return None
         few = FEW.get(len(parts)) if kind == "tuple" and not any(map(is_ellipsis, parts)) else None
-        return f"a list of {f'{few} ' if few else ''}{_plural(inner[0] or '') if inner else 'values'}"
+        several = (
+            inner[0] if parts and read(parts[0])[0] == "Literal" else _plural(inner[0] or "") if inner else "values"
+        )
+        return f"a list of {f'{few} ' if few else ''}{several}"
     if kind == "dict" and parts and read(parts[0])[0] == "int":
         return "whole numbers with values"
     names = {

@@ -1,4 +1,4 @@
-"""Arguments of a constructor from plain data, fitted to its signature."""
+"""Constructor arguments from plain data, checked against the signature."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ __all__ = ["fit_arguments"]
 def fit_arguments(
     kind: type, arguments: object, skip: Collection[str] = (), nested: Collection[str] = ()
 ) -> dict[str, Any]:
-    """Arguments for a constructor, each converted to the type that its signature declares.
+    """Convert constructor arguments to the types in the signature.
 
     Args:
         kind: The class.
         arguments: Plain data by name.
-        skip: Parameters that may not be among them.
+        skip: Parameters that may not be given.
         nested: Parameters that the caller converts.
 
     Raises:
-        InputError: If there is an unknown name, a value of another type, or no value where one is needed.
+        InputError: If a name is unknown, a value has another type, or a required value is missing.
 
     Example:
         >>> from ddstructs import Stack
@@ -35,7 +35,7 @@ def fit_arguments(
     """
     check_plain(arguments, "the data")
     if not (isinstance(arguments, dict) and all(isinstance(name, str) for name in arguments)):
-        raise InputError(f"names with values were expected, but it is {shown(arguments)}")
+        raise InputError(f"names with values were expected, not {shown(arguments)}")
     try:
         found = parameters(f"{kind.__module__}:{kind.__qualname__}")
     except LookupError as error:

@@ -1,20 +1,20 @@
-"""Everything that has a name: memories, cells, tasks, commands. One line registers one.
+"""The catalog: everything that can be selected by name. Adding a memory, cell, model, task or command takes one line.
 
-A name stands for `package.module:Class`. What `ddstructs list` says of it is the first sentence of its docstring.
+A name maps to `package.module:Class`. `ddstructs list` and `--help` show the first sentence of its docstring.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["CALLBACKS", "CELLS", "COMMANDS", "KINDS", "LOGGERS", "MEMORIES", "TASKS", "Kind"]
+__all__ = ["CALLBACKS", "CELLS", "COMMANDS", "KINDS", "LOGGERS", "MEMORIES", "MODELS", "TASKS", "Kind"]
 
 MEMORIES = {
     "Stack": "ddstructs.stack:Stack",
     "Queue": "ddstructs.queue:Queue",
     "Deque": "ddstructs.deque:Deque",
     "Bank": "ddstructs.bank:Bank",
-    "SuperpositionStack": "ddstructs.superposition:SuperpositionStack",
+    "SuperpositionStack": "ddstructs.superposition.stack:SuperpositionStack",
     "Tape": "ddstructs.tape:Tape",
     "NoMemory": "ddstructs.bank:NoMemory",
 }
@@ -24,6 +24,12 @@ CELLS = {
     "lstm": "torch.nn.modules.rnn:LSTMCell",
     "gru": "torch.nn.modules.rnn:GRUCell",
 }
+
+MODELS = {
+    "Controller": "ddstructs.training.controller:Controller",
+    "SequenceModel": "ddstructs.training.sequence_model:SequenceModel",
+}
+"""Values of `--model`, and the classes whose checkpoints can be read. The first one is the default."""
 
 TASKS = {
     "Copying": "ddstructs.tasks.copying:Copying",
@@ -48,7 +54,35 @@ TASKS = {
     "SquareRoot": "ddstructs.tasks.binary_numbers:SquareRoot",
     "BucketSort": "ddstructs.tasks.bucket_sort:BucketSort",
     "MarkedReversalModel": "ddstructs.tasks.marked_reversal:MarkedReversalModel",
+    "UnmarkedReversalModel": "ddstructs.tasks.unmarked_reversal:UnmarkedReversalModel",
+    "PaddedReversalModel": "ddstructs.tasks.padded_reversal:PaddedReversalModel",
+    "DyckModel": "ddstructs.tasks.dyck:DyckModel",
+    "HardestModel": "ddstructs.tasks.hardest_language:HardestModel",
+    "CountAndCopyModel": "ddstructs.tasks.copy_models:CountAndCopyModel",
+    "CountingModel": "ddstructs.tasks.copy_models:CountingModel",
+    "MarkedCopyModel": "ddstructs.tasks.copy_models:MarkedCopyModel",
+    "MarkedReversalAndCopyModel": "ddstructs.tasks.copy_models:MarkedReversalAndCopyModel",
+    "RecodedCopyModel": "ddstructs.tasks.copy_models:RecodedCopyModel",
+    "UnmarkedCopyModel": "ddstructs.tasks.copy_models:UnmarkedCopyModel",
+    "UnmarkedReversalAndCopyModel": "ddstructs.tasks.copy_models:UnmarkedReversalAndCopyModel",
     "MarkedReversalRecognition": "ddstructs.tasks.marked_reversal:MarkedReversalRecognition",
+    "CycleNavigationRecognition": "ddstructs.tasks.regular_recognition:CycleNavigationRecognition",
+    "EvenPairsRecognition": "ddstructs.tasks.regular_recognition:EvenPairsRecognition",
+    "FirstRecognition": "ddstructs.tasks.regular_recognition:FirstRecognition",
+    "ModularArithmeticRecognition": "ddstructs.tasks.regular_recognition:ModularArithmeticRecognition",
+    "ParityRecognition": "ddstructs.tasks.regular_recognition:ParityRecognition",
+    "RepeatRecognition": "ddstructs.tasks.regular_recognition:RepeatRecognition",
+    "DyckRecognition": "ddstructs.tasks.dyck:DyckRecognition",
+    "UnmarkedReversalRecognition": "ddstructs.tasks.unmarked_reversal:UnmarkedReversalRecognition",
+    "MarkedCopyRecognition": "ddstructs.tasks.copy_recognition:MarkedCopyRecognition",
+    "MissingDuplicateRecognition": "ddstructs.tasks.copy_recognition:MissingDuplicateRecognition",
+    "BucketSortRecognition": "ddstructs.tasks.order_recognition:BucketSortRecognition",
+    "OddsFirstRecognition": "ddstructs.tasks.order_recognition:OddsFirstRecognition",
+    "MajorityRecognition": "ddstructs.tasks.majority:MajorityRecognition",
+    "StackManipulationRecognition": "ddstructs.tasks.stack_recognition:StackManipulationRecognition",
+    "BinaryProductRecognition": "ddstructs.tasks.binary_recognition:BinaryProductRecognition",
+    "BinarySumRecognition": "ddstructs.tasks.binary_recognition:BinarySumRecognition",
+    "SquareRootRecognition": "ddstructs.tasks.binary_recognition:SquareRootRecognition",
 }
 
 CALLBACKS = {
@@ -65,13 +99,13 @@ CALLBACKS = {
     "TQDMProgressBar": "pytorch_lightning.callbacks.progress.tqdm_progress:TQDMProgressBar",
     "RichProgressBar": "pytorch_lightning.callbacks.progress.rich_progress:RichProgressBar",
 }
-"""What `--trainer.callbacks` takes. Arguments that are functions or objects of Lightning can only be set in Python."""
+"""Values of `--trainer.callbacks`. Arguments that are functions or Lightning objects can only be set in Python."""
 
 LOGGERS = {
     "CSVLogger": "pytorch_lightning.loggers.csv_logs:CSVLogger",
     "TensorBoardLogger": "pytorch_lightning.loggers.tensorboard:TensorBoardLogger",
 }
-"""What `--trainer.logger` takes: those that write files, and nothing to a server."""
+"""Values of `--trainer.logger`: loggers that write files and contact no server."""
 
 COMMANDS = {
     "list": "ddstructs.cli.list:show",
@@ -80,20 +114,22 @@ COMMANDS = {
     "test": "ddstructs.cli.train:test",
     "predict": "ddstructs.cli.train:predict",
     "trace": "ddstructs.cli.trace:trace",
+    "export": "ddstructs.cli.export:export",
     "reproduce": "ddstructs.cli.reproduce:reproduce",
     "sweep": "ddstructs.cli.sweep:sweep",
 }
-"""A command is a function, and its parameters are its options; one that takes `arguments` reads them itself."""
+"""Each command is a function whose parameters are its options, or that takes `arguments` and parses them itself."""
 
 
 class Kind(NamedTuple):
-    """A kind of thing that can be named.
+    """A kind of class that can be selected by name.
 
     Attributes:
-        table: What we have of it.
-        option: The option of `ddstructs fit` that takes a name.
-        group: The entry-point group in which other packages register theirs: `Name = "package.module:Class"`.
-        base: What each is a subclass of.
+        table: Those of this package, by name.
+        option: The option of `ddstructs fit` that selects one.
+        group: Entry-point group in which other packages register theirs, as `Name = "package.module:Class"`; None if
+            they cannot.
+        base: The class that all of them subclass.
     """
 
     table: dict[str, str]
@@ -105,6 +141,7 @@ class Kind(NamedTuple):
 KINDS = {
     "memory": Kind(MEMORIES, "--model.memory", "ddstructs.memories", "ddstructs.memory:Memory"),
     "cell": Kind(CELLS, "--model.cell", "ddstructs.cells", "torch.nn:Module"),
+    "model": Kind(MODELS, "--model", None, "ddstructs.training.learner:Learner"),
     "task": Kind(TASKS, "--data", "ddstructs.tasks", "ddstructs.tasks.task:Task"),
     "callback": Kind(CALLBACKS, "--trainer.callbacks", None, "pytorch_lightning:Callback"),
     "logger": Kind(LOGGERS, "--trainer.logger", None, "pytorch_lightning.loggers:Logger"),

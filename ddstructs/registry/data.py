@@ -1,4 +1,4 @@
-"""Plain data from a file: numbers, strings, lists and names with values, up to a size and depth."""
+"""Plain data from files: numbers, strings, lists and dictionaries, limited in size and depth."""
 
 from __future__ import annotations
 
@@ -11,42 +11,43 @@ from ddstructs.errors import InputError, one_line
 __all__ = ["check_plain", "dump_yaml", "load_yaml", "shown"]
 
 PARTS = 10_000
-"""Most parts of plain data, shared ones counted as often as they are met."""
+"""Maximum number of parts; shared parts count once per reference."""
 
 DEPTH = 100
-"""How deep plain data may nest."""
+"""Maximum nesting depth."""
 
 LENGTH = 1_000_000
-"""Most characters of a string, and most bytes of a YAML file."""
+"""Maximum number of characters in a string, and of bytes in a YAML file."""
 
 LARGEST = 2**64
-"""No whole number is larger than this."""
+"""Maximum absolute value of an integer."""
 
 FLOAT = (
     "tag:yaml.org,2002:float",
     re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$", re.ASCII),
     list("-+.0123456789"),
 )
-"""Numbers with an exponent: YAML 1.1 reads 5e-3, without a point, as text."""
+"""YAML resolver for numbers such as 5e-3, which YAML 1.1 reads as text because they have no decimal point."""
 
 
 def check_plain(value: object, what: str) -> None:
-    """Refuse data from a file that is not plain, or that is larger or deeper than settings ever are.
+    """Refuse data that is not plain, or that is larger or deeper than any settings.
 
-    Shared parts are counted as often as they are met, and visited once: a few hundred lists of two can stand for 2^100.
+    Shared parts count once per reference but are visited only once, because a few hundred lists of two can expand to
+    2^100 parts.
 
     Args:
         value: The data: numbers, strings and None, in lists and dictionaries.
-        what: What an error calls it.
+        what: Its name in errors.
 
     Raises:
-        InputError: If it is something else, or too much of it.
+        InputError: If it holds anything else, or too much.
     """
     _measure(value, what, {}, DEPTH)
 
 
 def _measure(part: object, what: str, known: dict[int, tuple[int, int]], depth: int) -> tuple[int, int]:
-    """How many parts a part has, and how many levels."""
+    """The number of parts, and the depth."""
     if isinstance(part, str) and len(part) > LENGTH:
         raise InputError(f"{what} is refused: it has a string of {len(part)} characters, more than {LENGTH}")
     if isinstance(part, int) and abs(part) > LARGEST:
@@ -57,14 +58,14 @@ def _measure(part: object, what: str, known: dict[int, tuple[int, int]], depth: 
         raise InputError(f"{what} holds a {type(part).__name__}, but numbers, strings, lists and names were expected")
     parts, levels = known.get(id(part), (1, 0))
     if levels > depth or not depth:
-        raise InputError(f"{what} is refused: the data nests deeper than {DEPTH} levels")
+        raise InputError(f"{what} is refused: it nests deeper than {DEPTH} levels")
     if levels:
         return parts, levels
     for each in [*part.keys(), *part.values()] if isinstance(part, dict) else part:
         more, below = _measure(each, what, known, depth - 1)
         parts, levels = parts + more, max(levels, below)
         if parts > PARTS:
-            raise InputError(f"{what} is refused: written out it has more than {PARTS} parts")
+            raise InputError(f"{what} is refused: it expands to more than {PARTS} parts")
     known[id(part)] = parts, levels + 1
     return parts, levels + 1
 
@@ -74,7 +75,7 @@ def load_yaml(source: Path | str, what: str) -> Any:
 
     Args:
         source: A file, or the text itself.
-        what: What an error calls it.
+        what: Its name in errors.
 
     Raises:
         InputError: If the file cannot be read, is not YAML, or holds more than plain data.
@@ -82,14 +83,14 @@ def load_yaml(source: Path | str, what: str) -> Any:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """Without merge keys, of which a few nested ones expand to billions of entries, and without doubled names."""
+        """Refuses duplicate keys, and merge keys, a few of which can expand to billions of entries."""
 
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
             seen = set[str]()
             for key, _ in node.value:
                 if isinstance(key, yaml.ScalarNode):
                     if key.value in seen:
-                        raise yaml.YAMLError(f"{key.value!r} is there twice")
+                        raise yaml.YAMLError(f"duplicate key {key.value!r}")
                     seen.add(key.value)
             found: dict[Any, Any] = super().construct_mapping(node, deep)
             return found
@@ -97,7 +98,7 @@ def load_yaml(source: Path | str, what: str) -> Any:
         def flatten_mapping(self, node: Any) -> None:
             for key, _ in node.value:
                 if key.tag == "tag:yaml.org,2002:merge":
-                    raise yaml.YAMLError("merge keys (<<) are not taken")
+                    raise yaml.YAMLError("merge keys (<<) are not supported")
 
     Loader.add_implicit_resolver(*FLOAT)
     try:
@@ -110,23 +111,23 @@ def load_yaml(source: Path | str, what: str) -> Any:
     except OSError as error:
         raise InputError(f"cannot read {what}: {error.strerror or error}") from error
     except RecursionError as error:
-        raise InputError(f"{what} is refused: the data nests deeper than {DEPTH} levels") from error
+        raise InputError(f"{what} is refused: it nests deeper than {DEPTH} levels") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
         raise InputError(f"{what} is not YAML: {where}{one_line(error.problem or error.context)[:200]}") from error
-    except (yaml.YAMLError, ValueError, TypeError) as error:  # a date that is none, or a list as a key
+    except (yaml.YAMLError, ValueError, TypeError) as error:  # such as an invalid date, or a list as a key
         raise InputError(f"{what} is not YAML: {one_line(error)[:200]}") from error
     check_plain(value, what)
     return value
 
 
 def dump_yaml(value: object) -> str:
-    """Write plain data as YAML that `load_yaml` reads back: names in the order given, and text like 5e-3 in quotes."""
+    """Write plain data as YAML that `load_yaml` reads back: keys in the given order, and text such as 5e-3 quoted."""
     import yaml
 
     class Dumper(yaml.SafeDumper):
-        """Takes for numbers what `load_yaml` does."""
+        """Recognizes the same numbers as `load_yaml`."""
 
     Dumper.add_implicit_resolver(*FLOAT)
     return yaml.dump(value, Dumper=Dumper, sort_keys=False, default_flow_style=False)
@@ -138,6 +139,6 @@ def _read(path: Path) -> str:
 
 
 def shown(value: object, most: int = 60) -> str:
-    """A value in an error: on one line, and cut where it is long. It must have passed `check_plain`."""
+    """A value for an error message: on one line, and truncated. It must have passed `check_plain`."""
     text = one_line(repr(str(value) if isinstance(value, str) else value))
     return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -1,4 +1,4 @@
-"""An object as plain data: its class path, and the arguments that build an equal one."""
+"""Description of an object as plain data: its class path, and the arguments that build an equal one."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["describe"]
 def describe(thing: object) -> dict[str, Any]:
     """The class path and arguments that build an equal object.
 
-    Every argument of the constructor is read from the attribute of its name.
+    Each constructor argument is read from the attribute of the same name.
 
     Raises:
-        TypeError: If there is no such attribute, or if it holds what plain data cannot say.
+        TypeError: If that attribute is missing, or if its value is not plain data.
 
     Example:
         >>> from ddstructs import Stack
@@ -28,7 +28,7 @@ def describe(thing: object) -> dict[str, Any]:
 
 
 def _describe(thing: object, left: list[int]) -> dict[str, Any]:
-    """As `describe`, with so many parts left."""
+    """Like `describe`, with a count of the parts that may still be added."""
     kind = type(thing)
     arguments = {}
     for parameter in _parameters(kind):
@@ -37,14 +37,14 @@ def _describe(thing: object, left: list[int]) -> dict[str, Any]:
             arguments[parameter.name] = _plain(value, place, left)
         elif parameter.default is parameter.empty:
             raise TypeError(
-                f"{kind.__name__} takes {parameter.name}, but has no attribute of that name: store each argument of "
-                "the constructor under its own name, so that a checkpoint can say it"
+                f"{kind.__name__} takes {parameter.name}, but has no attribute of that name: store each constructor "
+                "argument under its own name, so that a checkpoint can describe the object"
             )
     return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": arguments}
 
 
 def _parameters(kind: type) -> Iterator[inspect.Parameter]:
-    """The parameters of a constructor, and, where it hands `**settings` on, those of the base class."""
+    """The parameters of a constructor and, if it passes on `**settings`, those of the base class."""
     for base in kind.__mro__:
         if "__init__" in vars(base):
             own = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
@@ -58,7 +58,7 @@ def _plain(value: object, name: str, left: list[int]) -> object:
 
     left[0] -= 1
     if left[0] < 0:
-        raise TypeError(f"{name} has more than {PARTS} parts, written out: more than a checkpoint takes")
+        raise TypeError(f"{name} has more than {PARTS} parts, the most that a checkpoint may have")
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, nn.ModuleList | list | tuple):

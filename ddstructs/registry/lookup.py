@@ -1,4 +1,4 @@
-"""What a name or a class path in plain data stands for, if it is on the list, and what it takes."""
+"""Lookup of names and class paths in the closed list of classes that plain data may refer to."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ddstructs.registry.source import Parameter, parameters
 __all__ = ["find", "hint", "look_up", "signature"]
 
 NETWORK = ("device", "dtype")
-"""Arguments of a cell that come from the network around it."""
+"""Arguments of a cell that the network around it provides."""
 
 
 def look_up(value: object, kinds: tuple[str, ...], place: str) -> tuple[str, str, dict[str, Any]]:
-    """The kind, the name and the arguments of what plain data describes."""
+    """The kind, the name and the arguments of an object described by plain data."""
     where, lead = place or "the data", f"{place}: " if place else ""
     if isinstance(value, str):
         value = {"class_path": value}
@@ -28,7 +28,7 @@ def look_up(value: object, kinds: tuple[str, ...], place: str) -> tuple[str, str
     for key in value.keys() - {"class_path", "init_args"}:
         if isinstance(key, str) and get_close_matches(key, ["init_args"], 1):
             raise InputError(f"{where} has the key {shown(key)}; did you mean init_args?")
-        raise InputError(f"{where} has the key {shown(key)} beside class_path: arguments go under init_args")
+        raise InputError(f"{where} has the key {shown(key)} next to class_path: arguments go under init_args")
     path = value["class_path"]
     found = find(path, kinds) if isinstance(path, str) else None
     if found is None:
@@ -37,7 +37,7 @@ def look_up(value: object, kinds: tuple[str, ...], place: str) -> tuple[str, str
             raise InputError(f"{place} needs a name; choose from {', '.join(known)}")
         if place and isinstance(path, str) and path.isidentifier():
             known = [name for kind in kinds for name in names(kind)]
-            raise InputError(f"{place} {path}: there is no such name{hint(path, known)}")
+            raise InputError(f"{place} {path}: unknown name{hint(path, known)}")
         raise InputError(f"{lead}the class {shown(path)} is refused: {_allowed(kinds, place)}")
     arguments = value.get("init_args")
     if arguments is None and (place or "init_args" not in value):  # an empty `init_args:` in a config
@@ -51,7 +51,7 @@ def look_up(value: object, kinds: tuple[str, ...], place: str) -> tuple[str, str
 
 
 def find(path: str, kinds: tuple[str, ...]) -> tuple[str, str] | None:
-    """The kind and the name of what a name or a class path stands for, if it is on the list."""
+    """The kind and the name of the class that a name or a class path refers to; None if it is not on the list."""
     for kind in kinds:
         for name, target in KINDS[kind].table.items():
             if path == name or path in _paths(target):
@@ -59,7 +59,7 @@ def find(path: str, kinds: tuple[str, ...]) -> tuple[str, str] | None:
         for name, plugin in plugins(kind).items():
             if path == name or path == plugin.path:
                 return (kind, name) if name in load_plugins(kind) else None
-    for kind in kinds:  # where a class really stands, should its package only pass it on
+    for kind in kinds:  # the module that defines the class, if the plugin's target only re-exports it
         for name, each in load_plugins(kind).items() if "." in path and plugins(kind) else ():
             if path == f"{each.__module__}.{each.__qualname__}":
                 return kind, name
@@ -67,7 +67,7 @@ def find(path: str, kinds: tuple[str, ...]) -> tuple[str, str] | None:
 
 
 def signature(kind: str, name: str) -> dict[str, Parameter]:
-    """The parameters of a class that has a name."""
+    """The parameters of a named class."""
     target = KINDS[kind].table.get(name) or plugins(kind)[name].target
     try:
         found = parameters(target)
@@ -77,7 +77,7 @@ def signature(kind: str, name: str) -> dict[str, Parameter]:
 
 
 def hint(name: str, known: Any) -> str:
-    """The end of an error for an unknown name: the nearest that there is, or all of them."""
+    """The end of the error for an unknown name: the closest known name, or all of them."""
     names = [str(each) for each in known]
     lower = {each.lower(): each for each in names}
     close = get_close_matches(name, names, 1, 0.7) or get_close_matches(name.lower(), lower, 1, 0.8)
@@ -87,18 +87,16 @@ def hint(name: str, known: Any) -> str:
 
 
 def _allowed(kinds: tuple[str, ...], place: str) -> str:
-    """What may be named instead of a class that is refused."""
+    """What may be used instead of a class that is refused."""
     groups = [group for kind in kinds if (group := KINDS[kind].group) is not None]
     if not groups:
         return f"choose from {', '.join(name for kind in kinds for name in names(kind))}"
-    register = f"only what ddstructs list shows may be named; register your own as an entry point ({', '.join(groups)})"
-    return (
-        register if place.startswith("--") else f"{register}, or give it to load_from_checkpoint, as in cell=MyCell()"
-    )
+    register = f"use a name from ddstructs list, or register your class as an entry point ({', '.join(groups)})"
+    return register if place.startswith("--") else f"{register}, or pass it to load_from_checkpoint: cell=MyCell()"
 
 
 def _paths(target: str) -> Iterator[str]:
-    """A class under its module, and under the packages above, which may pass it on."""
+    """The class path in its module, and in the packages above, which may re-export it."""
     module, _, name = target.partition(":")
     while module:
         yield f"{module}.{name}"

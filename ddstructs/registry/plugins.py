@@ -1,6 +1,6 @@
-"""What other packages register, by entry points: a memory, a task or a cell is then used by its name.
+"""Plugins: memories, tasks and cells that other packages register as entry points, to be used by name.
 
-A plugin that is broken is left out, with one warning that names it, and what was left out can be named by nothing.
+A broken plugin is ignored, with one warning that names it, and nothing can refer to it.
 """
 
 from __future__ import annotations
@@ -10,28 +10,27 @@ from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, distributions, entry_points
-from typing import Any
+from typing import Any, NamedTuple
 
 from ddstructs.errors import InputError, one_line
 from ddstructs.registry.catalog import KINDS
-from ddstructs.registry.source import summary
+from ddstructs.registry.definitions import derives
 
 __all__ = ["Plugin", "load", "load_plugins", "named", "names", "plugins", "warn_of_broken"]
 
 
-class Plugin:
-    """An entry point that is well formed, of a name that nothing of ours has.
+class Plugin(NamedTuple):
+    """An entry point whose name is free, and whose class is of the right kind as far as its source tells.
 
     Attributes:
-        name: What it is called.
-        target: `package.module:Class`.
-        package: The package that registers it.
+        name: Name of the class in commands.
+        target: The class, as `package.module:Class`.
+        package: Name of the package that registers it.
     """
 
-    def __init__(self, name: str, target: str, package: str) -> None:
-        self.name = name
-        self.target = target
-        self.package = package
+    name: str
+    target: str
+    package: str
 
     @property
     def path(self) -> str:
@@ -40,99 +39,111 @@ class Plugin:
 
 
 def names(kind: str) -> list[str]:
-    """What of a kind can be named, plugins included. Nothing is imported."""
+    """The names of a kind, including those of plugins. Imports nothing."""
     return [*KINDS[kind].table, *plugins(kind)]
 
 
 def named(kind: str, name: str) -> type[Any]:
-    """Import what has a name.
+    """Import the class with a name.
 
     Raises:
-        InputError: If nothing of this kind has it.
+        InputError: If the name is unknown.
     """
     if name in KINDS[kind].table:
         found: type[Any] = load(KINDS[kind].table[name])
         return found
     if name not in load_plugins(kind):
-        raise InputError(
-            f"there is no {kind} {name!r}: choose from {', '.join([*KINDS[kind].table, *load_plugins(kind)])}"
-        )
+        raise InputError(f"unknown {kind} {name!r}: choose from {', '.join([*KINDS[kind].table, *load_plugins(kind)])}")
     return load_plugins(kind)[name]
 
 
 def plugins(kind: str) -> dict[str, Plugin]:
-    """The plugins of a kind that may be sound, by name. Nothing of theirs is imported."""
+    """The plugins of a kind by name, without those whose source shows that they are broken. Imports none of them."""
     return _survey(kind)[0]
 
 
 def warn_of_broken(kind: str) -> None:
-    """Name the plugins whose source cannot be found or read, without importing them."""
-    found, broken = _survey(kind)
-    for plugin in found.values():
-        try:
-            summary(plugin.target)
-        except LookupError as error:
-            broken = [*broken, _left_out(plugin.name, plugin.target, error)]
-    for message in broken:
+    """Warn about the plugins whose source shows that they are broken. Imports none of them."""
+    for message in _survey(kind)[1]:
         warnings.warn(message, stacklevel=2)
 
 
 @cache
 def load_plugins(kind: str) -> dict[str, type[Any]]:
-    """Import the plugins of a kind, by name. A broken one is left out, with a warning that names it."""
+    """Import the plugins of a kind, by name, and warn about broken ones."""
     found, broken = _survey(kind)
     base, own = load(KINDS[kind].base), [load(target) for target in KINDS[kind].table.values()] if found else []
     loaded: dict[str, type[Any]] = {}
     for plugin in found.values():
         try:
             each = load(plugin.target)
-            if not (isinstance(each, type) and issubclass(each, base)):
-                raise TypeError(f"it is not a subclass of {base.__module__.partition('.')[0]}'s {base.__name__}")
-            if each in own or each in loaded.values():
-                raise ValueError(f"{each.__name__} has a name already")
-        except (Exception, SystemExit) as error:  # a plugin may fail in any way, and must not take the others along
-            broken = [*broken, _left_out(plugin.name, plugin.target, error)]
+        except (Exception, SystemExit) as error:  # a plugin may fail in any way, and the others must still load
+            reason = f"{type(error).__name__}: {error}"
         else:
-            loaded[plugin.name] = each
+            if not (isinstance(each, type) and issubclass(each, base)):
+                reason = _not_of(kind)
+            elif each in own or each in loaded.values():
+                reason = f"{each.__name__} is already registered under another name"
+            else:
+                loaded[plugin.name] = each
+                continue
+        broken = [*broken, _warning(plugin.name, plugin.target, reason)]
     for message in broken:
         warnings.warn(message, stacklevel=2)
     return loaded
 
 
 def load(target: str) -> Any:
-    """Import `package.module:Name`, which must come from the catalog or a plugin, and never from a file."""
+    """Import `package.module:Name`, a target of the catalog or of a plugin, never one from a file."""
     module, _, name = target.partition(":")
     return getattr(import_module(module), name)
 
 
 @cache
 def _survey(kind: str) -> tuple[dict[str, Plugin], list[str]]:
-    """The plugins of a kind that may be sound, and what to say of the others."""
-    group, table = KINDS[kind].group, KINDS[kind].table
+    """The plugins of a kind that may be sound, and a warning for each of the others. Imports none of them."""
     found: dict[str, Plugin] = {}
     broken: list[str] = []
+    group = KINDS[kind].group
     for name, value, package in sorted(_registered(group)) if group else ():
-        module, _, attribute = value.partition(":")
-        if not (name.isascii() and name.isidentifier()):
-            reason = "its name is no identifier"
-        elif not all(part.isidentifier() for part in [*module.split("."), attribute]):
-            reason = "it does not say package.module:Class"
-        elif name in table or name.lower() in {each.lower() for each in (*table, *found)}:
-            reason = f"there is a {kind} of this name already"
-        elif value in table.values():
-            reason = "it is one of ours, which has a name already"
-        else:
+        try:
+            reason = _fault(kind, name, value, found)
+        except LookupError as error:
+            reason = str(error)
+        if reason is None:
             found[name] = Plugin(name, value, package)
-            continue
-        broken.append(_left_out(name, value, ValueError(reason)))
+        else:
+            broken.append(_warning(name, value, reason))
     return found, broken
 
 
+def _fault(kind: str, name: str, value: str, found: dict[str, Plugin]) -> str | None:
+    """Why an entry point cannot be used, as far as its name and its source tell; None if they show no reason.
+
+    Raises:
+        LookupError: If its source cannot be found or read.
+    """
+    table, (module, _, attribute) = KINDS[kind].table, value.partition(":")
+    if not (name.isascii() and name.isidentifier()):
+        return "its name is not an identifier"
+    if not all(part.isidentifier() for part in [*module.split("."), attribute]):
+        return "it is not of the form package.module:Class"
+    if name.lower() in {each.lower() for each in (*table, *found)}:
+        return f"another {kind} has this name"
+    if value in table.values():
+        return "ddstructs registers this class itself"
+    return _not_of(kind) if derives(value, KINDS[kind].base) is False else None
+
+
+def _not_of(kind: str) -> str:
+    return f"it is not a subclass of {KINDS[kind].base.replace(':', '.')}"
+
+
 def _registered(group: str) -> Iterator[tuple[str, str, str]]:
-    """The name, the value and the package of each entry point of a group, whatever its form."""
+    """The name, value and package of each entry point in a group, whatever its form."""
     try:
         entries = list(entry_points(group=group))
-    except Exception:  # one malformed line anywhere takes all entry points along
+    except Exception:  # one malformed line in any package makes all entry points unreadable
         entries = [entry for each in distributions() for entry in _entries(each) if entry.group == group]
     for entry in entries:
         yield entry.name, entry.value, (entry.dist.name if entry.dist else "") or ""
@@ -143,14 +154,9 @@ def _entries(distribution: Any) -> list[EntryPoint]:
         return list(distribution.entry_points)
     except Exception as error:
         name = one_line(getattr(distribution, "name", None))
-        warnings.warn(f"the entry points of the package {name} are left out: {one_line(error)[:100]}", stacklevel=2)
+        warnings.warn(f"the entry points of the package {name} are ignored: {one_line(error)[:100]}", stacklevel=2)
         return []
 
 
-def _left_out(name: str, value: str, error: BaseException) -> str:
-    reason = one_line(error)[:200] if isinstance(error, ValueError | LookupError) else _told(error)
-    return f"the plugin {one_line(repr(name))} ({one_line(value)}) is left out: {reason}"
-
-
-def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {one_line(error)[:200]}"
+def _warning(name: str, value: str, reason: str) -> str:
+    return f"the plugin {one_line(repr(name))} ({one_line(value)}) is ignored: {one_line(reason)[:200]}"

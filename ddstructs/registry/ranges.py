@@ -1,7 +1,7 @@
-"""The numbers that an argument takes, declared once, in the signature: the constructor and the command line read them.
+"""Ranges of numeric arguments, declared once in the signature, and checked by constructors and the command line.
 
-A signature says `width: Size = 64`, or `rate: Annotated[float, Range(0, 1)]`. The constructor refuses what lies outside
-with `check_ranges`; the command line reads the same from the source, before anything is imported.
+A signature has `width: Size = 64`, or `rate: Annotated[float, Range(0, 1)]`. The constructor checks its arguments with
+`check_ranges`; the command line reads the same ranges from the source, before anything is imported.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Range:
-    """Finite numbers from one to another.
+    """The finite numbers in an interval.
 
     Attributes:
-        low: The smallest; any if not given.
-        high: The largest; any if not given.
-        open: Whether the two ends are left out.
+        low: Lower bound; unbounded if not given.
+        high: Upper bound; unbounded if not given.
+        open: Whether the bounds themselves are excluded.
 
     Example:
         >>> 1 in Range(1), 0 in Range(0, open=True), float("nan") in Range(0)
@@ -55,7 +55,7 @@ class Range:
         return inside and abs(number) < math.inf
 
     def __str__(self) -> str:
-        """What follows "a number"."""
+        """The text that completes "a number"."""
         if self.high == math.inf:
             if self.low == -math.inf:
                 return ""
@@ -65,10 +65,10 @@ class Range:
 
 @dataclass(frozen=True)
 class Ascending:
-    """Numbers of which none is smaller than the one before.
+    """Numbers in ascending order; equal neighbors are allowed.
 
     Attributes:
-        low: The smallest that the first may be.
+        low: Lower bound of the first.
 
     Example:
         >>> (1, 8) in Ascending(1), (8, 1) in Ascending(1)
@@ -81,48 +81,48 @@ class Ascending:
         return all(a <= b for a, b in zip((self.low, *numbers), numbers, strict=False))
 
     def __str__(self) -> str:
-        """What follows "a list of two whole numbers"."""
+        """The text that completes "a list of two whole numbers"."""
         return f"of {self.low} or more in ascending order"
 
 
 LIMITS: dict[str, type[Range | Ascending]] = {"Range": Range, "Ascending": Ascending}
-"""What may stand in `Annotated`, by name."""
+"""The limits that `Annotated` may contain, by name."""
 
 SIZE = Range(1)
 
 Size = Annotated[int, SIZE]
-"""How many there are of something that there must be."""
+"""A number of things, at least one."""
 
 Count = Annotated[int, Range(0)]
-"""How many there are of something that there may be."""
+"""A number of things, possibly none."""
 
 Finite = Annotated[float, Range()]
-"""Any number but infinity and NaN."""
+"""Any number except infinity and NaN."""
 
 Positive = Annotated[float, Range(0, open=True)]
-"""A rate, or a bound that leaves something."""
+"""A rate, or an upper bound."""
 
 Spread = Annotated[float, Range(0)]
-"""A standard deviation, or a weight."""
+"""A standard deviation or a weight."""
 
 Share = Annotated[float, Range(0, 1, open=True)]
-"""A part of a whole."""
+"""A fraction of a whole."""
 
 Lengths = Annotated[tuple[int, int], Ascending(1)]
-"""The shortest and the longest."""
+"""The shortest and the longest length."""
 
 
 def check_ranges(function: Callable[..., Any], values: Mapping[str, Any]) -> None:
-    """Refuse arguments that lie outside the ranges in the signature of a function.
+    """Refuse arguments outside the ranges in the signature of a function.
 
     Args:
         function: The function; for a constructor, its `__init__`.
-        values: Its arguments, by name, such as `locals()` at its first line. None is left alone, and so is whatever
-            has no range.
+        values: Its arguments by name, such as `locals()` in its first line. None and arguments without a range are not
+            checked.
 
     Raises:
         InputError: If a number is outside its range.
-        TypeError: If something else stands where a number was expected.
+        TypeError: If a value is not a number where one was expected.
 
     Example:
         >>> def wait(seconds: Positive) -> None:
@@ -141,22 +141,22 @@ def check_ranges(function: Callable[..., Any], values: Mapping[str, Any]) -> Non
 
 
 class _Declared(NamedTuple):
-    """A part of a type that has a limit: a number, a tuple of numbers, or a sequence of any length."""
+    """A part of a type with a limit: a number, a tuple of numbers, or a sequence of any length."""
 
     kind: Any
     limit: Range | Ascending
     sequence: bool
 
     def fits(self, value: Any) -> bool:
-        """Whether there are numbers where numbers were expected, or one where one was."""
+        """Whether a value has the type: a number, or the right count of numbers."""
         several = self.sequence or self.kind not in (int, float)
         if several != isinstance(value, tuple | list) or not (self.sequence or not several or len(value) == self.size):
             return False
-        wanted = Real if self.kind is float else Integral
-        return all(isinstance(each, wanted) and not isinstance(each, bool) for each in (value if several else [value]))
+        kind = Real if self.kind is float else Integral
+        return all(isinstance(each, kind) and not isinstance(each, bool) for each in (value if several else [value]))
 
     def holds(self, value: Any) -> bool:
-        """Whether they also lie inside of the limit."""
+        """Whether a value has the type and is within the limit."""
         return self.fits(value) and all(each in self.limit for each in (value if self.sequence else [value]))
 
     @property
@@ -170,7 +170,7 @@ class _Declared(NamedTuple):
 
 
 def _declared(hint: Any, sequence: bool = False) -> Iterator[_Declared]:
-    """What has a limit among the parts of a type."""
+    """The parts of a type that have a limit."""
     if get_origin(hint) is Annotated:
         kind, *more = get_args(hint)
         yield from (_Declared(kind, each, sequence) for each in more if isinstance(each, Range | Ascending))

@@ -1,6 +1,6 @@
-"""Objects as plain data: a class path and the arguments of the constructor, as in a Lightning config.
+"""Objects described by plain data: a class path and constructor arguments, as in a Lightning config.
 
-What a file names is looked up in a closed list of classes, and never imported because the file says so.
+Class paths are looked up in a closed list; a file can never cause the import of anything else.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from ddstructs.registry.plugins import named
 from ddstructs.registry.types import Text, convert
 
 __all__ = [
+    "ACCEPTED",
     "OBJECTS",
-    "STANDING",
     "Spec",
     "argument",
     "build",
@@ -36,9 +36,9 @@ OBJECTS = {
     "Callback": "a callback",
     "Logger": "a logger",
 }
-"""The types that stand for objects in a signature, and what they are called in errors."""
+"""The types of a signature whose values are objects, and their names in errors."""
 
-STANDING = {
+ACCEPTED = {
     "Memory": ("memory",),
     "Cell": ("cell",),
     "Module": ("cell", "memory"),
@@ -46,15 +46,15 @@ STANDING = {
     "Callback": ("callback",),
     "Logger": ("logger",),
 }
-"""Which kinds of things may stand where a signature asks for these types."""
+"""The kinds that a parameter of each of these types accepts."""
 
 MODELS = ("memory", "cell", "task")
-"""What a checkpoint may name."""
+"""The kinds that a checkpoint may refer to."""
 
 
 @dataclass(frozen=True)
 class Spec:
-    """An object that is not built yet: its kind, its name, and its arguments, in which there may be others."""
+    """An object that is not built yet: its kind, its name, and its arguments, which may contain further specs."""
 
     kind: str
     name: str
@@ -62,15 +62,15 @@ class Spec:
 
 
 def check(value: object, what: str = "") -> None:
-    """Refuse plain data that names a class which is not on the list. Nothing is imported for what it names.
+    """Refuse plain data with a class path that is not on the list. Nothing is imported.
 
     Args:
         value: The data.
-        what: What an error calls it, such as the file that it comes from.
+        what: Its name in errors, such as that of the file it comes from.
 
     Raises:
-        InputError: If it is not plain, or too large; if a class path is not that of a memory, a cell or a task that is
-            registered; or if arguments have no names.
+        InputError: If the data is not plain, or too large; if a class path is not that of a registered memory, cell or
+            task; or if arguments are not given by name.
     """
     check_plain(value, what or "the data")
     _check(value, what)
@@ -88,14 +88,14 @@ def _check(value: object, what: str) -> None:
 
 
 def build(value: Any, kind: str | None = None) -> Any:
-    """Build what plain data describes; whatever is no class path with arguments stays as it is.
+    """Build the objects in plain data; anything but a class path with arguments is returned unchanged.
 
     Args:
         value: The data.
-        kind: What it must be: `"memory"`, `"cell"` or `"task"`; any of these, or other data, if not given.
+        kind: The expected kind: `"memory"`, `"cell"` or `"task"`; if not given, any of these or other data.
 
     Raises:
-        InputError: If a class is not on the list, or does not take the arguments.
+        InputError: If a class is not on the list, or does not accept the arguments.
     """
     if not isinstance(value, dict | list | tuple) and kind is None:
         return value
@@ -104,27 +104,27 @@ def build(value: Any, kind: str | None = None) -> Any:
         return [build(part) for part in value]
     if not (isinstance(value, dict) and "class_path" in value):
         if kind is not None:
-            raise InputError(f"{shown(value)} is no {kind}: a class path with arguments was expected")
+            raise InputError(f"{shown(value)} is not a {kind}: a class path with arguments was expected")
         return value
     return construct(resolve(value, (kind,) if kind else MODELS))
 
 
 def resolve(value: object, kinds: tuple[str, ...], place: str = "") -> Spec:
-    """Look up what plain data describes, and fit its arguments to the signature. Nothing is imported but plugins.
+    """Look up the object that plain data describes, and convert its arguments. Imports nothing but plugins.
 
     Args:
         value: A name, or a class path with arguments.
-        kinds: What it may be.
-        place: What an error calls it.
+        kinds: The accepted kinds.
+        place: Its name in errors.
 
     Raises:
-        InputError: If there is no such thing, or if it does not take the arguments.
+        InputError: If the name is unknown, or if the class does not accept the arguments.
     """
     return complete(draft(value, kinds, place), place)
 
 
 def draft(value: object, kinds: tuple[str, ...], place: str) -> Spec:
-    """As `resolve`, but arguments may still be missing."""
+    """Like `resolve`, but arguments may still be missing."""
     if isinstance(value, Text) and value[:1] == "{":
         value = load_yaml(str(value), place)
     spec = Spec(*look_up(value, kinds, place))
@@ -132,32 +132,32 @@ def draft(value: object, kinds: tuple[str, ...], place: str) -> Spec:
 
 
 def argument(spec: Spec, key: str, value: object, place: str) -> Any:
-    """The value of an argument, fitted to the signature of what takes it."""
+    """Convert the value of an argument to the type in the signature."""
     known = signature(spec.kind, spec.name)
     where = f"{place}.{key}" if place else f"cannot build {spec.name}: {key}"
     if key not in known:
-        raise InputError(f"{one_line(where)} is no argument of {spec.name}{hint(key, known)}")
+        raise InputError(f"{one_line(where)} is not an argument of {spec.name}{hint(key, known)}")
     return convert(known[key].annotation, value, where, OBJECTS, resolve_object)
 
 
 def complete(spec: Spec, place: str) -> Spec:
-    """Refuse a draft in which an argument is missing."""
+    """Return a draft, or raise an error if a required argument is missing."""
     for key, each in signature(spec.kind, spec.name).items():
         if each.default is None and key not in spec.arguments:
-            raise InputError(f"{place or 'cannot build'} {spec.name} needs {key}: give it among its arguments")
+            raise InputError(f"{place or 'cannot build'} {spec.name} needs {key}: add it to its arguments")
     return spec
 
 
-def resolve_object(wanted: str, value: object, place: str) -> Spec:
-    """What a signature asks for by one of the types in `OBJECTS`; see `resolve`."""
-    return resolve(value, STANDING[wanted], place)
+def resolve_object(expected: str, value: object, place: str) -> Spec:
+    """Resolve an object for a parameter of one of the types in `OBJECTS`; see `resolve`."""
+    return resolve(value, ACCEPTED[expected], place)
 
 
 def construct(spec: Any) -> Any:
     """Build the object of a spec, and those in its arguments.
 
     Raises:
-        InputError: If it does not take the arguments.
+        InputError: If a constructor does not accept the arguments.
     """
     if isinstance(spec, list | tuple):
         return type(spec)(construct(part) for part in spec)
@@ -171,5 +171,5 @@ def construct(spec: Any) -> Any:
         return kind(**arguments)
     except InputError:
         raise
-    except Exception as error:  # the arguments are the user's, and torch fails in as many ways
+    except Exception as error:  # the arguments are the user's, and torch may raise anything
         raise InputError(f"cannot build {spec.name}: {one_line(error)[:200]}") from error

@@ -1,4 +1,4 @@
-"""Plain data made into what a signature asks for. Nothing is ever imported for it."""
+"""Conversion of plain data to the types in a signature. Never imports anything."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ __all__ = ["Build", "Text", "convert", "refuse"]
 
 
 class Text(str):
-    """A word from the command line. It alone may spell out lists and names, as YAML; strings in files stay strings."""
+    """A value from the command line. It may hold a list or a dictionary as YAML; strings in files stay strings."""
 
     __slots__ = ()
 
 
 Build = Callable[[str, object, str], object]
-"""What to do with a value where an object is expected: called with the name of the type, the value and its place."""
+"""Converts a value where an object is expected: called with the name of the type, the value, and its name in errors."""
 
 TEXTS = ("str", "Path")
 
 
 class _Misfit(Exception):
-    """The value is not of the type."""
+    """The value does not have the type."""
 
 
-def refuse(wanted: str, value: object, place: str) -> NoReturn:
-    """The `Build` where no object may stand."""
-    raise InputError(f"{place} takes no object")
+def refuse(expected: str, value: object, place: str) -> NoReturn:
+    """The `Build` for signatures without objects."""
+    raise InputError(f"{place} does not take an object")
 
 
 def convert(
@@ -44,17 +44,17 @@ def convert(
     objects: Mapping[str, str] = MappingProxyType({}),
     build: Build = refuse,
 ) -> Any:
-    """A value of the type that an annotation tells.
+    """Convert plain data to the type of an annotation.
 
     Args:
-        annotation: The type; None if there is none, and then any plain data will do, as for `Any`: it stays data.
+        annotation: The type; None, like `Any`, accepts all plain data unchanged.
         value: Plain data.
-        place: What an error calls the value.
-        objects: The names of types that stand for objects, and what they are called.
-        build: Makes such an object, or what stands for it.
+        place: Name of the value in errors.
+        objects: The types whose values are objects, and their names in errors.
+        build: Converts a value to an object, or to a spec of one.
 
     Raises:
-        InputError: If the value is of another type.
+        InputError: If the value has another type.
     """
     try:
         return _fit(annotation, value, place, objects, build)
@@ -85,7 +85,7 @@ def _fit(annotation: ast.expr | None, value: object, place: str, objects: Mappin
                 return part.value
         raise _Misfit
     if kind == "dict":
-        value = _spelled(value, place)
+        value = _parsed(value, place)
         if not isinstance(value, dict):
             raise _Misfit
         first, second = parts or (None, None)
@@ -102,9 +102,9 @@ def _fit(annotation: ast.expr | None, value: object, place: str, objects: Mappin
 
 def _fit_union(parts: list[ast.expr], value: object, place: str, objects: Mapping[str, str], build: Build) -> Any:
     members = sorted((part for part in parts if rank(part, objects) is not None), key=lambda part: order(part, objects))
-    if isinstance(value, Text) and any(read(part)[0] in TEXTS for part in members):  # the word null is a text, too
+    if isinstance(value, Text) and any(read(part)[0] in TEXTS for part in members):  # "null" is valid text
         members = [part for part in members if read(part)[0] != "None"]
-    elif isinstance(value, str):  # a string in a file is one before it is a number
+    elif isinstance(value, str):  # a string in a file is text first, and a number only if it cannot be text
         members.sort(key=lambda part: read(part)[0] not in (*TEXTS, "Literal"))
     for member in members:
         try:
@@ -117,7 +117,7 @@ def _fit_union(parts: list[ast.expr], value: object, place: str, objects: Mappin
 def _fit_list(
     kind: str, parts: list[ast.expr], value: object, place: str, objects: Mapping[str, str], build: Build
 ) -> Any:
-    value = _spelled(value, place)
+    value = _parsed(value, place)
     if not isinstance(value, list | tuple):
         raise _Misfit
     if kind == "list" or any(map(is_ellipsis, parts)):
@@ -130,13 +130,13 @@ def _fit_list(
 
 
 def _shown(value: object) -> str:
-    """A value in an error; a number or a list of the command line as it was typed, without quotes."""
+    """A value for an error message; a number or list from the command line is shown as typed, without quotes."""
     bare = isinstance(value, Text) and re.match(r"[-+.]?\d|[\[{]", value)
     return shown(value)[1:-1] if bare else shown(value)
 
 
-def _spelled(value: object, place: str) -> object:
-    """What a word of the command line spells out, if it is a list or names."""
+def _parsed(value: object, place: str) -> object:
+    """Parse a value from the command line if it is a list or a dictionary."""
     if isinstance(value, Text) and value[:1] in ("[", "{"):
         return load_yaml(str(value), place)
     return value

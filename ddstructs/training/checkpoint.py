@@ -15,15 +15,32 @@ import torch
 from ddstructs.errors import InputError
 from ddstructs.nn.rnn import renamed
 from ddstructs.nn.weights import check_settings, load_weights
-from ddstructs.registry.data import check_plain
+from ddstructs.registry.catalog import MODELS
+from ddstructs.registry.data import check_plain, shown
+from ddstructs.registry.lookup import find
 from ddstructs.registry.spec import check
 from ddstructs.training.archive import Bomb, outline
 from ddstructs.training.limits import check_sizes
 
-__all__ = ["RANDOM", "RUN", "TASK", "load", "load_weights", "random_state", "read", "set_random_state", "task_name"]
+__all__ = [
+    "MODEL",
+    "RANDOM",
+    "RUN",
+    "TASK",
+    "load",
+    "load_weights",
+    "model_name",
+    "random_state",
+    "read",
+    "set_random_state",
+    "task_name",
+]
+
+MODEL = "ddstructs_model"
+"""The key of the class path of the model; missing in checkpoints of version 0.1, which are of a `Controller`."""
 
 TASK = "ddstructs_task"
-"""The key of the task a controller was trained on: a class path with arguments."""
+"""The key of the task a model was trained on: a class path with arguments."""
 
 RANDOM = "ddstructs_random"
 """The key of the state of torch's random number generators, so that a resumed run draws the same noise."""
@@ -45,32 +62,33 @@ RUN = {
 def read(
     path: str | Path, replaced: Collection[str] = (), task: bool = True, given: Collection[str] = ()
 ) -> dict[str, Any]:
-    """Read a checkpoint of a controller onto the CPU. Nothing in it is executed, and no class it names is imported.
+    """Read a checkpoint of a model onto the CPU. Nothing in it is executed, and no class it names is imported.
 
     Args:
         path: The file.
-        replaced: Settings of the controller that the caller overrides, and that are not checked.
+        replaced: Settings of the model that the caller overrides, and that are not checked.
         task: Whether the caller also builds the task from the checkpoint.
         given: Arguments of the task that the caller overrides, and whose size is not checked.
 
     Raises:
-        InputError: If the file is missing, damaged or not a checkpoint of a controller; if it contains more than
+        InputError: If the file is missing, damaged or not a checkpoint of a model; if it contains more than
             weights and plain data, or would need far more memory than its size; or if it names a class that is not on
             the closed list (see SECURITY.md).
     """
     content = load(path)
-    if not _is_controller(content):
-        raise InputError(f"{path} is not a checkpoint of a ddstructs controller")
+    if not _is_model(content):
+        raise InputError(f"{path} is not a checkpoint of a ddstructs model")
     version = content.get("pytorch-lightning_version", "0")
     if not (isinstance(version, str) and len(version) < 50 and VERSION.fullmatch(version)):
         raise InputError(f"{path} is damaged: {str(version)[:20]!r} is not a version of Lightning")
     for name, kind in RUN.items():
         if name in content and not isinstance(content[name], kind):
-            raise InputError(f"{path} is damaged: its {name} is no {kind.__name__}")
+            raise InputError(f"{path} is damaged: its {name} is not a {kind.__name__}")
+    model_name(content, path)
     check_settings(content["hyper_parameters"], path, replaced)
     if task:
         if not _is_task(content.get(TASK)):
-            raise InputError(f"{path} does not name the task its controller was trained on")
+            raise InputError(f"{path} does not name the task its model was trained on")
         check(content[TASK], f"the task in {path}")
         check_sizes(content[TASK]["init_args"], path, given)
         _check_progress(content.get(task_name(content), {}), path)
@@ -85,7 +103,7 @@ def load(path: str | Path) -> Any:
             size.
     """
     if not Path(path).is_file():
-        raise InputError(f"there is no checkpoint at {path}")
+        raise InputError(f"no checkpoint at {path}")
     try:
         outline(path)
         with warnings.catch_warnings(action="ignore"):  # about files in another format, which are refused below
@@ -99,7 +117,7 @@ def load(path: str | Path) -> Any:
         ) from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except Exception as error:  # a file may hold anything, and torch fails in as many ways
+    except Exception as error:  # a file may hold anything, and torch may raise anything
         raise InputError(f"{path} is damaged or truncated: it cannot be read as a checkpoint") from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content["state_dict"] = {  # drop the attributes that torch sets
@@ -109,7 +127,7 @@ def load(path: str | Path) -> Any:
     return content
 
 
-def _is_controller(content: object) -> bool:
+def _is_model(content: object) -> bool:
     if not (isinstance(content, dict) and {"state_dict", "hyper_parameters"} <= content.keys()):
         return False
     weights, settings = content["state_dict"], content["hyper_parameters"]
@@ -129,15 +147,31 @@ def _check_progress(progress: object, path: str | Path) -> None:
     check_plain(progress, f"the progress of the task in {path}")
     stages = progress.get("stages", {}) if isinstance(progress, dict) else None
     if not isinstance(progress, dict) or not isinstance(stages, dict):
-        raise InputError(f"{path} is damaged: it does not say how far its task was")
+        raise InputError(f"{path} is damaged: the progress of its task is missing or invalid")
     numbers = {name: number for name, number in stages.items() if name != "patience" or number is not None}
     for number in (*numbers.values(), progress.get("drawn", 0)):
         if not (isinstance(number, int | float) and math.isfinite(number)):
-            raise InputError(f"{path} is damaged: it does not say how far its task was")
+            raise InputError(f"{path} is damaged: the progress of its task is missing or invalid")
+
+
+def model_name(content: Mapping[str, Any], path: str | Path) -> str:
+    """The name of the class of the model in a checkpoint.
+
+    Raises:
+        InputError: If the class is not on the closed list.
+    """
+    if MODEL not in content:
+        return next(iter(MODELS))
+    path_of_class = content[MODEL]
+    found = find(path_of_class, ("model",)) if isinstance(path_of_class, str) else None
+    if found is None:
+        expected = " or ".join(MODELS)
+        raise InputError(f"the class of the model in {path} is {shown(path_of_class)}, but {expected} was expected")
+    return found[1]
 
 
 def task_name(content: Mapping[str, Any]) -> str:
-    """The class name of the task that the controller in a checkpoint was trained on."""
+    """The class name of the task that the model in a checkpoint was trained on."""
     return str(content[TASK]["class_path"]).rpartition(".")[2]
 
 
@@ -159,5 +193,5 @@ def set_random_state(state: dict[str, Any]) -> None:
         torch.set_rng_state(state["cpu"].cpu())
         if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all([each.cpu() for each in state["cuda"]])
-    except Exception as error:  # a file may hold anything, and torch fails in as many ways
+    except Exception as error:  # a file may hold anything, and torch may raise anything
         raise InputError("the checkpoint is damaged: its random state cannot be restored") from error

@@ -14,7 +14,7 @@ from ddstructs.nn.rnn import MemoryRNN, RNNState
 from ddstructs.registry.describe import describe
 from ddstructs.registry.ranges import Finite, Positive, Size, Spread, check_ranges
 from ddstructs.registry.spec import build
-from ddstructs.training.learner import Learner, Outcome, Told
+from ddstructs.training.learner import Learner, MemoryActions, Outcome
 from ddstructs.training.scoring import Scoring
 
 __all__ = ["Controller"]
@@ -122,7 +122,7 @@ class Controller(Learner):
         self, symbols: Tensor, state: RNNState | None = None, lengths: Tensor | Sequence[int] | None = None
     ) -> Outcome:
         output, actions, _, after = self.rnn.unroll(self.embed(symbols), state, lengths)
-        return Outcome(self.classify(output), (Told(self.rnn.memory, actions),), after)
+        return Outcome(self.classify(output), (MemoryActions(self.rnn.memory, actions),), after)
 
 
 def _plain(value: object) -> object:

@@ -1,4 +1,4 @@
-"""What learns a task, whatever its network is: the loss, the metrics, the curriculum, decoding and the optimizer."""
+"""Training of a network on a task: the loss, the metrics, the curriculum, decoding and the optimizer."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from ddstructs.tasks.task import Split
 from ddstructs.training.decoding import decode_greedily
 from ddstructs.training.restarts import start_afresh
 from ddstructs.training.restoring import Restorable
-from ddstructs.training.scoring import Scoring, Told
+from ddstructs.training.scoring import MemoryActions, Scoring
 
-__all__ = ["Learner", "Outcome", "Told"]
+__all__ = ["Learner", "MemoryActions", "Outcome"]
 
 
 class Outcome(NamedTuple):
-    """What a network makes of symbols.
+    """The results of a network for a sequence of symbols.
 
     Attributes:
-        logits: Scores of the symbol that comes after each step, shape `(batch, time, output_symbols)`.
-        told: What each memory in it was told, in the order of the network.
-        state: The state after the last step of each row, from which it goes on.
+        logits: Scores of the output symbols after each step, shape `(batch, time, output_symbols)`.
+        actions: The actions of each memory, in the order of the network.
+        state: The state after the last step of each row, from which `run` can continue.
     """
 
     logits: Tensor
-    told: tuple[Told, ...]
+    actions: tuple[MemoryActions, ...]
     state: Any
 
 
 class Learner(Restorable):
-    """Reads symbols and names the next one; a subclass has the network.
+    """A network that reads symbols and predicts the next one; subclasses define it.
 
     Training uses teacher forcing; the loss is the cross entropy of the targets of the task. `predict` decodes greedily
     where the task feeds answers back. Up to the first error, greedy decoding has the same inputs as teacher forcing, so
@@ -46,10 +46,10 @@ class Learner(Restorable):
 
     Attributes:
         input_symbols: Number of input symbols.
-        output_symbols: Number of output symbols. The last is the end; the others, when fed back, are the last of the
-            input symbols.
+        output_symbols: Number of output symbols. The last one is the end symbol; the others, when fed back, are the
+            last of the input symbols.
         signal_penalty: Weight of the penalty on fractions in training.
-        clip: Largest norm of the gradient, if the trainer does not say.
+        clip: Maximum norm of the gradient, unless the trainer sets one.
         scoring: The loss and the metrics.
     """
 
@@ -65,21 +65,26 @@ class Learner(Restorable):
 
     @abstractmethod
     def run(self, symbols: Tensor, state: Any = None, lengths: Tensor | Sequence[int] | None = None) -> Outcome:
-        """Read symbols.
+        """Run the network on a sequence.
 
         Args:
             symbols: Input symbols, shape `(batch, time)`, int64.
-            state: The state to go on from; the initial one if not given.
-            lengths: How many steps of each row count, shape `(batch,)`; all of them if not given.
+            state: The state before the first step; the initial one if not given.
+            lengths: Number of steps of each row before the padding, shape `(batch,)`; all steps if not given.
         """
 
     @property
-    def workers(self) -> list[MemoryRNN | MemoryLayer]:
-        """The parts that work a memory, in the order of the network."""
+    def memory_modules(self) -> list[MemoryRNN | MemoryLayer]:
+        """The modules that have a memory, in the order of the network."""
         return [module for module in self.modules() if isinstance(module, MemoryRNN | MemoryLayer)]
 
+    @property
+    def places(self) -> list[int]:
+        """The indices of the layers with a memory, counted from 0 at the input, in the order of `Outcome.actions`."""
+        return [0]
+
     def forward(self, inputs: Tensor) -> Tensor:
-        """Score the output symbol of each step.
+        """Score the output symbols of each step.
 
         Args:
             inputs: Input symbols, shape `(batch, time)`, int64.
@@ -173,11 +178,11 @@ class Learner(Restorable):
                 f"{type(task).__name__} has {its[0]} input and {its[1]} output symbols, but this model is for "
                 f"{own[0]} and {own[1]}"
             )
-        self.scoring = Scoring(task, [worker.memory for worker in self.workers]).to(self.device)
+        self.scoring = Scoring(task, [module.memory for module in self.memory_modules]).to(self.device)
 
     def _score(self, split: Split, batch: Batch) -> tuple[Tensor, Tensor]:
         """Log the metrics of a batch; return the loss and the output symbols, `IGNORE` in steps without a target."""
-        memories = [worker.memory for worker in self.workers]
+        memories = [module.memory for module in self.memory_modules]
         before = [memory.validate for memory in memories]
         for memory, validate in zip(memories, before, strict=True):
             memory.validate = validate or self._first_batch
@@ -188,7 +193,7 @@ class Learner(Restorable):
                 memory.validate = validate
             self._first_batch = False
         loss, output = self.scoring.update(split, run.logits, batch)
-        penalty = self.scoring.penalty(split, run.told, batch)
+        penalty = self.scoring.penalty(split, run.actions, batch)
         if penalty is not None:
             loss = loss + self.signal_penalty * penalty
         for name, metric in self.scoring.metrics(split).items():
@@ -196,8 +201,8 @@ class Learner(Restorable):
         return loss, output
 
     def _warn_of_length(self, batch: Batch) -> None:
-        """Warn of sequences longer than any that was validated, where fractions of push and pop add up."""
-        soft = any(worker.memory.heads and not worker.hard for worker in self.workers)
+        """Warn about sequences longer than any in validation, on which fractions of push and pop add up."""
+        soft = any(module.memory.heads and not module.hard for module in self.memory_modules)
         if self.task is None or not soft or self.task.validated_lengths is None:
             return
         longest, seen = int(self.task.lengths(batch).max()), self.task.validated_lengths[1]

@@ -17,8 +17,8 @@ def correct_prefix(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tens
     """For each row, the number of symbols before the first error, and the lengths of output and target."""
     for name, symbols in (("output", output), ("target", target)):
         if not isinstance(symbols, Tensor) or symbols.is_floating_point() or symbols.is_complex():
-            came = symbols.dtype if isinstance(symbols, Tensor) else f"a {type(symbols).__name__}"
-            raise TypeError(f"{name} is {came}, but a tensor of symbols was expected: int64, padded with {PADDING}")
+            found = symbols.dtype if isinstance(symbols, Tensor) else f"a {type(symbols).__name__}"
+            raise TypeError(f"{name} is {found}, but a tensor of symbols was expected: int64, padded with {PADDING}")
     if output.dim() != 2 or target.dim() != 2 or len(output) != len(target):
         raise ValueError(
             f"output and target have shapes {tuple(output.shape)} and {tuple(target.shape)}, "

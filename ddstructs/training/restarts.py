@@ -25,8 +25,8 @@ def start_afresh(model: Learner, restarts: int, seed: int) -> None:
         for module in reversed(list(model.modules())):  # a module after its parts, so that its own initialization wins
             if callable(reset := getattr(module, "reset_parameters", None)):
                 reset()
-        for worker in model.workers:
-            worker.reset_parameters(restarts)
+        for part in model.memory_modules:
+            part.reset_parameters(restarts)
     for optimizer in model.trainer.optimizers:
         optimizer.state.clear()
         for group in optimizer.param_groups:

@@ -35,7 +35,7 @@ def check_resumable(model: nn.Module, checkpoint: Mapping[str, Any], path: str |
         )
     for name, kind in RUN.items():
         if not isinstance(checkpoint.get(name), kind):
-            raise InputError(f"{path} is damaged: its {name} is no {kind.__name__}")
+            raise InputError(f"{path} is damaged: its {name} is not a {kind.__name__}")
     parameters = list(model.parameters())
     for state in checkpoint["optimizer_states"]:
         if (reason := _misfit(state, parameters)) is not None:

@@ -1,10 +1,10 @@
-"""The LightningModule that learns with memories as layers: a transformer, a pure memory network, or a mixture."""
+"""The LightningModule with memories as layers: a transformer, a pure memory network, or a mixture of both."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
 
 from torch import Tensor, nn
 
@@ -13,10 +13,11 @@ from ddstructs.nn.attention import CausalAttention, Position
 from ddstructs.nn.block import Block, LayersState
 from ddstructs.nn.layer import MemoryLayer
 from ddstructs.nn.recurrent import Recurrent
+from ddstructs.nn.rnn import MemoryRNN
 from ddstructs.registry.describe import describe
-from ddstructs.registry.ranges import Finite, Positive, Size, Spread, check_ranges
+from ddstructs.registry.ranges import Finite, Positive, Range, Size, Spread, check_ranges
 from ddstructs.registry.spec import build
-from ddstructs.training.learner import Learner, Outcome, Told
+from ddstructs.training.learner import Learner, MemoryActions, Outcome
 from ddstructs.training.scoring import Scoring
 
 __all__ = ["SequenceModel"]
@@ -25,38 +26,38 @@ Layer = Literal["attention", "memory", "recurrent"]
 
 
 class SequenceModel(Learner):
-    """Symbols are embedded, go through layers in residual blocks, and a linear layer names the next symbol.
+    """An embedding of the symbols, layers in residual blocks, and a linear layer that scores the next symbol.
 
-    The layers are a list: `["memory"]` is a pure memory network, `["attention"] * 5` with a feed-forward part a
-    transformer, and `["attention", "memory", "attention"]` a mixture. It learns, decodes, is saved and traced as a
-    `Controller` is, and decodes with a cache: the state of each layer.
+    The layers are given as a list: `["memory"]` is a pure memory network, `["attention"] * 5` with a feed-forward part
+    is a transformer, and `["attention", "memory", "attention"]` is a mixture. Training, decoding, checkpoints and
+    traces work as for a `Controller`. Decoding uses a cache: the state of each layer.
 
     Args:
-        memory: What the memory layers work, each with memories of its own; `NoMemory()` if there are none.
+        memory: The memory of the memory layers, each of which has its own; `NoMemory()` if there are none.
         input_symbols: Number of input symbols, `task.input_symbols`.
-        output_symbols: Number of output symbols, `task.output_symbols`. The last is the end; the others, when fed back,
-            are the last of the input symbols.
-        layers: From the input on, each `"attention"` (causal), `"memory"` (a `MemoryLayer`), `"recurrent"`, or in
-            Python any module that a `Block` takes.
-        embed_dim: Size of an embedded symbol and of all that goes from layer to layer.
-        num_heads: How many heads a memory or attention layer has.
-        feed_forward: Size of the feed-forward part of each block; there is none if not given.
-        dropout: Chance of each element that a layer adds to be left out in training.
-        position: What attention knows of positions, see `CausalAttention`.
-        max_length: How many positions there are, if they are learned.
-        cell: The recurrent layers' network.
-        push_bias: Bias of push at the start, around which those of the heads lie, see `MemoryLayer`.
-        pop_bias: The same of pop.
-        spread: How far the biases of different heads lie apart at the start.
-        signal_noise: Standard deviation of the noise in training on the logits of push and pop, see `MemoryLayer`. It
-            makes one head enough, and keeps signals near 0 and 1.
-        read_noise: That of the noise on every read in training.
+        output_symbols: Number of output symbols, `task.output_symbols`. The last one is the end symbol; the others,
+            when fed back, are the last of the input symbols.
+        layers: The layers from the input to the output, each `"attention"` (causal), `"memory"` (a `MemoryLayer`),
+            `"recurrent"` or, in Python, any module that a `Block` takes.
+        embed_dim: Size of an embedded symbol, and of the vectors between layers.
+        num_heads: Number of heads of a memory layer and of an attention layer.
+        feed_forward: Size of the feed-forward part of each block; none if not given.
+        dropout: Dropout probability of what each layer adds.
+        position: Encoding of positions in attention, see `CausalAttention`.
+        max_length: Maximum number of positions, if they are learned.
+        cell: Type of the recurrent layers.
+        push_bias: Initial bias of push, around which those of the heads are spread, see `MemoryLayer`.
+        pop_bias: Initial bias of pop, likewise.
+        spread: Spread of the initial biases over the heads.
+        signal_noise: Standard deviation of the noise in training on the logits of push and pop, see `MemoryLayer`. With
+            it one head is enough, and signals stay near 0 and 1.
+        read_noise: Standard deviation of the noise on reads in training.
         signal_penalty: Weight in training of the penalty on fractions, see `Controller`.
-        hard: Whether push and pop are rounded to 0 or 1.
-        learning_rate: Rate of Adam.
-        decay_steps: Updates over which the rate falls in a line to a twentieth, and stays there; it does not fall if
-            not given.
-        clip: Largest norm of the gradient, if the trainer does not say.
+        hard: Whether to round push and pop to 0 or 1.
+        learning_rate: Learning rate of Adam.
+        decay_steps: Number of updates over which the learning rate decays linearly to a twentieth, where it stays;
+            constant if not given.
+        clip: Maximum norm of the gradient, unless the trainer sets one.
 
     Raises:
         ValueError: If a size, rate or noise is out of range, a layer is unknown, or a memory layer has no memory.
@@ -84,7 +85,7 @@ class SequenceModel(Learner):
         embed_dim: Size = 128,
         num_heads: Size = 4,
         feed_forward: Size | None = None,
-        dropout: float = 0.0,
+        dropout: Annotated[float, Range(0, 1)] = 0.0,
         position: Position = "rotary",
         max_length: Size = 4096,
         cell: Literal["rnn", "lstm", "gru"] = "lstm",
@@ -125,24 +126,29 @@ class SequenceModel(Learner):
                     return Recurrent(embed_dim, cell)
                 case nn.Module():
                     return layer
-            raise ValueError(f"{layer!r} is no layer: choose from attention, memory, recurrent, or pass a module")
+            raise ValueError(f"unknown layer {layer!r}: choose from attention, memory, recurrent, or pass a module")
 
         self.blocks = nn.ModuleList(Block(embed_dim, made(layer), feed_forward, dropout) for layer in given["layers"])
         self.norm = nn.LayerNorm(embed_dim)
         self.classify = nn.Linear(embed_dim, output_symbols)
-        self.scoring = Scoring(None, [worker.memory for worker in self.workers])
+        self.scoring = Scoring(None, [module.memory for module in self.memory_modules])
+
+    @property
+    def places(self) -> list[int]:
+        kinds = (MemoryLayer, MemoryRNN)
+        return [i for i, block in enumerate(self.blocks) if isinstance(cast("Block", block).layer, kinds)]
 
     def run(
         self, symbols: Tensor, state: LayersState | None = None, lengths: Tensor | Sequence[int] | None = None
     ) -> Outcome:
-        x, told, after = self.embed(symbols), [], []
+        x, used, after = self.embed(symbols), [], []
         blocks = cast("list[Block]", list(self.blocks))
         for block, before in zip(blocks, state.states if state else (None,) * len(blocks), strict=True):
             x, carried, actions = block.unroll(x, before, lengths)
             after.append(carried)
             if actions is not None:
-                told.append(Told(cast("Memory", block.layer.memory), actions))
-        return Outcome(self.classify(self.norm(x)), tuple(told), LayersState(tuple(after)))
+                used.append(MemoryActions(cast("Memory", block.layer.memory), actions))
+        return Outcome(self.classify(self.norm(x)), tuple(used), LayersState(tuple(after)))
 
 
 def _plain(value: object) -> object:

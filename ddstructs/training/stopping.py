@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from ddstructs.errors import InputError
+from ddstructs.registry.describe import describe
 from ddstructs.tasks.task import Task
+from ddstructs.training.checkpoint import TASK
 from ddstructs.training.controller import Controller
 
-__all__ = ["Finished", "summary", "validated"]
+__all__ = ["Finished", "check_unlearned", "summary", "validated"]
 
 
 class Finished(Callback):
@@ -30,13 +34,41 @@ class Finished(Callback):
     def __init__(self, curriculum: bool = True) -> None:
         super().__init__()
         self.curriculum = curriculum
+        self.learned = False
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         task: object = trainer.datamodule  # type: ignore[attr-defined]
         if trainer.sanity_checking or not isinstance(task, Task):
             return
-        if task.goal.reached(validated(trainer)) and (task.stages.finished or not self.curriculum):
+        self.learned = task.goal.reached(validated(trainer)) and (task.stages.finished or not self.curriculum)
+        if self.learned:
             trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"learned": self.learned}
+
+
+def check_unlearned(trainer: Trainer, checkpoint: Mapping[str, Any], task: Task) -> None:
+    """Raise an error if a resumed run has learned its task already, and would stop after another epoch.
+
+    Args:
+        trainer: The trainer that is to resume the run.
+        checkpoint: The result of `read`.
+        task: The task. If it differs from that of the checkpoint, it may not be learned yet.
+
+    Raises:
+        InputError: If the task is learned, and the trainer stops for this reason.
+    """
+    state = checkpoint["callbacks"].get("Finished")
+    if not (isinstance(state, dict) and state.get("learned") is True and describe(task) == checkpoint[TASK]):
+        return
+    steps, epochs = checkpoint["global_step"], checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+    longer = (trainer.min_epochs or 0) > epochs or (trainer.min_steps or 0) > steps
+    if not longer and any(isinstance(each, Finished) for each in trainer.callbacks):  # type: ignore[attr-defined]
+        raise InputError(
+            f"the run is complete: its task was learned in epoch {epochs}, after {steps} updates; "
+            f"to train on, give --trainer.min_epochs more than {epochs}"
+        )
 
 
 def is_learned(task: Task, trainer: Trainer) -> bool:
@@ -53,9 +85,9 @@ def summary(trainer: Trainer, task: Task) -> str:
     metrics = validated(trainer)
     shown = {task.goal.metric: None, **dict.fromkeys(task.metrics)}
     figures = [f"{name} {metrics[f'val_{name}']:.4f}" for name in shown if f"val_{name}" in metrics]
-    updates = f"After {trainer.global_step} updates"
+    updates = f"After {trainer.global_step} update{'' if trainer.global_step == 1 else 's'}"
     if not figures:
-        return f"{updates}: there was no validation, so the quality of the model is unknown."
+        return f"{updates}: not validated, so the quality of the model is unknown."
     lengths = task.validated_lengths
     where = f" of lengths {lengths[0]}..{lengths[1]}" if lengths else ""
     return f"{updates}: {', '.join(figures)} on validation sequences{where}. {_verdict(task, trainer)}"
@@ -65,20 +97,21 @@ def _verdict(task: Task, trainer: Trainer) -> str:
     if is_learned(task, trainer):
         return "The task is learned."
     stages = task.stages
+    other = "another seed or cell" if isinstance(trainer.lightning_module, Controller) else "another seed"
     if not stages.finished:
-        came = f"It is not learned: the curriculum reached length {int(stages.stage)} of {stages.longest}"
+        missed = f"It is not learned: the curriculum reached length {int(stages.stage)} of {stages.longest}"
         if stages.restarts:
             return (
-                f"{came}, and stalled {stages.restarts} times before. Try longer sources in the first stage "
-                f"(--data.start_length, now {stages.start}), which the cell cannot remember without the memory, "
-                "or another seed or cell."
+                f"{missed}, and stalled {stages.restarts} times before. Try longer sources in the first stage "
+                f"(--data.start_length, now {stages.start}), which cannot be remembered without the memory, "
+                f"or {other}."
             )
-        return f"{came}. Train longer, or with another seed or cell."
+        return f"{missed}. Train longer, or with {other}."
     bound = "at most" if task.goal.smaller else "at least"
     missed = f"It is not learned: {task.goal.metric} of {bound} {task.goal.value} was expected."
     if _counts(trainer.lightning_module):
         return f"{missed} Train longer, or with noise on the state of the cell: --model.state_noise 1."
-    return f"{missed} Train longer, or with another seed or cell."
+    return f"{missed} Train longer, or with {other}."
 
 
 def _counts(model: LightningModule) -> bool:

@@ -11,7 +11,7 @@ from ddstructs.errors import InputError
 from ddstructs.files import replacing
 from ddstructs.registry.ranges import Size, check_ranges
 from ddstructs.tasks import Batch, Task
-from ddstructs.training.controller import Controller
+from ddstructs.training.learner import Learner
 from ddstructs.view.plot import plot_trace
 from ddstructs.view.record import trace
 
@@ -54,24 +54,22 @@ class TraceCallback(Callback):
         if not trainer.is_global_zero or (epoch + 1) % self.every_n_epochs:
             return
         task: object = trainer.datamodule  # type: ignore[attr-defined]
-        if not (isinstance(task, Task) and isinstance(pl_module, Controller)):
-            raise TypeError("a TraceCallback needs a Controller that is trained on a Task")
+        if not (isinstance(task, Task) and isinstance(pl_module, Learner)):
+            raise TypeError("a TraceCallback needs a Controller or a SequenceModel that is trained on a Task")
         self._draw(trainer, pl_module, task, epoch)
 
-    def _draw(self, trainer: Trainer, model: Controller, task: Task, epoch: int) -> None:
+    def _draw(self, trainer: Trainer, model: Learner, task: Task, epoch: int) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
         source: str | Batch | None = self.text
         if source is None:
             source = Batch(*(part[:1] for part in next(iter(task.val_dataloader()))))
-        seen = trace(model, source, task=task, title=f"epoch {epoch}")
-        steps = int(seen.lengths[0])
-        figure = Figure(
-            figsize=(min(16, 2.2 + 0.24 * steps), 6), layout="tight"
-        )  # not through pyplot, which would keep it
+        recorded = trace(model, source, task=task, title=f"epoch {epoch}")
+        steps = int(recorded.lengths[0])
+        figure = Figure(figsize=(min(16, 2.2 + 0.24 * steps), 6), layout="tight")  # pyplot would never free it
         FigureCanvasAgg(figure)
-        plot_trace(seen, figure.add_subplot())
+        plot_trace(recorded, figure.add_subplot())
         add_figure = getattr(getattr(trainer.logger, "experiment", None), "add_figure", None)
         if self.folder is None and add_figure is not None:
             add_figure("trace", figure, global_step=trainer.global_step, close=False)

@@ -13,7 +13,7 @@ from ddstructs.view.trace import Trace
 __all__ = ["Diagnosis", "diagnose"]
 
 NEVER = 0.05
-"""Shares below this count as never."""
+"""A share below this counts as never."""
 
 FRACTION = 0.2, 0.8
 """A pop between these is fractional."""
@@ -84,8 +84,8 @@ class Diagnosis:
 
     def __str__(self) -> str:
         (first, *others), lines = ([*self.distances.items()] or [("nothing", 0.0)]), []
-        told = [f"{first[0]} is {first[1]:.3f} from 0 or 1 on average", *(f"{name} {far:.3f}" for name, far in others)]
-        lines.append(", ".join(told))
+        average = f"{first[0]} is {first[1]:.3f} from 0 or 1 on average"
+        lines.append(", ".join([average, *(f"{name} {distance:.3f}" for name, distance in others)]))
         if self.pushed is not None:
             lines += [
                 f"{self.pushed:.2f} units are pushed per step, and {self.popped:.0%} of that is popped",
@@ -123,14 +123,14 @@ def diagnose(trace: Trace) -> Diagnosis:
     real = torch.arange(trace.value.shape[1]) < trace.lengths[:, None]
     names, depth = dict(trace.labels), trace.depth
     pushing = {(name, head) for name in ("push", "pop") for head in range(trace.heads)} <= {*trace.labels}
-    working = _working(trace, real, depth) if pushing else _Working()
+    usage = _usage(trace, real, depth) if pushing else _Usage()
     never_read, kept = _reading(trace, real)
     short, rows = int(trace.lengths.max()) < SHORT, real.sum(dim=0).clamp(min=1)
     return Diagnosis(
-        failures=() if short else tuple(_failures(working, kept)),
+        failures=() if short else tuple(_failures(usage, kept)),
         short=short,
         distances={name: _distance(trace, name, real) for name in names},
-        **working._asdict(),
+        **usage._asdict(),
         never_read=never_read,
         kept=kept,
         depth=tuple(((depth * real).sum(dim=0) / rows)[real.any(dim=0)].tolist()),
@@ -138,7 +138,7 @@ def diagnose(trace: Trace) -> Diagnosis:
     )
 
 
-class _Working(NamedTuple):
+class _Usage(NamedTuple):
     """Statistics of pushes and pops; None for memories that do not push and pop."""
 
     pushed: float | None = None
@@ -147,33 +147,33 @@ class _Working(NamedTuple):
     empty_pops: float | None = None
 
 
-def _working(trace: Trace, real: Tensor, depth: Tensor) -> _Working:
+def _usage(trace: Trace, real: Tensor, depth: Tensor) -> _Usage:
     steps = max(1, int(real.sum()))
     push, pop = trace.push * real[..., None], trace.pop * real[..., None]
     before = torch.cat([torch.zeros_like(depth[:, :1]), depth[:, :-1]], dim=1)
-    asked = pop.sum(dim=2)
-    gone = (before + push.sum(dim=2) - depth).clamp(min=0) * real  # padding neither pushes nor pops
-    taken = torch.minimum(gone, asked)  # values that fall off a full memory were not popped
+    requested = pop.sum(dim=2)
+    removed = (before + push.sum(dim=2) - depth).clamp(min=0) * real  # padding neither pushes nor pops
+    taken = torch.minimum(removed, requested)  # values that fall off a full memory were not popped
     low, high = FRACTION
-    partly = (pop * ((pop > low) & (pop < high))).sum(dim=2) / asked.clamp(min=1e-12)
+    fractional = (pop * ((pop > low) & (pop < high))).sum(dim=2) / requested.clamp(min=1e-12)
     pushed, popped = float(push.sum()), float(taken.sum())
-    return _Working(
+    return _Usage(
         pushed=pushed / steps,
         popped=_share(popped, pushed),
-        fractions=_share(float((partly * taken).sum()), popped),
-        empty_pops=_share(float(asked.sum()) - popped, float(asked.sum())),
+        fractions=_share(float((fractional * taken).sum()), popped),
+        empty_pops=_share(float(requested.sum()) - popped, float(requested.sum())),
     )
 
 
-def _failures(working: _Working, kept: float | None) -> list[str]:
+def _failures(usage: _Usage, kept: float | None) -> list[str]:
     """The names of the failures that the statistics show."""
-    if working.pushed is None or working.popped is None or working.fractions is None:
+    if usage.pushed is None or usage.popped is None or usage.fractions is None:
         return []
-    if working.pushed < NEVER:
+    if usage.pushed < NEVER:
         return ["never pushes"]
-    if working.popped < NEVER:
+    if usage.popped < NEVER:
         return ["never pops"]
-    found = {"pops in fractions": working.fractions > 0.5, "scratch register": kept is not None and kept < NEVER}
+    found = {"pops in fractions": usage.fractions > 0.5, "scratch register": kept is not None and kept < NEVER}
     return [name for name, shows in found.items() if shows]
 
 
@@ -205,8 +205,8 @@ def _reading(trace: Trace, real: Tensor) -> tuple[float | None, float | None]:
 def _agreement(trace: Trace, real: Tensor) -> float:
     """The share of outputs that stay the same with hard actions."""
     if not trace.output.is_floating_point():
-        asked = trace.output >= 0
-        same = (trace.output == trace.rounded)[asked]
+        answered = trace.output >= 0
+        same = (trace.output == trace.rounded)[answered]
     else:
         same = ((trace.output - trace.rounded).abs() < SAME).flatten(2).all(dim=2)[real]
     return float(same.double().mean()) if same.numel() else 1.0

@@ -18,7 +18,7 @@ FAINT = 5
 
 
 def film(trace: Trace) -> dict[str, Any]:
-    """The data that the player needs of a trace, as plain data.
+    """The data of a trace that the player needs, as plain data.
 
     Returns:
         `stores`, the heads of each store; `names` of the heads; `pushes` and `takes`, the end at which each head
@@ -56,15 +56,15 @@ def _row(trace: Trace, row: int, columns: list[list[int]]) -> dict[str, Any]:
             continue
         rank[value] = len(tiles)
         mixed = pushes[value] < 0
-        born = life[0] if mixed else pushes[value] // trace.heads
-        tiles.append([store_of[value], "" if mixed else shown(text_in[born]), born, *life])
+        step = life[0] if mixed else pushes[value] // trace.heads
+        tiles.append([store_of[value], "" if mixed else shown(text_in[step]), step, *life])
     reads: list[list[list[int] | None]] = [
         [[] if head in trace.known else None for head in range(trace.heads)] for _ in range(steps)
     ]
     at, weights = trace.taken.of_row(row)
     for (step, head, value), weight in zip(at.tolist(), _thousandths(weights).tolist(), strict=True):
-        if weight >= FAINT and value in rank and step < steps and (told := reads[step][head]) is not None:
-            told += [rank[value], weight]
+        if weight >= FAINT and value in rank and step < steps and (read := reads[step][head]) is not None:
+            read += [rank[value], weight]
     numbers = _thousandths(trace.signals[row, :steps])
     return {
         "input": [shown(symbol) for symbol in text_in],

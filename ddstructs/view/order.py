@@ -18,7 +18,7 @@ def line_order(origin: Tensor) -> list[int] | None:
         origin: The push each slot comes from, -1 for none, shape `(time, slots)`.
 
     Returns:
-        The pushes, or None if there is no such order, because two slots changed places or one appeared twice.
+        The pushes, or None if no order is consistent, because two slots changed places or one appeared twice.
 
     Example:
         >>> import torch
@@ -30,8 +30,8 @@ def line_order(origin: Tensor) -> list[int] | None:
     count = int(pushes[-1]) + 1 if len(pushes) else 0
     step = live.nonzero()[:, 0]
     slots = origin[live]
-    beside = step[1:] == step[:-1]
-    pairs = (slots[:-1][beside] * count + slots[1:][beside]).unique()  # each pair of neighbors once
+    adjacent = step[1:] == step[:-1]
+    pairs = (slots[:-1][adjacent] * count + slots[1:][adjacent]).unique()  # each pair of neighbors once
     above: dict[int, list[int]] = {push: [] for push in pushes.tolist()}
     waiting = dict.fromkeys(above, 0)
     for pair in pairs.tolist():

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ddstructs.errors import InputError
-from ddstructs.view.picture import WEAK, picture
+from ddstructs.view.picture import MOST, WEAK, picture
 from ddstructs.view.symbols import shown
 from ddstructs.view.trace import Trace
 
@@ -30,7 +30,7 @@ def plot_trace(trace: Trace, ax: Axes | None = None, row: int = 0) -> tuple[Figu
 
     Time runs to the right. Each value has a row, in the order of the contents; darker is stronger. Values being read
     are outlined; a thicker line is a larger weight. The input is below, the output above, and bars beneath show the
-    signals, with pop downward.
+    signals, with pop downward. A run of more than 1,000 steps is drawn in 1,000 columns, with dots for the reads.
 
     Args:
         trace: The trace.
@@ -44,7 +44,6 @@ def plot_trace(trace: Trace, ax: Axes | None = None, row: int = 0) -> tuple[Figu
         IndexError: If the batch has no such row.
     """
     require_matplotlib()
-    from matplotlib.patches import Rectangle
     from mpl_toolkits.axes_grid1 import make_axes_locatable
 
     steps = _steps(trace, row)
@@ -53,18 +52,12 @@ def plot_trace(trace: Trace, ax: Axes | None = None, row: int = 0) -> tuple[Figu
         ax = _axes(min(16, 2.2 + 0.24 * steps), min(10, 2.6 + 0.2 * len(grid)))
     figure = _figure(ax)
     image = ax.pcolormesh(
-        [time - 0.5 for time in range(steps + 1)], range(len(grid) + 1), grid, cmap="Blues",
-        vmin=0, vmax=max(1.0, float(grid.max(initial=0))), edgecolors="white", linewidth=0.4 if steps <= 120 else 0,
+        np.linspace(-0.5, steps - 0.5, grid.shape[1] + 1), np.linspace(0, len(names), len(grid) + 1), grid,
+        cmap="Blues", vmin=0, vmax=max(1.0, float(grid.max(initial=0))), edgecolors="white",
+        linewidth=0.4 if steps <= 120 else 0,
     )  # fmt: skip
-    ax.set_ylim(0, max(1, len(grid)))
-    for time, head, slot, weight in windows:
-        inset = 0.06 + 0.1 * head  # keeps two heads on one value apart
-        ax.add_patch(
-            Rectangle(
-                (time - 0.5 + inset, slot + inset), 1 - 2 * inset, 1 - 2 * inset,
-                fill=False, edgecolor=WINDOWS[head % len(WINDOWS)], linewidth=0.4 + 1.6 * weight,
-            )
-        )  # fmt: skip
+    ax.set_ylim(0, max(1, len(names)))
+    _windows(ax, windows, trace.heads, dots=steps > MOST)
     ax.set_ylabel("values" + (f" ({left_out} under {WEAK} left out)" if left_out else ""))
     ax.set_yticks([])
     if len(names) <= 80:
@@ -178,23 +171,45 @@ def _figure(ax: Axes) -> Figure:
 
 def _steps(trace: Trace, row: int) -> int:
     if not 0 <= row < len(trace.lengths):
-        raise IndexError(f"there is no row {row}: the trace has {len(trace.lengths)}, counted from 0")
+        raise IndexError(f"no row {row}: the trace has {len(trace.lengths)}, counted from 0")
     return max(1, int(trace.lengths[row]))
 
 
+def _windows(ax: Axes, windows: list[tuple[int, int, int, float]], heads: int, dots: bool) -> None:
+    """Mark the values that each head reads: by an outline, or by a dot."""
+    from matplotlib.patches import Rectangle
+
+    for head in range(heads if dots else 0):
+        at = np.array([(step, value) for step, reader, value, _ in windows if reader == head]).reshape(-1, 2)
+        ax.plot(at[:, 0], at[:, 1] + 0.5, ".", color=WINDOWS[head % len(WINDOWS)], markersize=1.5)
+    for step, head, value, weight in [] if dots else windows:
+        inset = 0.06 + 0.1 * head  # keeps two heads on one value apart
+        ax.add_patch(
+            Rectangle(
+                (step - 0.5 + inset, value + inset), 1 - 2 * inset, 1 - 2 * inset,
+                fill=False, edgecolor=WINDOWS[head % len(WINDOWS)], linewidth=0.4 + 1.6 * weight,
+            )
+        )  # fmt: skip
+
+
 def _bars(ax: Axes, trace: Trace, row: int, steps: int) -> None:
-    """Draw signals as bars upward and pop as bars downward, with the heads side by side."""
+    """Draw signals as bars upward and pop as bars downward, with the heads side by side; as areas if there are many."""
     width, named = 0.8 / max(1, trace.heads), {name for name, _ in trace.labels}
     tops = np.zeros((trace.heads, steps))
     for column, (signal, head) in enumerate(trace.labels):
-        at = [time - 0.4 + (head + 0.5) * width for time in range(steps)]
-        alpha = 1.0 if head == 0 else 0.55
-        name = f" {head}" if trace.heads > 1 else ""
+        at = np.arange(steps) - 0.4 + (head + 0.5) * width
         numbers, down = trace.signals[row, :steps, column].numpy(), signal == "pop"
-        ax.bar(
-            at, -numbers if down else numbers, width, bottom=0 if down else tops[head], color=_color(signal, column),
-            alpha=alpha, label=f"{signal}{name}",
-        )  # fmt: skip
+        heights, bottom = (-numbers, np.zeros(steps)) if down else (numbers, tops[head].copy())
+        name = f" {head}" if trace.heads > 1 else ""
+        style: dict[str, Any] = {
+            "color": _color(signal, column),
+            "alpha": 1.0 if head == 0 else 0.55,
+            "label": f"{signal}{name}",
+        }
+        if steps > MOST:
+            ax.fill_between(at, bottom, bottom + heights, step="mid", linewidth=0, **style)
+        else:
+            ax.bar(at, heights, width, bottom=bottom, **style)
         tops[head] += 0 if down else numbers
     ax.axhline(0, color="#666666", linewidth=0.6)
     ax.set_ylim(-1.05, 1.05)

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ddstructs.actions import harden
+from ddstructs.actions import harden, mapped
 from ddstructs.memory import Memory
-from ddstructs.nn.rnn import MemoryRNN, Unrolled
+from ddstructs.nn.layer import MemoryLayer
+from ddstructs.nn.rnn import MemoryRNN
 from ddstructs.view.replay import replay
 from ddstructs.view.trace import Trace
 
 if TYPE_CHECKING:
     from ddstructs.tasks.task import Task
-    from ddstructs.training.controller import Controller
+    from ddstructs.training.learner import Learner
 
-__all__ = ["Recording", "Text", "rounded", "trace"]
+__all__ = ["Recording", "Text", "rounding", "trace"]
 
 Text = Sequence[Sequence[str]]
 
 
 class Recording(NamedTuple):
-    """The parts of a trace that come from the model itself, batch first."""
+    """The parts of a trace that come from the model itself, batch first.
+
+    The rows of `actions` are those of the batch times the heads of a layer, and `where` tells which layer it is.
+    """
 
     actions: Any
     lengths: Tensor
@@ -35,29 +38,35 @@ class Recording(NamedTuple):
     rounded: Tensor
     input_text: Text
     output_text: Text
+    where: str = ""
 
 
 @torch.no_grad()
 def trace(
-    model: Memory | MemoryRNN | Controller,
+    model: Memory | MemoryRNN | MemoryLayer | Learner,
     x: Any,
     *,
     task: Task | None = None,
     title: str | None = None,
     input_text: Text | None = None,
     output_text: Text | None = None,
+    layer: int | None = None,
+    head: int | None = None,
 ) -> Trace:
     """Run a model from an empty memory, and record every step.
 
     Args:
         model: The model to trace.
-        x: For a `Memory`, the actions of a sequence. For a `MemoryRNN`, its input in its usual form. For a
-            `Controller`, one or more texts (which need `task`) or a batch, which it answers greedily as `predict`
-            does; or input symbols `(batch, time)`, which it runs on without feeding back its output.
-        task: The task of a `Controller`, which encodes text and names the symbols.
+        x: For a `Memory`, the actions of a sequence. For a `MemoryRNN` or a `MemoryLayer`, its input in its usual form.
+            For a `Controller` or a `SequenceModel`, one or more texts (which need `task`) or a batch, which it answers
+            greedily as `predict` does; or input symbols `(batch, time)`, which it runs on without feeding back its
+            output.
+        task: The task of the model, which encodes text and names the symbols.
         title: Title of the trace; the task and the memory if not given.
         input_text: Display symbols of the inputs, one per row and step, if the task has no names for them.
         output_text: Display symbols of the outputs, likewise.
+        layer: The layer of a `SequenceModel`, counted from 0; the first one with a memory if not given.
+        head: The head of a `MemoryLayer`, counted from 0, each of which has its own memory; the first if not given.
 
     Returns:
         The trace. The model and torch's random state are unchanged.
@@ -70,34 +79,39 @@ def trace(
         >>> import torch
         >>> from ddstructs import Action, Stack, trace
         >>> push, pop = torch.tensor([[1.0, 1.0, 0.0]]), torch.tensor([[0.0, 0.0, 1.0]])
-        >>> seen = trace(Stack(2), Action(push[..., None], pop[..., None], torch.randn(1, 3, 1, 2)))
-        >>> seen.strengths[0].sum(dim=1).tolist()  # the depth over time
+        >>> recorded = trace(Stack(2), Action(push[..., None], pop[..., None], torch.randn(1, 3, 1, 2)))
+        >>> recorded.strengths[0].sum(dim=1).tolist()  # the depth over time
         [1.0, 2.0, 1.0]
     """
     with _evaluating(model):
-        if isinstance(model, Memory):
-            memory, run = model, _run_memory(model, x)
-        elif isinstance(model, MemoryRNN):
-            memory, run = model.memory, _run_rnn(model, x)
+        if isinstance(model, Memory | MemoryRNN | MemoryLayer):
+            if layer is not None:
+                raise ValueError(f"layer is {layer}, but a {type(model).__name__} has no layers: leave layer out")
+            memory = model if isinstance(model, Memory) else model.memory
+            run = _run_memory(model, x) if isinstance(model, Memory) else _run_network(model, x)
         else:
-            from ddstructs.view.transduce import run_controller  # imports Lightning
+            from ddstructs.view.transduce import run_model  # imports Lightning
 
-            memory, run = run_controller(model, x, task)
-    for name, part in (("actions", run.actions.value), ("output", run.output)):
+            memory, run = run_model(model, x, task, layer)
+    for name, part in (("actions", run.actions.value), ("outputs", run.output)):
         wrong = (~part.isfinite()).flatten(2).any(2).any(0) if part.dim() > 2 else (~part.isfinite()).any(0)
         if wrong.any():
             raise ValueError(
                 f"the {name} of step {int(wrong.int().argmax())} are not finite: the model cannot be traced"
             )
-    done = replay(memory, run.actions)
-    batch, time = run.actions.value.shape[:2]
-    name = type(memory).__name__
+    batch, time = run.input.shape[:2]
+    heads = max(1, len(run.actions.value) // max(1, batch))
+    name = f"{type(memory).__name__}{run.where}"
+    if heads > 1:
+        name = f"{name}, head {head or 0}"
+    run = run._replace(actions=_of_head(run.actions, heads, head))
+    history = replay(memory, run.actions)
     return Trace(
         title=title or (f"{type(task).__name__} with a {name}" if task else name),
         signals=_plain(memory.signals.numbers(run.actions)),
         labels=memory.signals.labels,
         value=_plain(run.actions.value),
-        **done._asdict(),
+        **history._asdict(),
         stores=memory.stores,
         ends=memory.ends,
         lengths=_plain(run.lengths),
@@ -120,21 +134,36 @@ def _run_memory(memory: Memory, actions: Any) -> Recording:
     return Recording(actions, torch.full((batch,), time), actions.value, reads, rounded, none, none)
 
 
-def _run_rnn(rnn: MemoryRNN, x: object) -> Recording:
+def _run_network(network: MemoryRNN | MemoryLayer, x: object) -> Recording:
     if not isinstance(x, Tensor):
-        raise TypeError(f"x is a {type(x).__name__}, but a MemoryRNN is traced on a tensor")
-    x = x[None] if x.dim() == 2 else x if rnn.batch_first else x.transpose(0, 1)
-    run = rnn.unroll(x)
+        raise TypeError(f"x is a {type(x).__name__}, but a {type(network).__name__} is traced on a tensor")
+    x = x[None] if x.dim() == 2 else x if network.batch_first else x.transpose(0, 1)
+    run = network.unroll(x)
+    with rounding([network]):
+        hard = network.unroll(x)
     batch, time = x.shape[:2]
     none = [[""] * time] * batch
-    return Recording(run.actions, torch.full((batch,), time), x, run.output, rounded(rnn, x).output, none, none)
+    return Recording(run.actions, torch.full((batch,), time), x, run.output, hard.output, none, none)
 
 
-def rounded(rnn: MemoryRNN, x: Tensor, lengths: Tensor | None = None) -> Unrolled:
-    """The same run with hard actions."""
-    twin = copy.copy(rnn)  # shares the weights
-    twin.hard = True
-    return twin.unroll(x, lengths=lengths)
+def _of_head(actions: Any, heads: int, head: int | None) -> Any:
+    """The actions of one head, of those of all heads of a layer in rows of their own."""
+    if head is not None and not 0 <= head < heads:
+        raise ValueError(f"head is {head}, but a number from 0 to {heads - 1} was expected")
+    return mapped(lambda part: part[head or 0 :: heads], actions)
+
+
+@contextmanager
+def rounding(networks: Iterable[MemoryRNN | MemoryLayer]) -> Iterator[None]:
+    """Round the actions of networks within a block."""
+    before = [(network, network.hard) for network in networks]
+    for network, _ in before:
+        network.hard = True
+    try:
+        yield
+    finally:
+        for network, hard in before:
+            network.hard = hard
 
 
 @contextmanager

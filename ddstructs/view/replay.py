@@ -12,7 +12,7 @@ from ddstructs.actions import mapped
 from ddstructs.memory import Memory
 from ddstructs.view.events import Events
 from ddstructs.view.follow import follow
-from ddstructs.view.outside import Looked, look
+from ddstructs.view.infer import Inferred, infer
 
 __all__ = ["Replay", "replay"]
 
@@ -47,19 +47,19 @@ def replay(memory: Memory, actions: Any) -> Replay:
     actions = mapped(lambda part: part.detach().to("cpu", torch.float64), actions)
     reads, _ = memory(actions)
     memory.validate = False
-    parts = memory.apart(actions)
+    parts = memory.split(actions)
     heads = [member.heads for member, _ in parts]
     each = [_member(member, own, read) for (member, own), read in zip(parts, reads.split(heads, dim=2), strict=True)]
     return _joined(memory, [member for member, _ in parts], each, reads)
 
 
-def _member(memory: Memory, actions: Any, reads: Tensor) -> Looked:
+def _member(memory: Memory, actions: Any, reads: Tensor) -> Inferred:
     if memory.line is not None:
-        return Looked(follow(memory.line, actions.push, actions.pop))
-    return look(memory, actions, reads)
+        return Inferred(follow(memory.line, actions.push, actions.pop))
+    return infer(memory, actions, reads)
 
 
-def _joined(memory: Memory, members: list[Memory], each: list[Looked], reads: Tensor) -> Replay:
+def _joined(memory: Memory, members: list[Memory], each: list[Inferred], reads: Tensor) -> Replay:
     """Join the histories of members into that of the whole memory, with its numbering of values, pushes and heads."""
     batch, time = reads.shape[:2]
     store_of_head = [store for store, heads in enumerate(memory.stores) for _ in range(heads)]

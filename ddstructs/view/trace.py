@@ -193,11 +193,11 @@ class Trace:
             content = json.loads(text, parse_constant=refuse)
             form = content.pop("format", None) if isinstance(content, dict) else None
             if form == "ddstructs trace 1":
-                raise ValueError("it was written by version 0.1: write it again with ddstructs trace")
+                raise ValueError("it was written by version 0.1: record it again with ddstructs trace")
             if form != FORMAT:
                 raise ValueError(f"its format is not {FORMAT!r}")
             if content.keys() != {field.name for field in fields(cls)}:
-                raise ValueError("it does not have the parts of a trace")
+                raise ValueError("it has missing or unknown parts")
             return check(cls(**{part: read(part, value) for part, value in content.items()}))
         except (ValueError, TypeError, KeyError, RuntimeError, OverflowError, RecursionError) as error:
             raise InputError(f"{name} is not a trace: {' '.join(str(error).split())[:200]}") from error
@@ -207,7 +207,7 @@ class Trace:
 
         Args:
             path: The file.
-            other: A trace to show beside this one, such as that of the untrained model.
+            other: A trace to show next to this one, such as that of the untrained model.
         """
         from ddstructs.view.player import page
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ddstructs.nn.compiled.arrays import Given, Grads, Ring, Shape, Told, Weights
+from ddstructs.nn.compiled.arrays import Given, Grads, Record, Ring, Shape, Weights
 from ddstructs.nn.compiled.cells import slope
 from ddstructs.nn.compiled.line import undo
 from ddstructs.ops.activations import sigmoid_slope, tanh_slope
@@ -32,33 +32,35 @@ __all__ = ["backward"]
 @compiled()
 def backward(
     cell: Any, memory: Any, shape: Shape, weights: Weights, given: Given, ring: Ring, fed: Array, signals: Array,
-    carry: Array, told: Told, grads: Grads,
+    carry: Array, record: Record, grads: Grads,
 ) -> None:  # fmt: skip
     """Carry gradients back through all steps.
 
     Args:
-        cell: The cell, with what it kept, and the gradient of its last state in `carry`.
+        cell: The cell, with its arrays, and the gradient of its last state in `carry`.
         memory: The memory as of the last step; undone to the first.
         shape: Sizes.
         weights: The weights, transposed.
         given: The inputs.
-        ring: Room for a block.
+        ring: Buffers for a block.
         fed: The places.
         signals: Push and pop of each row before they were rounded.
-        carry: The gradient of the last places, shape `(slice, wide + wide_reads)`; on return that of the first.
-        told: The gradients of what was told.
+        carry: The gradient of the last places, shape `(slice, joint)`; on return that of the first.
+        record: The gradients of what was recorded.
         grads: The gradients; written.
     """
-    time, inputs, hidden, reads, heads, wide_inputs, wide, wide_reads, wide_signals, entered, sums = shape
-    panels, parts, entry, to_action, to_value, to_output, _, _ = weights
-    (x, x_row, x_step), blocks, rows, lengths, reset, _, _, _ = given
-    (out, out_row, out_step), all_push, all_pop, all_value, all_reads = told
-    dx, dx_row, dx_step = grads.x
-    place, step, acted = wide + wide_reads, lanes(fed), wide_reads + wide_signals
-    block, actions, output, above, dz, push_now, pop_now, read, values = ring
-    told_actions = wide_reads + 2 * heads
+    time, inputs, hidden, reads, heads = shape.time, shape.inputs, shape.hidden, shape.reads, shape.heads
+    wide_inputs, wide, wide_reads, wide_signals = shape.wide_inputs, shape.wide, shape.wide_reads, shape.wide_signals
+    entered, sums = shape.entered, shape.sums
+    panels, parts, (entry, to_action, to_value, to_output, _, _, _, _) = weights
+    (x, x_rows, x_steps), blocks, rows, lengths, reset, _, _, _, padded = given
+    (out, out_rows, out_steps), all_push, all_pop, all_value, all_reads = record
+    dx, dx_rows, dx_steps = grads.x
+    place, step, acted, apart = shape.joint, lanes(fed), wide_reads + wide_signals, shape.apart
+    block, actions, output, above, dz, values, push_now, pop_now, read = ring
+    unpadded = wide_reads + 2 * heads
     has_state = len(cell.kept) > 0
-    for i in range(len(rows) if len(all_reads) > 0 else 0):  # in the padding the last read is told again
+    for i in range(len(rows) if len(all_reads) > 0 else 0):  # the last read is repeated in the padding
         for t in range(lengths[i], time):
             for j in range(reads):
                 carry[i * place + wide + j] += all_reads[rows[i], t, j]
@@ -68,9 +70,9 @@ def backward(
         for t in range(first, last):
             for i in range(count):
                 here = (t - first) * count + i
-                copy(x, rows[i] * x_row + t * x_step, block, here * wide_inputs, inputs)
+                copy(x, x_rows[rows[i]] + x_steps[t], block, here * wide_inputs, inputs)
                 if len(out):
-                    copy(out, rows[i] * out_row + t * out_step, output, here * wide, hidden)
+                    copy(out, out_rows[rows[i]] + out_steps[t], output, here * wide, hidden)
         blank(above, 0, size * wide_reads)
         if to_output >= 0:
             product(
@@ -90,8 +92,7 @@ def backward(
                         read[to + j] += all_reads[rows[i], t, j]
                 blank(carry, from_, wide_reads)
             undo(
-                memory, t, rows[:count], read[: count * reads], push_now[:count], pop_now[:count], values,
-                actions, action, acted,
+                memory, t, rows[:count], read, push_now, pop_now, values, actions, action, acted
             )  # fmt: skip
             for i in range(count):
                 value, signal = action + i * acted, (row + now + i) * wide_signals
@@ -101,7 +102,7 @@ def backward(
                 for j in range(0, wide_reads, step):
                     store(actions, value + j, load(actions, value + j) * tanh_slope(load(values, value + j)))
                 for h in range(heads):
-                    push_grad, pop_grad = push_now[i, 0, h], pop_now[i, 0, h]
+                    push_grad, pop_grad = push_now[i * heads + h], pop_now[i * heads + h]
                     if len(all_push):
                         push_grad += all_push[rows[i], t, h]
                     if len(all_pop):
@@ -109,10 +110,10 @@ def backward(
                     actions[value + wide_reads + h] = push_grad * sigmoid_slope(signals[signal + h])
                     actions[value + wide_reads + heads + h] = pop_grad * sigmoid_slope(signals[signal + heads + h])
             product(
-                count, wide, told_actions, actions, action, acted, panels, to_action, carry, 0, place, carry, 0, place
+                count, wide, unpadded, actions, action, acted, panels, to_action, carry, 0, place, carry, 0, place
             )  # fmt: skip
             for i in range(count):
-                to = (now + i) * sums
+                to = (now + i) * apart
                 slope(
                     cell, row + now + i, before + i, i, wide, fed, (before + i) * place, (after + i) * place, carry,
                     i * place, dz, to,
@@ -123,16 +124,16 @@ def backward(
             for k in range(len(parts)):
                 column, columns, target, inner, panel = parts[k]
                 product(
-                    count, inner, columns, dz, now * sums + column, sums, panels, panel, carry, target, place, carry,
+                    count, inner, columns, dz, now * apart + column, apart, panels, panel, carry, target, place, carry,
                     target, place,
                 )  # fmt: skip
         for k in range(len(parts)):
             column, columns, target, inner, _ = parts[k]
             gram(
-                size, columns, inner, dz, column, sums, fed, at * place + target, place, grads.recurrent,
+                size, columns, inner, dz, column, apart, fed, at * place + target, place, grads.recurrent,
                 column * place + target, place,
             )  # fmt: skip
-        gram(size, entered, wide_inputs, dz, 0, sums, block, 0, wide_inputs, grads.entry, 0, wide_inputs)
+        gram(size, entered, wide_inputs, dz, 0, apart, block, 0, wide_inputs, grads.entry, 0, wide_inputs)
         gram(
             size, wide_reads + (2 * heads + 3) // 4 * 4, wide, actions, 0, acted, fed, (at + count) * place, place,
             grads.action, 0, wide,
@@ -141,25 +142,15 @@ def backward(
             gram(size, wide_reads, wide_inputs, actions, 0, acted, block, 0, wide_inputs, grads.value, 0, wide_inputs)
         if to_output >= 0:
             gram(
-                size,
-                wide,
+                size, wide, wide_reads, output, 0, wide, fed, (at + count) * place + wide, place, grads.read, 0,
                 wide_reads,
-                output,
-                0,
-                wide,
-                fed,
-                (at + count) * place + wide,
-                place,
-                grads.read,
-                0,
-                wide_reads,
-            )
-        add_rows(size, sums, dz, grads.bias)
-        add_rows(size, acted, actions, grads.action_bias)
+            )  # fmt: skip
+        add_rows(size, sums, dz, apart, grads.bias)
+        add_rows(size, acted, actions, acted, grads.action_bias)
         if len(dx):
             blank(block, 0, size * wide_inputs)
             product(
-                size, wide_inputs, entered, dz, 0, sums, panels, entry, block, 0, wide_inputs, block, 0, wide_inputs
+                size, wide_inputs, entered, dz, 0, apart, panels, entry, block, 0, wide_inputs, block, 0, wide_inputs
             )
             if to_value >= 0:
                 product(
@@ -169,7 +160,7 @@ def backward(
             for t in range(first, last):
                 for i in range(count):
                     here = ((t - first) * count + i) * wide_inputs
-                    copy(block, here, dx, rows[i] * dx_row + t * dx_step, inputs)
+                    copy(block, here, dx, dx_rows[rows[i]] + dx_steps[t], inputs)
                     if inputs < wide_inputs:
                         blank(block, here + inputs, wide_inputs - inputs)
         for i in range(count if anew and len(reset) else 0):
@@ -181,6 +172,6 @@ def backward(
                     for j in range(wide):
                         grads.fresh_kept[j] += cell.carry[i * wide + j]
                     blank(cell.carry, i * wide, wide)
-    for i in range(len(rows) if len(dx) else 0):
+    for i in range(len(rows) if len(dx) and padded else 0):
         for t in range(lengths[i], time):
-            blank(dx, rows[i] * dx_row + t * dx_step, inputs)
+            blank(dx, dx_rows[rows[i]] + dx_steps[t], inputs)

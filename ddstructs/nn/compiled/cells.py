@@ -12,24 +12,25 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, NamedTuple
 
+from ddstructs.ops.compiler import chosen
 from ddstructs.ops.engine import Array
 
-__all__ = ["Activations", "Cell", "activate", "of", "slope"]
+__all__ = ["Activations", "Cell", "activate", "holding", "of", "slope"]
 
 
 class Activations(NamedTuple):
-    """What a cell keeps. All arrays are flat, and each gate and state is `wide`, the hidden size filled up to vectors.
+    """The arrays of a cell. All are flat, and each gate and state is `wide`, the hidden size filled up to vectors.
 
     Attributes:
-        gates: The sums of a row, then what became of them, shape `(rows, gates, wide)`.
+        gates: The sums of a row, then the gates made of them, shape `(rows, gates, wide)`.
         kept: The state beside the output, before and after each row, shape `(places, wide)`; empty if there is none.
-        seen: What else backward needs, shape `(rows, wide)`; empty if there is nothing.
+        extra: Anything else that backward needs, shape `(rows, wide)`; empty if there is nothing.
         carry: Backward only: the gradient of the state beside the output, shape `(batch, wide)`.
     """
 
     gates: Array
     kept: Array
-    seen: Array
+    extra: Array
     carry: Array
 
 
@@ -42,7 +43,7 @@ class Cell(Activations):
         from_output: For each gate the block of `weight_hh` that weighs the last output, if any.
         states: How many states it has, the output included, 1 or 2.
         lasting: Whether backward needs the gates.
-        seeing: Whether it uses `seen`.
+        extra_states: Vectors of `wide` numbers that it keeps in `extra` for each row, 0 or 1.
     """
 
     __slots__ = ()
@@ -50,7 +51,7 @@ class Cell(Activations):
     from_output: ClassVar[tuple[int | None, ...]]
     states: ClassVar[int] = 1
     lasting: ClassVar[bool] = True
-    seeing: ClassVar[bool] = False
+    extra_states: ClassVar[int] = 0
 
 
 def of(cell: Any, kind: type[Cell]) -> bool:
@@ -58,12 +59,26 @@ def of(cell: Any, kind: type[Cell]) -> bool:
     return getattr(cell, "instance_class", None) is kind
 
 
+def holding(cell: Any, gates: Array, kept: Array, extra: Array, carry: Array) -> Any:
+    """The same cell with these arrays."""
+
+
+@chosen(holding)
+def _holding(cell, gates, kept, extra, carry):  # type: ignore[no-untyped-def]
+    kind = cell.instance_class
+
+    def form(cell, gates, kept, extra, carry):  # type: ignore[no-untyped-def]
+        return kind(gates, kept, extra, carry)
+
+    return form
+
+
 def activate(cell: Any, row: int, before: int, after: int, wide: int, fed: Array, last: int, out: int) -> None:
     """From the sums of a row to its output.
 
     Args:
         cell: What it keeps.
-        row: The row of `gates` and `seen`.
+        row: The row of `gates` and `extra`.
         before: The place in `kept` of the state before the step.
         after: That of the state after it.
         wide: Numbers in a state.

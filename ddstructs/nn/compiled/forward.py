@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ddstructs.nn.compiled.arrays import Given, Ring, Shape, Start, Told, Weights
+from ddstructs.nn.compiled.arrays import Border, Given, Record, Ring, Shape, Weights
 from ddstructs.nn.compiled.cells import activate
 from ddstructs.nn.compiled.line import rest, take
 from ddstructs.ops.activations import sigmoid, tanh
@@ -24,31 +24,33 @@ __all__ = ["forward"]
 
 @compiled()
 def forward(
-    cell: Any, lasting: bool, memory: Any, shape: Shape, weights: Weights, given: Given, start: Start, ring: Ring,
-    fed: Array, signals: Array, told: Told,
+    cell: Any, lasting: bool, memory: Any, shape: Shape, weights: Weights, given: Given, border: Border, ring: Ring,
+    fed: Array, signals: Array, record: Record,
 ) -> None:  # fmt: skip
     """Take all steps.
 
     Args:
-        cell: The cell, with what it keeps.
+        cell: The cell, with its arrays.
         lasting: Whether it keeps the gates of all rows, rather than those of one block.
         memory: The memory, as of the first step.
         shape: Sizes.
         weights: The weights.
         given: The inputs.
-        start: The state before the first step, and after the last.
-        ring: Room for a block.
+        border: The state before the first step, and after the last.
+        ring: Buffers for a block.
         fed: The places; written.
         signals: Push and pop of each row before they are rounded, shape `(rows, wide_signals)`; written.
-        told: What is told; written.
+        record: What is recorded; written.
     """
-    time, inputs, hidden, reads, heads, wide_inputs, wide, wide_reads, wide_signals, entered, sums = shape
-    panels, parts, entry, to_action, to_value, to_output, bias, action_bias = weights
-    (x, x_row, x_step), blocks, rows, lengths, reset, reads_noise, state_noise, hard = given
-    (out, out_row, out_step), all_push, all_pop, all_value, all_reads = told
-    state, kept_state, fresh_place, fresh_kept = start
-    block, actions, output, _, _, push_now, pop_now, read, _ = ring
-    place, gates, kept = wide + wide_reads, cell.gates, cell.kept
+    time, inputs, hidden, reads, heads = shape.time, shape.inputs, shape.hidden, shape.reads, shape.heads
+    wide_inputs, wide, wide_reads, wide_signals = shape.wide_inputs, shape.wide, shape.wide_reads, shape.wide_signals
+    entered, sums = shape.entered, shape.sums
+    panels, parts, (entry, to_action, to_value, to_output, bias, action_bias, _, _) = weights
+    (x, x_rows, x_steps), blocks, rows, lengths, reset, reads_noise, state_noise, hard, padded = given
+    (out, out_rows, out_steps), all_push, all_pop, all_value, all_reads = record
+    state, kept_state, fresh_place, fresh_kept = border
+    block, actions, output, push_now, pop_now = ring.x, ring.actions, ring.output, ring.push, ring.pop
+    place, gates, kept = shape.joint, cell.gates, cell.kept
     acted, has_state, step = wide_reads + wide_signals, len(cell.kept) > 0, lanes(fed)
     for n in range(len(blocks)):
         first, last, count, row, at, anew = blocks[n]
@@ -67,20 +69,20 @@ def forward(
                     copy(kept_state, i * wide, kept, (at + i) * wide, wide)
         for t in range(first, last):
             for i in range(count):
-                copy(x, rows[i] * x_row + t * x_step, block, ((t - first) * count + i) * wide_inputs, inputs)
-        product(size, entered, wide_inputs, block, 0, wide_inputs, panels, entry, gates, gate, sums, bias, 0, 0)
+                copy(x, x_rows[rows[i]] + x_steps[t], block, ((t - first) * count + i) * wide_inputs, inputs)
+        product(size, entered, wide_inputs, block, 0, wide_inputs, panels, entry, gates, gate, sums, panels, bias, 0)
         for i in range(size if entered < sums else 0):
-            copy(bias, entered, gates, gate + i * sums + entered, sums - entered)
+            copy(panels, bias + entered, gates, gate + i * sums + entered, sums - entered)
         if to_value >= 0:
             product(
                 size, wide_reads, wide_inputs, block, 0, wide_inputs, panels, to_value, actions, 0, acted,
-                action_bias, 0, 0,
+                panels, action_bias, 0,
             )  # fmt: skip
         for i in range(size):
             if to_value >= 0:
-                copy(action_bias, wide_reads, actions, i * acted + wide_reads, wide_signals)
+                copy(panels, action_bias + wide_reads, actions, i * acted + wide_reads, wide_signals)
             else:
-                copy(action_bias, 0, actions, i * acted, acted)
+                copy(panels, action_bias, actions, i * acted, acted)
         for t in range(first, last):
             now = (t - first) * count  # the first row of the step, from the first of the block
             before, after = at + now, at + now + count
@@ -116,18 +118,20 @@ def forward(
                     push, pop = signals[signal + h], signals[signal + heads + h]
                     if hard:
                         push, pop = rounded(push), rounded(pop)
-                    push_now[i, 0, h], pop_now[i, 0, h] = push, pop
+                    push_now[i * heads + h], pop_now[i * heads + h] = push, pop
                     if len(all_push):
                         all_push[rows[i], t, h], all_pop[rows[i], t, h] = push, pop
                 if len(reset) and reset[rows[i], t]:
-                    pop_now[i, 0, 0] = np.inf
+                    for h in range(heads):  # the first head of each line empties it
+                        pop_now[i * heads + h] = np.inf
                 if len(all_value):
                     for j in range(reads):
                         all_value[rows[i], t, j] = actions[value + j]
-            take(memory, t, rows[:count], push_now[:count], pop_now[:count], actions, action, acted, read)
+            take(
+                memory, t, rows[:count], push_now, pop_now, actions, action, acted, fed, after * place + wide, place
+            )  # fmt: skip
             for i in range(count):
                 to = (after + i) * place + wide
-                copy(read, i * reads, fed, to, reads)
                 if len(reads_noise):
                     for j in range(reads):
                         fed[to + j] += reads_noise[t, rows[i], j]
@@ -146,7 +150,7 @@ def forward(
         for t in range(first, last):
             for i in range(count):
                 from_ = origin + ((t - first) * count + i) * apart
-                copy(source, from_, out, rows[i] * out_row + t * out_step, hidden)
+                copy(source, from_, out, out_rows[rows[i]] + out_steps[t], hidden)
         if n + 1 == len(blocks) or blocks[n + 1, 5]:
             end = at + size
             for i in range(count):
@@ -155,8 +159,8 @@ def forward(
                     copy(kept, (end + i) * wide, kept_state, i * wide, wide)
     for i in range(len(rows)):
         b = rows[i]
-        for t in range(lengths[i], time):
-            blank(out, b * out_row + t * out_step, hidden)
+        for t in range(lengths[i], time if padded else 0):
+            blank(out, out_rows[b] + out_steps[t], hidden)
             if len(all_push):
                 all_push[b, t], all_pop[b, t] = 0, 0
             if len(all_value):

@@ -1,4 +1,4 @@
-"""A memory on a line in the compiled loop: how it takes a step, undoes one, and lets one pass.
+"""Memories on lines in the compiled loop: how they take a step, undo one, and let one pass.
 
 The functions are chosen by the type of the memory, as those of a cell are by its own. `rows` are the rows of the memory
 that take the step, in the order of the network's.
@@ -9,54 +9,64 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ddstructs.ops import engine
-from ddstructs.ops.compiler import chosen
+from ddstructs.ops.compiler import chosen, compiled
 from ddstructs.ops.engine import Array, Gradients, Heads, Strided
+from ddstructs.ops.pointers import array_at
 from ddstructs.ops.products import blank, copy
 
-__all__ = ["Line", "rest", "take", "undo"]
+__all__ = ["Lines", "rest", "take", "undo"]
 
 
-class Line(NamedTuple):
-    """Where a line lies, on a tape.
+class Lines(NamedTuple):
+    """Lines side by side, each on a tape of its own; a bank has several, a stack one.
 
     Attributes:
-        start: Steps taken before the network's first.
-        slots: Number of tiles in the initial state of the tape.
+        batch: Number of rows.
         width: Size of one value.
-        heads: Where the heads work.
-        initial: Values of the initial state.
-        values: Values pushed, from the first step of all.
-        line: Its tiles, and the log.
-        values_grad: Backward only: gradient of the value of each tile.
-        strengths_grad: Backward only: gradient of its strength.
+        heads: Number of heads of all lines.
+        pushes: The end at which each head pushes.
+        takes: The end from which it pops and reads.
+        table: For each line: its number of heads, the steps taken before the network's first, the number of tiles in
+            the initial state, the room for tiles, steps and in the order, and the addresses of values, strengths,
+            order, ends, dead, last, consumed and cut of the tape. Backward only: address of the gradients of the
+            values of tiles, with the distances of two rows and two tiles; the same for those of their strengths. Shape
+            `(lines, 20)`.
+        push: Buffer for the pushes of one line in one step.
+        pop: Buffer for its pops.
+        read: Buffer for its reads.
+        integers: Empty; its dtype is that of the indices on a tape.
     """
 
-    start: int
-    slots: int
+    batch: int
     width: int
-    heads: Heads
-    initial: Strided
-    values: Strided
-    line: engine.Line
-    values_grad: Strided
-    strengths_grad: Strided
+    heads: int
+    pushes: Array
+    takes: Array
+    table: Array
+    push: Array
+    pop: Array
+    read: Array
+    integers: Array
 
 
 def take(
-    memory: Any, t: int, rows: Array, push: Array, pop: Array, value: Array, at: int, apart: int, read: Array
-) -> None:
+    memory: Any, t: int, rows: Array, push: Array, pop: Array, value: Array, at: int, apart: int, read: Array, to: int,
+    between: int,
+) -> None:  # fmt: skip
     """Take a step.
 
     Args:
         memory: The memory.
         t: The step of the network.
         rows: Shape `(batch,)`.
-        push: Shape `(batch, 1, heads)`.
-        pop: Shape `(batch, 1, heads)`.
+        push: Flat, of shape `(batch, heads)`.
+        pop: Flat, of shape `(batch, heads)`.
         value: Flat; the values of a row lie side by side.
         at: The offset of the first row.
         apart: Distance between two rows.
-        read: Written, flat, of shape `(batch, heads, width)`.
+        read: Written, flat; the reads of a row lie side by side.
+        to: The offset of its first row.
+        between: Distance between two of its rows.
     """
 
 
@@ -71,8 +81,8 @@ def undo(
         t: The step of the network.
         rows: Shape `(batch,)`.
         read_grad: Flat, of shape `(batch, heads, width)`.
-        push_grad: Written, shape `(batch, 1, heads)`.
-        pop_grad: Written, shape `(batch, 1, heads)`.
+        push_grad: Written, flat, of shape `(batch, heads)`.
+        pop_grad: Written, flat, of shape `(batch, heads)`.
         value: Written, flat: the values that were pushed, side by side for each row.
         value_grad: Written, flat: their gradient.
         at: The offset in both of the first row.
@@ -84,65 +94,109 @@ def rest(memory: Any, row: int, start: int, stop: int) -> None:
     """Let the steps from `start` to `stop` pass in one row, without a push or a pop."""
 
 
+@compiled(inline=True)
+def line_at(memory: Lines, n: int, first: int) -> tuple[Heads, Strided, Strided, engine.Line]:
+    """A line of the table, whose first head is the given one: its heads, initial values, pushed values and tiles."""
+    batch, width, table, floats, ints = memory.batch, memory.width, memory.table, memory.push, memory.integers
+    heads, slots, tiles, steps, order = table[n, 0], table[n, 2], table[n, 3], table[n, 4], table[n, 5]
+    values = array_at(table[n, 6], batch * tiles * width, floats)
+    line = engine.Line(
+        array_at(table[n, 7], batch * tiles, floats).reshape(batch, tiles),
+        array_at(table[n, 8], batch * order, ints).reshape(batch, order),
+        array_at(table[n, 9], batch * 3, ints).reshape(batch, 3),
+        array_at(table[n, 10], batch * tiles, ints).reshape(batch, tiles),
+        array_at(table[n, 11], batch * tiles, floats).reshape(batch, tiles),
+        array_at(table[n, 12], batch * steps * heads, ints).reshape(batch, steps, heads),
+        array_at(table[n, 13], batch * steps * heads, floats).reshape(batch, steps, heads),
+    )
+    ends = Heads(memory.pushes[first : first + heads], memory.takes[first : first + heads])
+    row = tiles * width
+    return ends, Strided(values, row, width), Strided(values[slots * width :], row, width), line
+
+
 @chosen(take)
-def _take(memory, t, rows, push, pop, value, at, apart, read):  # type: ignore[no-untyped-def]
-    if not _is_line(memory):
+def _take(memory, t, rows, push, pop, value, at, apart, read, to, between):  # type: ignore[no-untyped-def]
+    if not _are_lines(memory):
         return None
 
-    def form(memory, t, rows, push, pop, value, at, apart, read):  # type: ignore[no-untyped-def]
-        values, row, tile = memory.values
-        heads, step, width = push.shape[2], memory.start + t, memory.width
-        for i in range(len(rows)):
-            copy(value, at + i * apart, values, rows[i] * row + step * heads * tile, heads * width)
-        engine.forward(
-            step, step + 1, memory.slots, width, memory.heads, rows, push, pop, memory.initial, memory.values,
-            memory.line, read,
-        )  # fmt: skip
+    def form(memory, t, rows, push, pop, value, at, apart, read, to, between):  # type: ignore[no-untyped-def]
+        first, width, all_heads, table = 0, memory.width, memory.heads, memory.table
+        count = len(rows)
+        for n in range(len(table)):
+            heads, step, slots = table[n, 0], table[n, 1] + t, table[n, 2]
+            ends, initial, pushed, line = line_at(memory, n, first)
+            values, row, tile = pushed
+            size = heads * width
+            for i in range(count):
+                copy(value, at + i * apart + first * width, values, rows[i] * row + step * heads * tile, size)
+                copy(push, i * all_heads + first, memory.push, i * heads, heads)
+                copy(pop, i * all_heads + first, memory.pop, i * heads, heads)
+            engine.forward(
+                step, step + 1, slots, width, ends, rows, memory.push[: count * heads].reshape(count, 1, heads),
+                memory.pop[: count * heads].reshape(count, 1, heads), initial, pushed, line, memory.read,
+            )  # fmt: skip
+            for i in range(count):
+                copy(memory.read, i * size, read, to + i * between + first * width, size)
+            first += heads
 
     return form
 
 
 @chosen(undo)
 def _undo(memory, t, rows, read_grad, push_grad, pop_grad, value, value_grad, at, apart):  # type: ignore[no-untyped-def]
-    if not _is_line(memory):
+    if not _are_lines(memory):
         return None
 
     def form(memory, t, rows, read_grad, push_grad, pop_grad, value, value_grad, at, apart):  # type: ignore[no-untyped-def]
-        values, row, tile = memory.values
-        grads, grad_row, grad_tile = memory.values_grad
-        heads, step, width = push_grad.shape[2], memory.start + t, memory.width
-        engine.rewind(
-            step, step + 1, memory.slots, width, memory.heads, rows, memory.initial, memory.values, memory.line,
-            read_grad, Gradients(memory.values_grad, memory.strengths_grad, push_grad, pop_grad),
-        )  # fmt: skip
-        for i in range(len(rows)):
-            first = memory.slots + step * heads
-            copy(values, rows[i] * row + step * heads * tile, value, at + i * apart, heads * width)
-            for h in range(heads):
-                place = rows[i] * grad_row + (first + h) * grad_tile
-                copy(grads, place, value_grad, at + i * apart + h * width, width)
+        first, width, all_heads, table, batch = 0, memory.width, memory.heads, memory.table, memory.batch
+        count = len(rows)
+        for n in range(len(table)):
+            heads, step, slots = table[n, 0], table[n, 1] + t, table[n, 2]
+            ends, initial, pushed, line = line_at(memory, n, first)
+            values, row, tile = pushed
+            grads, grad_row, grad_tile = array_at(table[n, 14], batch * table[n, 15], value), table[n, 15], table[n, 16]
+            slopes = Strided(array_at(table[n, 17], batch * table[n, 18], value), table[n, 18], table[n, 19])
+            size = heads * width
+            for i in range(count):
+                copy(read_grad, (i * all_heads + first) * width, memory.read, i * size, size)
+            pushes = memory.push[: count * heads].reshape(count, 1, heads)
+            pops = memory.pop[: count * heads].reshape(count, 1, heads)
+            engine.rewind(
+                step, step + 1, slots, width, ends, rows, initial, pushed, line, memory.read[: count * size],
+                Gradients(Strided(grads, grad_row, grad_tile), slopes, pushes, pops),
+            )  # fmt: skip
+            for i in range(count):
+                copy(memory.push, i * heads, push_grad, i * all_heads + first, heads)
+                copy(memory.pop, i * heads, pop_grad, i * all_heads + first, heads)
+                place = at + i * apart + first * width
+                copy(values, rows[i] * row + step * heads * tile, value, place, size)
+                for h in range(heads):
+                    newest = rows[i] * grad_row + (slots + step * heads + h) * grad_tile
+                    copy(grads, newest, value_grad, place + h * width, width)
+            first += heads
 
     return form
 
 
 @chosen(rest)
 def _rest(memory, row, start, stop):  # type: ignore[no-untyped-def]
-    if not _is_line(memory):
+    if not _are_lines(memory):
         return None
 
     def form(memory, row, start, stop):  # type: ignore[no-untyped-def]
-        strengths, _, _, _, _, consumed, cut = memory.line
-        flat, apart, tile = memory.values
-        heads = consumed.shape[2]
-        first, last = memory.start + start, memory.start + stop
-        strengths[row, memory.slots + first * heads : memory.slots + last * heads] = 0
-        consumed[row, first:last] = 0
-        cut[row, first:last] = 0
-        if first < last:
+        head = 0
+        for n in range(len(memory.table) if start < stop else 0):
+            heads, before, slots = memory.table[n, 0], memory.table[n, 1], memory.table[n, 2]
+            _, _, (flat, apart, tile), (strengths, _, _, _, _, consumed, cut) = line_at(memory, n, head)
+            first, last = before + start, before + stop
+            strengths[row, slots + first * heads : slots + last * heads] = 0
+            consumed[row, first:last] = 0
+            cut[row, first:last] = 0
             blank(flat, row * apart + first * heads * tile, (last - first) * heads * tile)
+            head += heads
 
     return form
 
 
-def _is_line(memory: Any) -> bool:
-    return getattr(memory, "instance_class", None) is Line
+def _are_lines(memory: Any) -> bool:
+    return getattr(memory, "instance_class", None) is Lines

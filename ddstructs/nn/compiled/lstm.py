@@ -9,7 +9,7 @@ $$ \bar{c}_t = f_{t+1} \odot \bar{c}_{t+1} + \bar{h}_t \odot o_t \odot (1 - \tan
 $$ \bar{z}^i = \bar{c}_t \odot g \odot i (1 - i) \quad \bar{z}^f = \bar{c}_t \odot c_{t-1} \odot f (1 - f) \quad
    \bar{z}^g = \bar{c}_t \odot i (1 - g^2) \quad \bar{z}^o = \bar{h}_t \odot \tanh(c_t) \odot o (1 - o) $$
 
-`seen` is $\tanh(c_t)$, without the noise that is added to $c_t$ afterwards.
+`extra` is $\tanh(c_t)$, without the noise that is added to $c_t$ afterwards.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class LSTM(Cell):
     from_input = (0, 1, 2, 3)
     from_output = (0, 1, 2, 3)
     states = 2
-    seeing = True
+    extra_states = 1
 
 
 @chosen(activate)
@@ -38,19 +38,19 @@ def _activate(cell, row, before, after, wide, fed, last, out):  # type: ignore[n
         return None
 
     def form(cell, row, before, after, wide, fed, last, out):  # type: ignore[no-untyped-def]
-        gates, kept, all_seen, z = cell.gates, cell.kept, cell.seen, row * 4 * wide
+        gates, kept, extras, z = cell.gates, cell.kept, cell.extra, row * 4 * wide
         for j in range(0, wide, lanes(fed)):
             i, f = sigmoid(load(gates, z + j)), sigmoid(load(gates, z + wide + j))
             g, o = tanh(load(gates, z + 2 * wide + j)), sigmoid(load(gates, z + 3 * wide + j))
             c = f * load(kept, before * wide + j) + i * g
-            seen = tanh(c)
+            squashed = tanh(c)
             store(gates, z + j, i)
             store(gates, z + wide + j, f)
             store(gates, z + 2 * wide + j, g)
             store(gates, z + 3 * wide + j, o)
             store(kept, after * wide + j, c)
-            store(all_seen, row * wide + j, seen)
-            store(fed, out + j, o * seen)
+            store(extras, row * wide + j, squashed)
+            store(fed, out + j, o * squashed)
 
     return form
 
@@ -61,16 +61,16 @@ def _slope(cell, row, before, b, wide, fed, last, out, grad, at, sums, to):  # t
         return None
 
     def form(cell, row, before, b, wide, fed, last, out, grad, at, sums, to):  # type: ignore[no-untyped-def]
-        gates, kept, all_seen, carry, z = cell.gates, cell.kept, cell.seen, cell.carry, row * 4 * wide
+        gates, kept, extras, carry, z = cell.gates, cell.kept, cell.extra, cell.carry, row * 4 * wide
         for j in range(0, wide, lanes(fed)):
             i, f = load(gates, z + j), load(gates, z + wide + j)
             g, o = load(gates, z + 2 * wide + j), load(gates, z + 3 * wide + j)
-            seen, h_grad = load(all_seen, row * wide + j), load(grad, at + j)
-            c_grad = load(carry, b * wide + j) + h_grad * o * tanh_slope(seen)
+            squashed, h_grad = load(extras, row * wide + j), load(grad, at + j)
+            c_grad = load(carry, b * wide + j) + h_grad * o * tanh_slope(squashed)
             store(sums, to + j, c_grad * g * sigmoid_slope(i))
             store(sums, to + wide + j, c_grad * load(kept, before * wide + j) * sigmoid_slope(f))
             store(sums, to + 2 * wide + j, c_grad * i * tanh_slope(g))
-            store(sums, to + 3 * wide + j, h_grad * seen * sigmoid_slope(o))
+            store(sums, to + 3 * wide + j, h_grad * squashed * sigmoid_slope(o))
             store(carry, b * wide + j, c_grad * f)
             store(grad, at + j, splat(fed, 0))
 

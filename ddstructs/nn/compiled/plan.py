@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 
+from ddstructs.nn.compiled.arrays import Cut
 from ddstructs.ops.engine import Array
 
-__all__ = ["Plan", "plan", "slices"]
+__all__ = ["NEVER", "cut", "cuts", "even_cuts", "slices"]
 
 SLICE = 32
 """Rows of the batch that are run together, at most: what a step needs is to stay in the second cache."""
@@ -17,21 +18,8 @@ SLICE = 32
 BLOCK = 128
 """Rows of a block of steps, at most, if a step has no more."""
 
-
-class Plan(NamedTuple):
-    """The blocks of a slice; see `arrays.Given`.
-
-    Attributes:
-        blocks: Shape `(blocks, 6)`.
-        rows: Number of rows in all of them.
-        places: Number of places.
-        most: Rows of the largest.
-    """
-
-    blocks: Array
-    rows: int
-    places: int
-    most: int
+NEVER = np.zeros((0, 0), np.bool_)
+"""Resets of a batch that has none."""
 
 
 def slices(lengths: Array) -> list[Array]:
@@ -42,29 +30,46 @@ def slices(lengths: Array) -> list[Array]:
     return [order[first : first + step] for first in range(0, max(1, len(order)), step)]
 
 
-def plan(lengths: Array, reset: Array) -> Plan:
-    """The blocks of a slice.
+@lru_cache(maxsize=256)
+def even_cuts(batch: int, time: int) -> tuple[Cut, ...]:
+    """The slices of a batch whose rows take all steps, without resets."""
+    return cuts(np.full(batch, time, np.int64), NEVER)
 
-    All steps of a block have the same rows of the batch, and begin afresh at the first step if at all.
+
+def cuts(lengths: Array, reset: Array) -> tuple[Cut, ...]:
+    """The slices of a batch.
 
     Args:
-        lengths: How many steps each row takes, the longest first.
-        reset: Before which steps each begins afresh, shape `(slice, time)`; `(0, 0)` if never.
+        lengths: Number of steps of each row, shape `(batch,)`, int64.
+        reset: Steps before which a row begins afresh, shape `(batch, time)`; `(0, 0)` if there are none.
     """
-    cuts = {0, *lengths.tolist()}
+    return tuple(cut(rows, lengths[rows], reset[rows] if len(reset) else reset) for rows in slices(lengths))
+
+
+def cut(rows: Array, lengths: Array, reset: Array) -> Cut:
+    """The blocks of a slice.
+
+    All steps of a block have the same rows of the batch, and rows begin afresh only before its first step.
+
+    Args:
+        rows: The rows of the batch, the longest first.
+        lengths: Number of steps of each.
+        reset: Steps before which each begins afresh, shape `(slice, time)`; `(0, 0)` if there are none.
+    """
+    starts = {0, *lengths.tolist()}
     if len(reset):
         within = np.arange(reset.shape[1]) < lengths[:, None]
-        cuts.update(np.flatnonzero((reset & within).any(0)).tolist())
-    times = sorted(cuts)
-    blocks, rows, places, most = [], 0, 0, 0
+        starts.update(np.flatnonzero((reset & within).any(0)).tolist())
+    times = sorted(starts)
+    blocks, done, places, most = [], 0, 0, 0
     for start, stop in pairwise(times):
         count = int((lengths > start).sum())
         steps = max(1, BLOCK // count)
         places += count
         for first in range(start, stop, steps):
             last = min(stop, first + steps)
-            blocks.append((first, last, count, rows, places - count, first == start))
-            rows += (last - first) * count
+            blocks.append((first, last, count, done, places - count, first == start))
+            done += (last - first) * count
             places += (last - first) * count
             most = max(most, (last - first) * count)
-    return Plan(np.array(blocks, np.int64).reshape(-1, 6), rows, places, most)
+    return Cut(rows, lengths, np.array(blocks, np.int64).reshape(-1, 6), done, places, most)

@@ -1,147 +1,126 @@
-"""The weights of a network as the compiled loop wants them, and their gradients as torch wants them."""
+"""The weights of a network as the compiled loop reads them, and their gradients as torch expects them."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ddstructs.nn.compiled.arrays import Grads, Shape, Weights
+from ddstructs.nn.compiled.arrays import Grads, Layout, Shape, Spread
 from ddstructs.nn.compiled.cells import Cell
-from ddstructs.ops.engine import Array, Strided
-from ddstructs.ops.products import pack
-from ddstructs.ops.vectors import BYTES
+from ddstructs.ops.compiler import compiled
+from ddstructs.ops.engine import Array
+from ddstructs.ops.pointers import array_at
+from ddstructs.ops.products import blank, copy, pack, pack_transposed
 
-__all__ = ["Parameters", "empty_grads", "measure", "packed", "unpacked"]
+__all__ = ["Form", "Parameters", "Sizes", "form", "grads_at", "pack_weights", "unpack_grads"]
 
 
 class Parameters(NamedTuple):
-    """The parameters of a network, as arrays.
+    """Addresses of the parameters of a network, which are contiguous, or of their gradients; 0 for an absent one.
 
     Attributes:
         weight_ih: From the input and the read to the sums, shape `(blocks * hidden, inputs + reads)`.
         weight_hh: From the last output to the sums, shape `(blocks * hidden, hidden)`.
-        bias_ih: Shape `(blocks * hidden,)`, if there is one.
-        bias_hh: Shape `(blocks * hidden,)`, if there is one.
+        bias_ih: Shape `(blocks * hidden,)`.
+        bias_hh: Shape `(blocks * hidden,)`.
         action: From the output to pushes, pops and values, shape `(2 * heads + reads, hidden)`.
         action_bias: Shape `(2 * heads + reads,)`.
-        value: From the input to the values, shape `(reads, inputs)`, if there is one.
-        read: From the read to the output, shape `(hidden, reads)`, if there is one.
+        value: From the input to the values, shape `(reads, inputs)`.
+        read: From the read to the output, shape `(hidden, reads)`.
     """
 
-    weight_ih: Array
-    weight_hh: Array
-    bias_ih: Array | None
-    bias_hh: Array | None
-    action: Array
-    action_bias: Array
-    value: Array | None
-    read: Array | None
+    weight_ih: int
+    weight_hh: int
+    bias_ih: int
+    bias_hh: int
+    action: int
+    action_bias: int
+    value: int
+    read: int
 
 
-def measure(kind: type[Cell], parameters: Parameters, time: int, inputs: int, heads: int) -> Shape:
-    """The sizes of a network."""
-    lanes = BYTES // parameters.weight_hh.itemsize
+class Sizes(NamedTuple):
+    """What the form of a network depends on.
 
-    def filled(count: int) -> int:
+    Attributes:
+        time: Number of steps.
+        batch: Number of rows.
+        inputs: Size of one input.
+        hidden: Size of the cell's output.
+        heads: Number of heads.
+        width: Size of one value.
+        lanes: Numbers in a machine vector.
+        value: Whether the input feeds the values.
+        read: Whether the read feeds the output.
+    """
+
+    time: int
+    batch: int
+    inputs: int
+    hidden: int
+    heads: int
+    width: int
+    lanes: int
+    value: bool
+    read: bool
+
+
+class Form(NamedTuple):
+    """All that a run knows before it sees a number.
+
+    Attributes:
+        shape: The sizes.
+        layout: Where the weights lie.
+        parts: As in `arrays.Weights`.
+        gates: For each gate the blocks of `weight_ih` and of `weight_hh` it is summed from; -1 for none.
+    """
+
+    shape: Shape
+    layout: Layout
+    parts: Array
+    gates: Array
+
+
+@lru_cache(maxsize=256)
+def form(kind: type[Cell], sizes: Sizes) -> Form:
+    """The form of a network and a batch."""
+    time, batch, inputs, hidden, heads, width, lanes, value, read = sizes
+
+    def padded(count: int) -> int:
         return -(-count // lanes) * lanes
 
-    hidden, reads = parameters.weight_hh.shape[1], parameters.weight_ih.shape[1] - inputs
-    wide = filled(hidden)
-    entered = sum(block is not None for block in kind.from_input)
-    return Shape(
-        time, inputs, hidden, reads, heads, filled(inputs), wide, filled(reads), filled(2 * heads), entered * wide,
-        len(kind.from_input) * wide,
+    wide, reads = padded(hidden), heads * width
+    pairs = zip(kind.from_input, kind.from_output, strict=True)
+    gates = [[-1 if block is None else block for block in pair] for pair in pairs]
+    entered, sums = wide * sum(block >= 0 for block, _ in gates), wide * len(gates)
+
+    def odd(count: int) -> int:
+        return count + lanes * (count // lanes % 2 == 0)
+
+    shape = Shape(
+        time, batch, inputs, hidden, reads, heads, padded(inputs), wide, padded(reads), padded(2 * heads), entered,
+        sums, wide if kind.states > 1 else 0, wide * kind.extra_states, odd(wide + padded(reads)), odd(sums),
     )  # fmt: skip
+    parts, at = list[tuple[int, ...]](), 0
+    for column, columns, first, inner in _parts(kind, shape):
+        parts.append((column, columns, first, inner, at))
+        at += columns * inner
+    acted = shape.wide_reads + shape.wide_signals
+    places = list[int]()
+    for size, present in (
+        (entered * shape.wide_inputs, True), (acted * wide, True), (shape.wide_reads * shape.wide_inputs, value),
+        (wide * shape.wide_reads, read), (sums, True), (acted, True),
+    ):  # fmt: skip
+        places.append(at if present else -1)
+        at += size * present
+    joint, skips = shape.joint, shape.wide_reads * shape.wide_inputs + wide * shape.wide_reads
+    grads = sums * joint + entered * shape.wide_inputs + acted * wide + skips + sums + acted + joint + wide
+    return Form(shape, Layout(*places, at, grads), np.array(parts, np.int64).reshape(-1, 5), np.array(gates, np.int64))
 
 
-def packed(kind: type[Cell], shape: Shape, parameters: Parameters, *, transposed: bool) -> Weights:
-    """The weights in panels, for forward, or transposed for backward."""
-    inputs, hidden, reads, wide = shape.inputs, shape.hidden, shape.reads, shape.wide
-    signals, dtype = 2 * shape.heads, parameters.weight_hh.dtype
-    gates = len(kind.from_input)
-    recurrent = np.zeros((gates, wide, wide + shape.wide_reads), dtype)
-    entry = np.zeros((shape.entered // wide, wide, shape.wide_inputs), dtype)
-    bias, action_bias = np.zeros((gates, wide), dtype), np.zeros(shape.wide_reads + shape.wide_signals, dtype)
-    for gate, (ih, hh) in enumerate(zip(kind.from_input, kind.from_output, strict=True)):
-        if ih is not None:
-            rows = slice(ih * hidden, (ih + 1) * hidden)
-            entry[gate, :hidden, :inputs] = parameters.weight_ih[rows, :inputs]
-            recurrent[gate, :hidden, wide : wide + reads] = parameters.weight_ih[rows, inputs:]
-            if parameters.bias_ih is not None:
-                bias[gate, :hidden] += parameters.bias_ih[rows]
-        if hh is not None:
-            rows = slice(hh * hidden, (hh + 1) * hidden)
-            recurrent[gate, :hidden, :hidden] = parameters.weight_hh[rows]
-            if parameters.bias_hh is not None:
-                bias[gate, :hidden] += parameters.bias_hh[rows]
-    action = np.zeros((shape.wide_reads + signals, wide), dtype)
-    action[:reads, :hidden], action[shape.wide_reads :, :hidden] = (
-        parameters.action[signals:],
-        parameters.action[:signals],
-    )
-    action_bias[:reads] = parameters.action_bias[signals:]
-    action_bias[shape.wide_reads : shape.wide_reads + signals] = parameters.action_bias[:signals]
-    parts, flat = _blocks(kind, shape), recurrent.reshape(shape.sums, -1)
-    matrices = [flat[c : c + columns, k : k + inner] for c, columns, k, inner in parts]
-    matrices += [entry.reshape(shape.entered, -1), action]
-    matrices += [_filled(m, shape.wide_reads, shape.wide_inputs) for m in (parameters.value,) if m is not None]
-    matrices += [_filled(m, wide, shape.wide_reads) for m in (parameters.read,) if m is not None]
-    if not transposed:
-        matrices = [matrix.T for matrix in matrices]
-    lanes = BYTES // dtype.itemsize
-    widths = [-(-matrix.shape[1] // lanes) * lanes for matrix in matrices]
-    places = np.cumsum([0, *(len(m) * width for m, width in zip(matrices, widths, strict=True))]).tolist()
-    panels = np.empty(places[-1], dtype)
-    for matrix, width, place in zip(matrices, widths, places, strict=False):
-        pack(matrix, width, panels, place)
-    blocks = np.array([(*part, place) for part, place in zip(parts, places, strict=False)])
-    entry_at, action_at, *others = places[len(parts) : -1]
-    value_at = others.pop(0) if parameters.value is not None else -1
-    read_at = others.pop(0) if parameters.read is not None else -1
-    return Weights(panels, blocks, entry_at, action_at, value_at, read_at, bias.reshape(-1), action_bias)
-
-
-def empty_grads(shape: Shape, dtype: np.dtype[np.generic], x: Strided) -> Grads:
-    """Gradients of zero."""
-    place, acted = shape.wide + shape.wide_reads, shape.wide_reads + shape.wide_signals
-    sizes = (
-        shape.sums * place, shape.entered * shape.wide_inputs, acted * shape.wide, shape.wide_reads * shape.wide_inputs,
-        shape.wide * shape.wide_reads, shape.sums, acted, place, shape.wide,
-    )  # fmt: skip
-    return Grads(x, *(np.zeros(size, dtype) for size in sizes))
-
-
-def unpacked(kind: type[Cell], shape: Shape, grads: Grads, parameters: Parameters) -> Parameters:
-    """The gradients of the parameters."""
-    inputs, hidden, reads, wide = shape.inputs, shape.hidden, shape.reads, shape.wide
-    signals, gates = 2 * shape.heads, len(kind.from_input)
-    recurrent = grads.recurrent.reshape(gates, wide, -1)
-    entry, bias = grads.entry.reshape(-1, wide, shape.wide_inputs), grads.bias.reshape(gates, wide)
-    weight_ih, weight_hh = np.empty_like(parameters.weight_ih), np.empty_like(parameters.weight_hh)
-    bias_ih, bias_hh = (np.empty(len(part), bias.dtype) for part in (weight_ih, weight_hh))
-    for gate, (ih, hh) in enumerate(zip(kind.from_input, kind.from_output, strict=True)):
-        if ih is not None:
-            rows = slice(ih * hidden, (ih + 1) * hidden)
-            weight_ih[rows, :inputs] = entry[gate, :hidden, :inputs]
-            weight_ih[rows, inputs:] = recurrent[gate, :hidden, wide : wide + reads]
-            bias_ih[rows] = bias[gate, :hidden]
-        if hh is not None:
-            rows = slice(hh * hidden, (hh + 1) * hidden)
-            weight_hh[rows] = recurrent[gate, :hidden, :hidden]
-            bias_hh[rows] = bias[gate, :hidden]
-    last = shape.wide_reads + signals
-    action = grads.action.reshape(-1, wide)[:, :hidden]
-    action = np.concatenate([action[shape.wide_reads : last], action[:reads]])
-    action_bias = np.concatenate([grads.action_bias[shape.wide_reads : last], grads.action_bias[:reads]])
-    value, read = grads.value.reshape(-1, shape.wide_inputs), grads.read.reshape(wide, -1)
-    return Parameters(
-        weight_ih, weight_hh, bias_ih, bias_hh, action, action_bias, value[:reads, :inputs].copy(),
-        read[:hidden, :reads].copy(),
-    )  # fmt: skip
-
-
-def _blocks(kind: type[Cell], shape: Shape) -> list[tuple[int, int, int, int]]:
+def _parts(kind: type[Cell], shape: Shape) -> list[tuple[int, int, int, int]]:
     """Which sums come from which part of a place: first sum, number of sums, first number, count."""
     wide, place, found = shape.wide, shape.wide + shape.wide_reads, list[tuple[int, int, int, int]]()
     for gate, (ih, hh) in enumerate(zip(kind.from_input, kind.from_output, strict=True)):
@@ -153,9 +132,158 @@ def _blocks(kind: type[Cell], shape: Shape) -> list[tuple[int, int, int, int]]:
     return found
 
 
-def _filled(matrix: Array, rows: int, columns: int) -> Array:
-    if matrix.shape == (rows, columns):
-        return matrix
-    filled = np.zeros((rows, columns), matrix.dtype)
-    filled[: matrix.shape[0], : matrix.shape[1]] = matrix
-    return filled
+@compiled()
+def pack_weights(
+    shape: Shape, layout: Layout, parts: Array, gates: Array, parameters: Parameters, transposed: bool, panels_at: int,
+    like: Array,
+) -> None:  # fmt: skip
+    """Write the weights as panels, followed by the biases.
+
+    Args:
+        shape: Sizes.
+        layout: Where each matrix goes.
+        parts: As in `Form`.
+        gates: As in `Form`.
+        parameters: The parameters.
+        transposed: Whether to transpose them, for backward, which reads no biases.
+        panels_at: Address of the panels; written.
+        like: An empty array of the dtype.
+    """
+    inputs, hidden, reads, wide, wide_reads = shape.inputs, shape.hidden, shape.reads, shape.wide, shape.wide_reads
+    wide_inputs, acted, signals = shape.wide_inputs, wide_reads + shape.wide_signals, 2 * shape.heads
+    rows, fan = hidden * (1 + np.max(gates)), inputs + reads
+    panels = array_at(panels_at, layout.size, like)
+    ih, hh = array_at(parameters.weight_ih, rows * fan, like), array_at(parameters.weight_hh, rows * hidden, like)
+    ih_bias, hh_bias = array_at(parameters.bias_ih, rows, like), array_at(parameters.bias_hh, rows, like)
+    action = array_at(parameters.action, (signals + reads) * hidden, like)
+    action_bias = array_at(parameters.action_bias, signals + reads, like)
+    value, read = array_at(parameters.value, reads * inputs, like), array_at(parameters.read, hidden * reads, like)
+    blank(panels, 0, layout.size)
+    for part in range(len(parts)):
+        column, columns, first, inner, at = parts[part]
+        for gate in range(column // wide, (column + columns) // wide):
+            row, own_ih, own_hh = gate * wide - column, gates[gate, 0] * hidden, gates[gate, 1] * hidden
+            if own_hh >= 0:
+                place(hh, own_hh * hidden, hidden, hidden, hidden, panels, at, columns, inner, row, 0, transposed)
+            if own_ih >= 0:
+                place(
+                    ih, own_ih * fan + inputs, fan, hidden, reads, panels, at, columns, inner, row, wide - first,
+                    transposed,
+                )  # fmt: skip
+    for gate in range(len(gates)):
+        own_ih, own_hh = gates[gate, 0] * hidden, gates[gate, 1] * hidden
+        if own_ih >= 0:
+            place(
+                ih, own_ih * fan, fan, hidden, inputs, panels, layout.entry, shape.entered, wide_inputs, gate * wide, 0,
+                transposed,
+            )  # fmt: skip
+        for j in range(hidden):
+            total = panels.dtype.type(0)
+            if own_ih >= 0 and len(ih_bias) > 0:
+                total += ih_bias[own_ih + j]
+            if own_hh >= 0 and len(hh_bias) > 0:
+                total += hh_bias[own_hh + j]
+            panels[layout.bias + gate * wide + j] = total
+    rows_of_action = wide_reads + signals if transposed else acted  # the inner axis ends with the last signal
+    place(
+        action, signals * hidden, hidden, reads, hidden, panels, layout.action, rows_of_action, wide, 0, 0, transposed
+    )  # fmt: skip
+    place(action, 0, hidden, signals, hidden, panels, layout.action, rows_of_action, wide, wide_reads, 0, transposed)
+    copy(action_bias, signals, panels, layout.action_bias, reads)
+    copy(action_bias, 0, panels, layout.action_bias + wide_reads, signals)
+    if layout.value >= 0:
+        place(value, 0, inputs, reads, inputs, panels, layout.value, wide_reads, wide_inputs, 0, 0, transposed)
+    if layout.read >= 0:
+        place(read, 0, reads, hidden, reads, panels, layout.read, wide, wide_reads, 0, 0, transposed)
+
+
+@compiled()
+def place(
+    matrix: Array, first: int, stride: int, rows: int, columns: int, panels: Array, at: int, all_rows: int,
+    all_columns: int, row: int, column: int, transposed: bool,
+) -> None:  # fmt: skip
+    """Write a matrix into the panels of a larger one of shape `(all_rows, all_columns)`, at `(row, column)`.
+
+    Forward multiplies by the transposed matrix, whose panels have `all_columns` rows; backward by the matrix itself.
+    """
+    if transposed:
+        pack(matrix, first, stride, rows, columns, panels, at, all_rows, all_columns, row, column)
+    else:
+        pack_transposed(matrix, first, stride, rows, columns, panels, at, all_columns, all_rows, column, row)
+
+
+@compiled(inline=True)
+def grads_at(shape: Shape, flat: Array, x: Any) -> Grads:
+    """The gradients of a slice, which lie one after another in an array of size `Layout.grads`."""
+    place, acted = shape.joint, shape.wide_reads + shape.wide_signals
+    a = shape.sums * place
+    b = a + shape.entered * shape.wide_inputs
+    c = b + acted * shape.wide
+    d = c + shape.wide_reads * shape.wide_inputs
+    e = d + shape.wide * shape.wide_reads
+    f = e + shape.sums
+    g = f + acted
+    h = g + place
+    return Grads(
+        x, flat[:a], flat[a:b], flat[b:c], flat[c:d], flat[d:e], flat[e:f], flat[f:g], flat[g:h],
+        flat[h : h + shape.wide],
+    )  # fmt: skip
+
+
+@compiled()
+def unpack_grads(
+    shape: Shape, layout: Layout, gates: Array, summed: int, parameters: Parameters, initial: int, states: int,
+    like: Array,
+) -> None:  # fmt: skip
+    """Write the gradients of the parameters, and of the first states of the cell.
+
+    Args:
+        shape: Sizes.
+        layout: Says how many gradients there are.
+        gates: As in `Form`.
+        summed: Address of the gradients, summed over all slices.
+        parameters: Addresses of the gradients; written where they are not 0.
+        initial: Address of the gradient of the first states, shape `(states, hidden)`, if that is not 0; written.
+        states: Number of states of the cell.
+        like: An empty array of the dtype.
+    """
+    inputs, hidden, reads, wide, wide_reads = shape.inputs, shape.hidden, shape.reads, shape.wide, shape.wide_reads
+    signals, fan, joint = 2 * shape.heads, inputs + reads, shape.joint
+    rows = hidden * (1 + np.max(gates))
+    none = Spread(like, gates[0, :0], gates[0, :0])
+    _, recurrent, entry, from_output, from_input, to_output, bias, action_bias, place, kept = grads_at(
+        shape, array_at(summed, layout.grads, like), none
+    )
+    ih, hh = array_at(parameters.weight_ih, rows * fan, like), array_at(parameters.weight_hh, rows * hidden, like)
+    ih_bias, hh_bias = array_at(parameters.bias_ih, rows, like), array_at(parameters.bias_hh, rows, like)
+    for gate in range(len(gates)):
+        for j in range(hidden):
+            row, own_ih, own_hh = gate * wide + j, gates[gate, 0] * hidden + j, gates[gate, 1] * hidden + j
+            if gates[gate, 0] >= 0 and len(ih):
+                copy(entry, row * shape.wide_inputs, ih, own_ih * fan, inputs)
+                copy(recurrent, row * joint + wide, ih, own_ih * fan + inputs, reads)
+            if gates[gate, 0] >= 0 and len(ih_bias):
+                ih_bias[own_ih] = bias[row]
+            if gates[gate, 1] >= 0 and len(hh):
+                copy(recurrent, row * joint, hh, own_hh * hidden, hidden)
+            if gates[gate, 1] >= 0 and len(hh_bias):
+                hh_bias[own_hh] = bias[row]
+    action = array_at(parameters.action, (signals + reads) * hidden, like)
+    logits = array_at(parameters.action_bias, signals + reads, like)
+    value, read = array_at(parameters.value, reads * inputs, like), array_at(parameters.read, hidden * reads, like)
+    for j in range(reads if len(action) else 0):
+        copy(from_output, j * wide, action, (signals + j) * hidden, hidden)
+    for j in range(signals if len(action) else 0):
+        copy(from_output, (wide_reads + j) * wide, action, j * hidden, hidden)
+    if len(logits):
+        copy(action_bias, wide_reads, logits, 0, signals)
+        copy(action_bias, 0, logits, signals, reads)
+    for j in range(reads if len(value) else 0):
+        copy(from_input, j * shape.wide_inputs, value, j * inputs, inputs)
+    for j in range(hidden if len(read) else 0):
+        copy(to_output, j * wide_reads, read, j * reads, reads)
+    first = array_at(initial, states * hidden, like)
+    if len(first):
+        copy(place, 0, first, 0, hidden)
+        if states > 1:
+            copy(kept, 0, first, hidden, hidden)

@@ -14,10 +14,10 @@ from ddstructs.view.events import Events
 from ddstructs.view.follow import Followed
 from ddstructs.view.order import line_order
 
-__all__ = ["Looked", "look"]
+__all__ = ["Inferred", "infer"]
 
 
-class Looked(NamedTuple):
+class Inferred(NamedTuple):
     """The history of one memory.
 
     Attributes:
@@ -29,17 +29,17 @@ class Looked(NamedTuple):
     mixed: Tensor | None = None
 
 
-def look(memory: Memory, actions: Any, reads: Tensor) -> Looked:
-    """Infer the history of a memory by pushing other values through it.
+def infer(memory: Memory, actions: Any, reads: Tensor) -> Inferred:
+    """Infer the history of a memory by running it on other values.
 
     In most memories the values do not affect where they are stored. Running the same signals with a mark in place of
-    each value then shows which push every slot comes from, and with unit vectors, the weights of the reads. This needs
-    no cooperation of the memory; memories for which the assumption fails are detected.
+    each value then shows which push every slot comes from, and with unit vectors, the weights of the reads. This works
+    for any memory; those for which the assumption does not hold are detected.
     """
     strengths, origin = _slots(memory, actions)
     batch, slots = len(strengths), strengths.shape[-1]
     if origin is None:
-        kept, place = strengths, torch.arange(slots).expand(strengths.shape)
+        held, place = strengths, torch.arange(slots).expand(strengths.shape)
         pushes, taken = [[-1] * slots] * batch, None
     else:
         pushes = [line_order(row) or [] for row in origin]
@@ -48,11 +48,11 @@ def look(memory: Memory, actions: Any, reads: Tensor) -> Looked:
             at = torch.zeros(actions.value.shape[1] * memory.heads + 1, dtype=torch.int64)
             at[order] = torch.arange(len(order))
             place[row] = at[origin[row]]
-        kept = torch.where(origin >= 0, strengths, 0)
+        held = torch.where(origin >= 0, strengths, 0)
         weights = _weights(memory, actions, reads, origin)
         taken = None if weights is None else _taken(weights, place)
-    life = _life(kept, place, max(map(len, pushes), default=0))
-    return Looked(Followed(pushes, life, taken), _values(memory, actions, slots) if origin is None else None)
+    life = _life(held, place, max(map(len, pushes), default=0))
+    return Inferred(Followed(pushes, life, taken), _values(memory, actions, slots) if origin is None else None)
 
 
 def _life(strengths: Tensor, place: Tensor, values: int) -> Events:

@@ -1,133 +1,17 @@
-"""The signals of a memory: the controls in its actions, and the map from a network's logits to an action."""
+"""The kinds of signals: pushes and pops, a choice among operations, raw logits, and those of several memories."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, Self, final
+from collections.abc import Sequence
+from typing import Any, Self, final
 
 import torch
 from torch import Tensor
 
 from ddstructs.actions import Action, Choice, Joint, Scores
+from ddstructs.signals.abstract import Signals
 
-__all__ = ["Choices", "Mixed", "PushPop", "Raw", "Signals", "Start"]
-
-
-class Start(NamedTuple):
-    """Initial biases, before the sigmoid, for a network that learns to push and pop.
-
-    Attributes:
-        push: Bias of push, one number per head.
-        pop: Bias of pop, one number per head.
-    """
-
-    push: tuple[float, ...]
-    pop: tuple[float, ...]
-
-
-class Signals(ABC):
-    """The controls in an action besides its value, and the map from a network's logits to an action.
-
-    A network outputs one logit per signal and head: all heads of the first signal, then all heads of the second, and
-    so on.
-
-    Args:
-        heads: Number of heads.
-
-    Attributes:
-        names: Names of the signals, in the order of the logits.
-        axes: For each part of an action except the value, the names and sizes of its axes after batch and time.
-        action_type: Type of the actions.
-    """
-
-    names: tuple[str, ...]
-    axes: dict[str, dict[str, int]]
-    action_type: ClassVar[type[Any]]
-
-    def __init__(self, heads: int) -> None:
-        self.heads = heads
-
-    @property
-    def labels(self) -> tuple[tuple[str, int], ...]:
-        """The name and the head of each logit."""
-        return tuple((name, head) for name in self.names for head in range(self.heads))
-
-    @property
-    def size(self) -> int:
-        """Number of logits."""
-        return len(self.labels)
-
-    @abstractmethod
-    def action(self, logits: Tensor, value: Tensor) -> Any:
-        """The action for some logits.
-
-        Args:
-            logits: Shape `(..., size)`, unbounded.
-            value: Shape `(..., heads, width)`.
-        """
-
-    @abstractmethod
-    def numbers(self, action: Any) -> Tensor:
-        """The signals of an action as numbers for display, in the order of the logits, shape `(..., size)`."""
-
-    @abstractmethod
-    def inspect(self, action: Any) -> None:
-        """Check the signals of an action.
-
-        Raises:
-            ValueError: If a signal is NaN or out of range.
-        """
-
-    def named(self, action: Any) -> dict[str, Tensor]:
-        """The signals of an action by name, each of shape `(..., heads)`."""
-        numbers, labels = self.numbers(action), self.labels
-        index = {name: [i for i, label in enumerate(labels) if label[0] == name] for name, _ in labels}
-        return {name: numbers[..., columns] for name, columns in index.items()}
-
-    def joined(self, others: Sequence[Signals]) -> Signals:
-        """The signals of several memories in one action: these, then the others."""
-        everything = (self, *others)
-        if all(type(each) is type(self) and each.names == self.names for each in others):
-            return self.resized(sum(each.heads for each in everything))
-        return Mixed(everything)
-
-    @abstractmethod
-    def resized(self, heads: int) -> Signals:
-        """The same signals for another number of heads."""
-
-    def biases(
-        self, start: Any, given: Mapping[str, float | Sequence[float] | None], kind: str = "memory"
-    ) -> tuple[float, ...]:
-        """Initial biases of the logits: those of a start, with some signals overridden.
-
-        Args:
-            start: One of the memory's `starts`: one number per logit, nested in any way.
-            given: Overrides by signal name: one number, or one per head. None keeps the start.
-            kind: Name of the memory in error messages.
-
-        Raises:
-            ValueError: If the memory has no such signal, or if the count of numbers is not that of the heads.
-        """
-        numbers = _flat(start)
-        if len(numbers) != self.size:
-            raise ValueError(f"{kind}.starts has {start}, but {self.heads} heads need one bias each for {self.told()}")
-        for name, bias in given.items():
-            if bias is None:
-                continue
-            columns = [i for i, label in enumerate(self.labels) if label[0] == name]
-            if not columns:
-                raise ValueError(f"{name}_bias is {bias}, but this {kind} has no {name}: it has {self.told()}")
-            each = list(bias) if isinstance(bias, Sequence) else [bias] * len(columns)
-            if len(each) != len(columns):
-                raise ValueError(f"{name}_bias has {len(each)} numbers, but this {kind} has {len(columns)} heads")
-            for column, number in zip(columns, each, strict=True):
-                numbers[column] = number
-        return tuple(numbers)
-
-    def told(self) -> str:
-        """The names of the signals as text, for messages."""
-        return ", ".join(dict.fromkeys(name for name, _ in self.labels)) or "no signals"
+__all__ = ["Choices", "Mixed", "PushPop", "Raw", "join"]
 
 
 @final
@@ -219,10 +103,11 @@ class Choices(_Named):
                 f"weights has {wrong.numel()} elements outside [0, 1], the first is {wrong[0].item()}: "
                 "a softmax keeps them inside"
             )
-        odd = total[((total - 1).abs() > 1e-2) & (total != 0)]
-        if odd.numel():
+        wrong = total[((total - 1).abs() > 1e-2) & (total != 0)]
+        if wrong.numel():
             raise ValueError(
-                f"weights has {odd.numel()} rows whose sum is not 1, the first is {odd[0].item()}: a softmax sums to 1"
+                f"weights has {wrong.numel()} rows whose sum is not 1, the first is {wrong[0].item()}: "
+                "a softmax sums to 1"
             )
 
 
@@ -282,14 +167,16 @@ class Mixed(Signals):
         return torch.cat([member.numbers(part) for member, part in each], dim=-1)
 
     def resized(self, heads: int) -> Mixed:
-        raise ValueError(f"the heads of {self.told()} belong to different memories: they cannot be {heads}")
+        raise ValueError(f"the heads of {self.description} belong to different memories: they cannot be {heads}")
 
     def inspect(self, action: Joint) -> None:
         for member, part in zip(self.members, action.actions, strict=True):
             member.inspect(part)
 
 
-def _flat(numbers: Any) -> list[float]:
-    if isinstance(numbers, int | float):
-        return [numbers]
-    return [number for part in numbers for number in _flat(part)]
+def join(signals: Sequence[Signals]) -> Signals:
+    """The signals of several memories in one action: of the same kind if all of them are, otherwise `Mixed`."""
+    first, *others = signals
+    if all(type(each) is type(first) and each.names == first.names for each in others):
+        return first.resized(sum(each.heads for each in signals))
+    return Mixed(signals)

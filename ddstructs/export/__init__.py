@@ -1,0 +1,1 @@
+"""Trained networks outside PyTorch: ONNX files, and how to run them."""

@@ -1,0 +1,100 @@
+"""The lines of a memory as rows of numbers for the compiled loop; see `line.Lines.table`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from ddstructs.ops import engine
+from ddstructs.ops.engine import Array
+from ddstructs.ops.layout import Layout
+from ddstructs.ops.pages import zeros
+from ddstructs.ops.tape import Tape
+
+__all__ = ["Tiles", "heads_of", "locked", "tape_row", "undone"]
+
+
+class Tiles(NamedTuple):
+    """A line after the last step, which backward undoes.
+
+    Attributes:
+        row: Its row of the table.
+        line: Its tiles; changed in place.
+        grad: The gradient of the tiles before the first step, if it is needed.
+        buffers: Keep the gradients alive whose addresses are in the row.
+    """
+
+    row: list[int]
+    line: engine.Line
+    grad: Tensor | None
+    buffers: tuple[Tensor, ...]
+
+
+@cache
+def heads_of(layouts: tuple[Layout, ...]) -> tuple[Array, Array]:
+    """The ends at which all heads push, and from which they take."""
+    heads = [head for layout in layouts for head in layout]
+    return (
+        np.array([int(head.push) for head in heads], np.int64),
+        np.array([int(head.take) for head in heads], np.int64),
+    )
+
+
+def tape_row(tape: Tape, start: int, places: tuple[int, ...], grads: tuple[int, ...] = (0,) * 6) -> list[int]:
+    """The row of a tape.
+
+    Args:
+        tape: The tape.
+        start: Steps taken before the first one.
+        places: Addresses of the values and of the fields of the line.
+        grads: The last six columns.
+    """
+    tiles = tape.tiles(tape.room)
+    return [tape.heads, start, tape.slots, tiles, tape.room, tiles, *places, *grads]
+
+
+@contextmanager
+def locked(tapes: Sequence[Tape]) -> Iterator[None]:
+    """Hold the locks of some tapes."""
+    for tape in tapes:
+        tape.lock.acquire()
+    try:
+        yield
+    finally:
+        for tape in tapes:
+            tape.lock.release()
+
+
+def undone(tape: Tape, start: int, stop: int, grad: Tensor | None, continued: bool) -> Tiles:
+    """A line after a step, for backward.
+
+    Args:
+        tape: The tape.
+        start: Steps taken before the first one to undo.
+        stop: Steps taken after the last one.
+        grad: The gradient of the tiles after it, shape `(batch, tiles, width + 1)`; None if it is zero.
+        continued: Whether the gradient of the tiles before the first is needed.
+    """
+    line, count, width = tape.at(stop, private=True), tape.tiles(stop), tape.width
+    own = tuple(array.ctypes.data for array in line[:3])  # those that change
+    values, *logs = tape.places
+    places = values, *own, *logs[3:]
+    if grad is None and not continued:
+        tiles = zeros((tape.batch, count | 1, width), tape.dtype)
+        strengths = zeros((tape.batch, count), tape.dtype)
+        grads = tiles.data_ptr(), (count | 1) * width, width, strengths.data_ptr(), count, 1
+        return Tiles(tape_row(tape, start, places, grads), line, None, (tiles, strengths))
+    if grad is None:
+        grad = zeros((tape.batch, count, width + 1), tape.dtype)
+    elif grad.stride(2) != 1:
+        grad = grad.contiguous()
+    row, tile, _ = grad.stride()
+    at = grad.data_ptr()
+    grads = at, row, tile, at + width * grad.element_size(), row, tile
+    before = grad.narrow(1, 0, tape.tiles(start)) if continued else None
+    return Tiles(tape_row(tape, start, places, grads), line, before, (grad,))
