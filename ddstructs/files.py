@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["replacing", "write_atomically"]
+from ddstructs.errors import InputError
+
+__all__ = ["check_writable", "replacing", "write_atomically"]
 
 
 @contextmanager
@@ -80,6 +82,18 @@ def write_atomically(path: str | Path, content: str | bytes | memoryview) -> Non
     content = content.encode() if isinstance(content, str) else content
     with replacing(path) as file:
         file.write(content)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a path to which no file can be written, before the work whose result is to be written there.
+
+    Raises:
+        InputError: If the path is a folder, or if its folder does not exist.
+    """
+    if path.is_dir():
+        raise InputError(f"cannot write {path}: it is a folder")
+    if not path.parent.is_dir():
+        raise InputError(f"cannot write {path}: the folder {path.parent} does not exist")
 
 
 def _flush_folder(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
+from functools import cache
 from typing import ClassVar
 
 import torch
@@ -15,6 +16,10 @@ from ddstructs.registry.ranges import Size
 from ddstructs.signals import PushPop
 
 __all__ = ["LineMemory", "compact"]
+
+
+_OWN = frozenset({"step", "check", "signals", "_fit"})
+"""What must be that of a `LineMemory` for `ops` to take its steps."""
 
 
 class LineMemory(Memory[LineState], ABC):
@@ -45,9 +50,7 @@ class LineMemory(Memory[LineState], ABC):
 
     @property
     def line(self) -> Layout | None:
-        own = "step", "check", "signals", "_fit"
-        plain = all(getattr(type(self), name) is getattr(LineMemory, name) and name not in vars(self) for name in own)
-        return self.layout if plain else None
+        return self.layout if _plain(type(self)) and not _OWN & vars(self).keys() else None
 
     def initial_state(
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
@@ -101,3 +104,9 @@ class LineMemory(Memory[LineState], ABC):
         if action.push.dtype == action.pop.dtype == strength and value is action.value:
             return action
         return Action(action.push.to(strength), action.pop.to(strength), value)
+
+
+@cache
+def _plain(kind: type[LineMemory]) -> bool:
+    """Whether a class overrides nothing that a step depends on."""
+    return all(getattr(kind, name) is getattr(LineMemory, name) for name in _OWN)

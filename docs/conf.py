@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from importlib.util import find_spec
+from importlib.resources import files
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -16,9 +16,7 @@ import ddstructs
 
 DOCS = Path(__file__).parent
 
-package = find_spec("sphinx-mathjax-offline")
-assert package is not None and package.origin is not None, "it is among the dependencies of the extra `docs`"
-MATHJAX = Path(package.origin).parent / "static" / "mathjax" / "tex-svg.js"
+MATHJAX = files("sphinx-mathjax-offline") / "static" / "mathjax" / "tex-svg.js"
 """MathJax with its glyphs as outlines: browsers load no fonts for a page opened from disk."""
 
 os.environ["JUPYTER_PATH"] = str(DOCS / "jupyter")  # the kernel of the notebooks, whatever is installed elsewhere
@@ -66,7 +64,7 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
-napoleon_custom_sections = [("Reference", "References")]
+napoleon_custom_sections = ["Reference"]
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
@@ -77,7 +75,7 @@ INLINE = re.compile(r"(?<![$\\])\$([^$]+?)\$")
 
 
 def equations(app: Any, kind: str, name: str, thing: object, options: Any, lines: list[str]) -> None:
-    """Turn the equations of a docstring, between dollars, and its indented code, as in Markdown, into those of Sphinx."""
+    """Turn what a docstring writes as Markdown does, equations between dollars and indented code, into Sphinx's own."""
 
     def displayed(match: re.Match[str]) -> str:
         margin, tex = match[1], " ".join(match[2].split())

@@ -145,6 +145,10 @@ class Generated(Task):
         n = self.multiple * torch.randint(min(low, high), high + 1, (rows,), generator=generator)
         return torch.randint(self.source_symbols, (rows, int(n.max())), generator=generator), n
 
+    def has(self, lengths: tuple[int, int]) -> bool:
+        """Whether there are sources of a length in a range; there are of every length, unless a kind of task says."""
+        return True
+
     def sources(self, lines: Sequence[str], place: str | None = None) -> tuple[Tensor, Tensor]:
         """Encode lines of text into the form `assemble` takes.
 

@@ -70,8 +70,11 @@ class LanguageModel(LanguageTask):
     def validated_lengths(self) -> tuple[int, int]:
         return self.val_lengths or self.train_lengths
 
+    def knows_floor(self, split: Split) -> bool:
+        return split != "train"  # whose strings are drawn anew in each epoch
+
     def floor(self, split: Split) -> float | None:
-        if split == "train":  # drawn anew in each epoch
+        if split == "train":
             return None
         key, lengths = (VAL, self.validated_lengths) if split == "val" else (TEST, self.test_lengths)
         count = len(self.language.sizes(self.train_lengths))

@@ -45,6 +45,9 @@ class LanguageTask(Generated):
         n = sizes[torch.randint(len(sizes), (rows,), generator=generator)]
         return self.language.draw(n, generator), n
 
+    def has(self, lengths: tuple[int, int]) -> bool:
+        return any(lengths[0] <= n <= lengths[1] for n in self.language.sizes(lengths))
+
     def lengths(self, batch: Batch) -> Tensor:
         return batch.lengths - 1
 

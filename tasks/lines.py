@@ -20,7 +20,7 @@ def read_lines(text: str | None, file: str | None) -> list[str]:
         InputError: If both are given, or if the file cannot be read, is not UTF-8 text, or has no lines.
     """
     if text is not None and file is not None:
-        raise InputError("both a text and a file were given: leave one of them out")
+        raise InputError("both a text and a file were given: give only one of them")
     if text is not None:
         return _split(text)
     assert file is not None

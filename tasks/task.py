@@ -103,6 +103,10 @@ class Task(LightningDataModule, ABC):
         """The seed of the weights of the next fresh start."""
         return self.stages.restarts
 
+    def knows_floor(self, split: Split) -> bool:
+        """Whether `floor` is known for a set. Override this as well, if `floor` takes long."""
+        return self.floor(split) is not None
+
     def floor(self, split: Split) -> float | None:
         """The loss of a perfect model of a set, in nats per symbol; None if unknown.
 

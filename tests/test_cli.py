@@ -294,10 +294,10 @@ def test_a_run_that_would_need_more_memory_than_there_is_gets_one_line(
 def test_the_memory_of_a_container_is_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "memory.max").write_text("max\n")
     monkeypatch.setattr(requirements, "CGROUPS", (str(tmp_path / "memory.max"), str(tmp_path / "none")))
-    machine_has = requirements.machine_memory()
-    (tmp_path / "memory.max").write_text("1000000\n")
-    if machine_has is not None:
-        assert machine_has > requirements.machine_memory() == 1_000_000
+    if hasattr(os, "sysconf"):
+        assert (requirements.machine_memory() or 0) > 1_000_000
+        (tmp_path / "memory.max").write_text("1000000\n")
+        assert requirements.machine_memory() == 1_000_000
     monkeypatch.delattr(os, "sysconf", raising=False)
     assert requirements.machine_memory() is None
 
@@ -381,7 +381,7 @@ def test_a_plugin_is_used_by_its_name_and_a_broken_one_is_named(plugin: Path, tm
         "'Stack' (ddstructs_register.register:Register) is ignored: another memory has this name",
         "'Mine' (ddstructs.stack:Stack) is ignored: ddstructs registers this class itself",
         "'Other' (ddstructs_register.leaky:Leaky) is ignored: it is not a subclass of ddstructs.memory.Memory",
-        "'System' (os:system) is ignored: the source of os cannot be found",
+        "'System' (os:system) is ignored: os has no system",
     ):
         assert done.stderr.count(f"ddstructs: warning: the plugin {ignored}") == 1, ignored
     saved = tmp_path / "runs/version_0/checkpoints/best.ckpt"

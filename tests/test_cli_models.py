@@ -130,20 +130,18 @@ def test_a_folder_is_of_the_model_that_wrote_it(checkpoint: str, tmp_path: Path)
 
 
 WRONG: dict[str, tuple[list[str], str]] = {
-    "no such model": (["--model=Sequence"], "--model Sequence: there is no such name; "),
+    "no such model": (["--model=Sequence"], "--model Sequence: unknown name; "),
     "a name in another case": (["--model=sequencemodel"], "did you mean SequenceModel?"),
     "a path": (["--model=os.system"], "--model: the class 'os.system' is refused: choose from Controller, Sequence"),
     "no name": (["--model"], "--model needs a value"),
-    "no memory": (["--model=SequenceModel"], "--model.memory is needed; choose from Stack"),
+    "no memory": (["--model=SequenceModel"], "--model.memory is required; choose from Stack"),
     "a setting of the other": (
         ["--model=SequenceModel", "--model.memory=Stack", "--model.read_gate=true"],
-        "--model.read_gate is not a setting of a SequenceModel: it is one of Controller, which --model Controller "
-        "selects",
+        "--model.read_gate is a setting of a Controller, not a SequenceModel: use --model Controller",
     ),
     "a setting of the one": (
         ["--model.memory=Stack", "--model.layers=[memory]"],
-        "--model.layers is not a setting of a Controller: it is one of SequenceModel, which --model SequenceModel "
-        "selects",
+        "--model.layers is a setting of a SequenceModel, not a Controller: use --model SequenceModel",
     ),
     "no such layer": (
         ["--model=SequenceModel", "--model.memory=Stack", "--model.layers=[memoryy]"],
@@ -155,7 +153,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
     ),
     "no such setting": (
         ["--model=SequenceModel", "--model.memory=Stack", "--model.num_head=2"],
-        "--model.num_head: there is no such option; did you mean --model.num_heads?",
+        "unknown option --model.num_head; did you mean --model.num_heads?",
     ),
     "heads that do not divide": (
         ["--model=SequenceModel", "--model.memory=Stack", "--model.layers=[attention]", "--model.embed_dim=6"],
@@ -177,10 +175,10 @@ def test_options_that_do_not_fit_the_model_of_a_checkpoint_get_one_line(
     checkpoint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for option, message in (
-        ("--model=Controller", "is of a SequenceModel, but --model is Controller: leave it out"),
-        ("--model.read_gate=true", "--model.read_gate is not a setting of a SequenceModel"),
+        ("--model=Controller", "holds a SequenceModel, but --model is Controller: leave --model out"),
+        ("--model.read_gate=true", "--model.read_gate is a setting of a Controller, not a SequenceModel"),
         ("--model.layers=[attention]", "keep layers as it is"),
-        ("--model.spread=2", "--model.spread does nothing in test: it is an option of fit"),
+        ("--model.spread=2", "--model.spread has no effect in test: it is an option of fit"),
     ):
         capsys.readouterr()
         assert main(["test", f"--ckpt_path={checkpoint}", option]) == 2

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from selenium.webdriver import ActionChains, Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import Select
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from ddstructs import Action, Bank, Controller, Deque, Memory, NoMemory, Queue, Stack, Tape, Trace, trace
 from ddstructs.tasks import Reversal
@@ -428,6 +429,33 @@ def test_a_notebook_shows_the_page_in_a_frame_of_its_own(browser: Chrome, tmp_pa
     assert symbols(browser) == "abc"
     browser.switch_to.default_content()
     assert log(browser, "browser") == []
+
+
+def test_a_frame_begins_to_play_when_it_comes_into_view(browser: Chrome, tmp_path: Path) -> None:
+    far = '<div style="height: 9000px"></div>'
+    page = f"<!DOCTYPE html><title>n</title>{far}{half_and_half(Stack(4))._repr_html_()}"
+    (tmp_path / "notebook.html").write_text(page, encoding="utf-8")
+    look(browser, tmp_path / "notebook.html", still=False)
+    frame = browser.find_element(By.TAG_NAME, "iframe")
+
+    def inside(script: str) -> Any:
+        browser.switch_to.frame(frame)
+        found = browser.execute_script(script)
+        browser.switch_to.default_content()
+        return found
+
+    assert inside("return [step, timer, opening]") == [11, None, False]
+    browser.execute_script("arguments[0].scrollIntoView()", frame)
+    WebDriverWait(browser, 60).until(lambda _: inside("return opening"))
+
+
+@pytest.mark.parametrize("width", [350, 390, 560])
+def test_a_phone_shows_the_controls_in_two_rows(browser: Chrome, tmp_path: Path, width: int) -> None:
+    look(browser, save(tmp_path, half_and_half(Stack(4), steps=500)), width=width)
+    press(browser, Keys.END)
+    parts = "[...document.querySelectorAll('.transport > div > *')].filter(part => part.offsetWidth > 1)"
+    middles = sorted(browser.execute_script(f"return {parts}.map(part => part.offsetTop + part.offsetHeight / 2)"))
+    assert sum(after - before > 10 for before, after in pairwise(middles)) == 1
 
 
 def test_a_page_is_small_and_whole(tmp_path: Path) -> None:

@@ -43,13 +43,11 @@ def commands(text: str) -> Iterator[str]:
     yield from re.findall(r"`(ddstructs [^`]*--[^`]*)`", re.sub(r"\s*\n\s*", " ", text))
 
 
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", *sorted(str(page.relative_to(ROOT)) for page in ROOT.glob("docs/**/*.md"))]
+
 DOCUMENTED = [
     pytest.param(line, id=f"{name}: {line}")
-    for name in [
-        "README.md",
-        "CONTRIBUTING.md",
-        *(str(page.relative_to(ROOT)) for page in sorted(ROOT.glob("docs/**/*.md"))),
-    ]
+    for name in DOCUMENTS
     for line in dict.fromkeys(commands((ROOT / name).read_text(encoding="utf-8")))
 ]
 

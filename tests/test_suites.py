@@ -88,6 +88,34 @@ def test_validation_rounds_the_signals_and_training_does_not(tmp_path: Path, mon
     assert seen == {"train": {False}, "val": {True}}
 
 
+@pytest.mark.parametrize(
+    ("task", "metric", "more", "lengths"),
+    [
+        ("MarkedReversalModel", "excess", {"step": 1}, [9, 11, 13, 15]),
+        ("UnmarkedReversalModel", "excess", {"step": 2}, []),
+        ("MarkedReversalRecognition", "accuracy", {"step": 2, "stretch": 2}, [9, 11, 13, 15]),
+        ("UnmarkedReversalRecognition", "accuracy", {"step": 4, "stretch": 4}, [10, 14]),
+    ],
+)
+def test_lengths_that_no_string_has_are_left_out(
+    task: str, metric: str, more: dict[str, int], lengths: list[int], tmp_path: Path
+) -> None:
+    recipe = json.loads(json.dumps(SMALL))
+    recipe["defaults"]["test"] |= {"metric": metric, "rounded": False} | more
+    run = every_run(recipe_of(tmp_path, recipe), [task], ["Stack"], ["rnn"], [0])[0]
+    if not lengths:
+        with pytest.raises(InputError, match=f"fit {task}: it has no strings of the test lengths 9, 11, 13, 15"):
+            train.check([run])
+        return
+    train.check([run])
+    done = train.execute(run, silent)
+    points = json.loads(done.files["lengths.json"])
+    assert [at["length"] for at in points] == lengths
+    scores = [at["score"] for at in points]
+    assert done.record["score_test"] == pytest.approx(sum(scores) / len(scores), abs=1e-4)
+    assert "score_soft" not in done.record
+
+
 def test_a_metric_that_the_task_does_not_have_is_refused(tmp_path: Path) -> None:
     recipe = json.loads(json.dumps(SMALL))
     recipe["defaults"]["test"]["metric"] = "beauty"
@@ -133,7 +161,7 @@ def test_the_recipe_of_a_suite_fits_every_run_of_it(name: str, budget: str) -> N
     runs = every_run(read_recipe(suite.recipe), suite.tasks, suite.memories, suite.cells, [0], budget)
     train.check(runs)
     published = [run.settings["test"].get("per_length") for run in runs if budget == "published"]
-    assert set(published) <= ({512} if suite.score else {None})
+    assert set(published) <= {{"chomsky": 512, "cfl": 100, "recognition": 250}.get(name)}
 
 
 # Results.
@@ -182,6 +210,35 @@ def test_groups_with_failures_come_first_and_every_seed_counts() -> None:
     assert "from memory of the paper" in text
     every = text[text.index("## Every seed") :].splitlines()
     assert [line.split("|")[4].strip() for line in every if line.startswith("| Rev")] == ["2", "1", "0", "0", "1"]
+
+
+def test_smaller_scores_are_better_where_the_suite_says_so() -> None:
+    records = [record(task="DyckModel", seed=seed, score_test=score) for seed, score in enumerate((0.004, 0.015, 0.3))]
+    asked = [("DyckModel", "Stack", "rnn", "c0ffee00")]
+    columns, row = suite_summary(SUITES["cfl"], records, asked)
+    told = dict(zip(columns, row, strict=True))
+    assert (told["up to 0.005"], told["up to 0.02"], told["up to 0.1"]) == ("1/3", "2/3", "2/3")
+    assert (told["best"], told["worst"], told["published"]) == ("0.0040", "0.3000", "")
+    curves = [{**each, "val_score": [[1, -0.5]], "score": [[44.5, 0.1], [84.5, 0.3]]} for each in records]
+    text = render_suite(SUITES["cfl"], records, curves, asked, 3, 3, "ddstructs", [])
+    assert "smaller is better" in text
+    assert "| 41..60 | 81..100 |" in text
+    every = text[text.index("## Every seed") :].splitlines()
+    assert [line.split("|")[4].strip() for line in every if line.startswith("| Dyck")] == ["2", "1", "0"]
+
+
+@pytest.mark.parametrize(("suite", "task"), [("cfl", "MarkedReversalModel"), ("recognition", "FirstRecognition")])
+def test_the_other_suites_are_reproduced(suite: str, task: str, tmp_path: Path) -> None:
+    recipe = json.loads(json.dumps(SMALL))
+    recipe["defaults"]["test"]["metric"] = "excess" if suite == "cfl" else "accuracy"
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(recipe))
+    options = [f"--suite={suite}", f"--tasks={task}", "--memories=Stack", "--cells=rnn", "--seeds=0"]
+    with pytest.MonkeyPatch.context() as patch:
+        arguments = ["ddstructs", "reproduce", *options, f"--recipe={tmp_path / 'small.yaml'}", f"--out={tmp_path}"]
+        patch.setattr(sys, "argv", arguments)
+        assert __main__.main() == 0
+    assert len(read_records(tmp_path / f"{suite}.jsonl")) == 1
+    assert SUITES[suite].title in (tmp_path / "RESULTS.md").read_text()
 
 
 def test_a_suite_is_reproduced_and_goes_on_where_it_was(

@@ -88,11 +88,11 @@ def test_a_language_model_of_layers_is_traced_on_a_batch() -> None:
 @pytest.mark.parametrize(
     ("layers", "options", "message"),
     [
-        (MIXTURE, {"layer": 0}, "layer is 0, which works no memory: 1 or 3 was expected, counted from 0"),
-        (MIXTURE, {"layer": 4}, "layer is 4, which works no memory: 1 or 3 was expected"),
+        (MIXTURE, {"layer": 0}, "layer 0 has no memory: 1 or 3 was expected, counted from 0"),
+        (MIXTURE, {"layer": 4}, "layer 4 has no memory: 1 or 3 was expected"),
         (MIXTURE, {"head": 2}, "head is 2, but a number from 0 to 1 was expected"),
         (MIXTURE, {"head": -1}, "head is -1, but a number from 0 to 1 was expected"),
-        (["attention"], {}, "this SequenceModel works no memory: there is nothing to trace"),
+        (["attention"], {}, "this SequenceModel has no memory to trace"),
     ],
 )
 def test_what_there_is_not_is_refused(layers: list[str], options: dict[str, Any], message: str) -> None:
@@ -105,11 +105,11 @@ def test_a_layer_is_asked_only_of_what_has_layers() -> None:
     task = Reversal(symbols=5)
     made = Controller(Stack(2), task.input_symbols, task.output_symbols, hidden_size=4, embedding_size=4)
     assert trace(made, "ab", task=task, layer=0, head=0).to_json() == trace(made, "ab", task=task).to_json()
-    with pytest.raises(ValueError, match=r"^layer is 1, which works no memory: 0 was expected"):
+    with pytest.raises(ValueError, match=r"^layer 1 has no memory: 0 was expected"):
         trace(made, "ab", task=task, layer=1)
     with pytest.raises(ValueError, match=r"^head is 1, but a number from 0 to 0 was expected"):
         trace(made, "ab", task=task, head=1)
-    with pytest.raises(ValueError, match=r"^layer is 0, but a MemoryLayer has no layers: leave it out"):
+    with pytest.raises(ValueError, match=r"^layer is 0, but a MemoryLayer has no layers: leave layer out"):
         trace(MemoryLayer(4, Stack(2)), torch.zeros(1, 2, 4), layer=0)
 
 
@@ -133,7 +133,7 @@ def test_the_command_shows_one_layer_and_head(
     expected = trace(made, ["abc"], task=Reversal(), layer=1, head=1)
     assert Trace.load("a.json").to_json() == expected.to_json()
     assert "Reversal with a Stack, head 1" in Path("a.html").read_text()
-    for option, message in (("--layer=0", "layer is 0, which"), ("--head=5", "head is 5, but")):
+    for option, message in (("--layer=0", "layer 0 has no memory"), ("--head=5", "head is 5, but")):
         capsys.readouterr()
         assert main(["trace", ckpt, "--text=abc", option]) == 2
         said = capsys.readouterr().err

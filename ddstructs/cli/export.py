@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ddstructs.errors import InputError, printable
 from ddstructs.export.packages import require
+from ddstructs.files import check_writable
 from ddstructs.registry.ranges import Size
 
 __all__ = ["export"]
@@ -17,16 +18,15 @@ def export(ckpt_path: str, out: str = "model.onnx", capacity: Size = 256) -> Non
 
     Args:
         ckpt_path: The checkpoint of the controller.
-        out: What to write: a file that ends with .onnx. Push and pop in it are rounded to 0 or 1.
+        out: The file to write, with a name ending in .onnx. Its network rounds push and pop to 0 or 1.
         capacity: Maximum number of values in the memory. The file says when a sequence needs more.
     """
     path = Path(out)
     if path.suffix != ".onnx":
-        raise InputError(f"--out is {out}, but a file that ends with .onnx was expected")
-    if not path.parent.is_dir() or path.is_dir():
-        raise InputError(f"cannot write {out}: it is a folder, or its folder does not exist")
+        raise InputError(f"--out is {out}, but a file name ending in .onnx was expected")
+    check_writable(path)
     if not Path(ckpt_path).is_file():
-        raise InputError(f"there is no checkpoint at {ckpt_path}")
+        raise InputError(f"no checkpoint at {ckpt_path}")
     require("onnx", "onnxscript", "onnxruntime")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     from ddstructs.export.onnx import to_onnx  # imports torch, which takes seconds

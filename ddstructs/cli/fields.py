@@ -16,7 +16,7 @@ __all__ = ["DEFAULT_MODEL", "LINKED", "TASK", "TOP", "TRAINER", "fields", "liter
 TASK = "ddstructs.tasks.generated:Generated"
 
 DEFAULT_MODEL = next(iter(MODELS))
-"""The model of a run that names none."""
+"""The model of a run, unless another one is chosen."""
 
 TRAINER = "pytorch_lightning.trainer.trainer:Trainer"
 

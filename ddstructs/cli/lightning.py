@@ -131,7 +131,8 @@ def _model(run: Run, task: Task) -> Learner:
     except InputError:
         raise
     except Exception as error:  # the settings are the user's, and torch may raise anything
-        raise InputError(f"the settings do not build a {kind.__name__}: {one_line(error)[:200]}") from error
+        reason = "there is not enough memory" if _is_out_of_memory(error) else one_line(error)[:200]
+        raise InputError(f"the settings do not build a {kind.__name__}: {reason}") from error
 
 
 def _trainer(run: Run, more: list[Callback]) -> Trainer:
@@ -162,12 +163,17 @@ def _start(run: Run, trainer: Trainer, model: Learner, task: Task) -> None:
     except Exception as error:
         if _comes_from_lightning(error):
             raise InputError(f"Lightning refuses the settings: {one_line(error)[:300]}") from error
-        if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
+        if _is_out_of_memory(error):
             raise InputError("out of memory: use smaller batches (--data.batch_size), or shorter lengths") from error
         if run.content is None or run.command != "fit" or trainer.global_step > run.content["global_step"]:
             raise
         reason = f"{type(error).__name__}: {one_line(error)[:200]}"  # Lightning reads parts of the file unchecked
         raise InputError(f"a run cannot be resumed from this checkpoint: {reason}") from error
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether an allocation failed; on the CPU, torch has no type of its own for this error."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _comes_from_lightning(error: BaseException) -> bool:

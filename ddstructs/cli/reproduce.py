@@ -29,7 +29,7 @@ __all__ = ["reproduce"]
 
 
 def reproduce(
-    suite: Literal["paper", "chomsky"] = "paper",
+    suite: Literal["paper", "chomsky", "cfl", "recognition"] = "paper",
     tasks: str | None = None,
     memories: str | None = None,
     cells: str | None = None,
@@ -47,7 +47,8 @@ def reproduce(
     """Train and test every task with every memory and cell, and record the results of every seed.
 
     Args:
-        suite: The tasks of the paper, or those of Delétang et al. 2022 (chomsky).
+        suite: The tasks of the paper, those of Delétang et al. 2022 (chomsky), language models as in DuSell & Chiang
+            2020 (cfl), or the recognition of languages as in Butoi et al. 2025 (recognition).
         tasks: Names of tasks, separated by commas; those of the suite if not given.
         memories: Names of memories, likewise.
         cells: Names of cells, likewise.

@@ -48,7 +48,9 @@ def check_memory(settings: Settings, command: str) -> None:
         InputError: If the network, a batch or an evaluation set is too large.
     """
     available = machine_memory()
-    for need in _needs(settings, command) if available is not None else ():
+    if available is None:
+        return
+    for need in _needs(settings, command):
         if need.bytes > available:
             raise InputError(
                 f"{need.options} needs at least {_readable(need.bytes)} of memory, but this machine has "
@@ -73,13 +75,13 @@ def machine_memory() -> int | None:
 def _needs(settings: Settings, command: str) -> Iterator[Need]:
     plain = settings.plain()
     data, model = plain["data"]["init_args"], plain["model"]
-    memory = model["memory"].get("init_args", {})
-    hidden, embedding = _int(model.get("hidden_size")), _int(model.get("embedding_size"))
-    width = _int(memory.get("width"))
+    model = model.get("init_args", model)
+    sizes = {f"model.{name}": _int(model.get(name)) for name in ("hidden_size", "embedding_size", "embed_dim")}
+    sizes["model.memory.width"] = _int(model["memory"].get("init_args", {}).get("width"))
     copies = 4 if command == "fit" else 1  # the weights, their gradients, and the two moments of Adam
-    sizes = {"model.hidden_size": hidden, "model.embedding_size": embedding, "model.memory.width": width}
     largest = max(sizes, key=lambda name: sizes[name])
-    yield Need(copies * NUMBER * hidden * sum(sizes.values()), f"--{largest} {sizes[largest]}")
+    weights = sizes["model.hidden_size"] * sum(sizes.values())  # of a controller's cell
+    yield Need(copies * NUMBER * weights, f"--{largest} {sizes[largest]}")
 
     on_cpu = runs_on_cpu(plain["trainer"].get("accelerator"))
     step = 2 * SYMBOL + (NUMBER * sum(sizes.values()) if on_cpu else 0)

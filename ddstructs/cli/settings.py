@@ -79,7 +79,7 @@ class Settings:
             self.put(path, value, "--", word.append)
 
     def fill(self, known: dict[str, dict[str, Any]]) -> None:
-        """Set what is known of the task (`data`), the `memory` and the `model` wherever nothing is set."""
+        """Set defaults for the task (`data`), the `memory` and the `model`, without replacing settings."""
         assert self.data is not None
         model = self.sections["model"]
         for path, there in (
@@ -121,7 +121,7 @@ class Settings:
             raise self._misplaced(path, lead)
 
     def _put_model(self, value: object, place: str, lead: str) -> None:
-        """Choose the class of the model. Another class begins without the settings of the one before."""
+        """Set the class of the model. A change of class drops the settings of the previous one."""
         _, name, arguments = look_up(value, ("model",), place)
         if name != self.model:
             self.model, self.fields["model"], self.sections["model"] = name, fields(MODELS[name]), {}
@@ -201,8 +201,8 @@ class Settings:
         """The error for an unknown setting."""
         others = models_with(path[1]) if path[0] == "model" and len(path) > 1 else []
         if others:
-            end = f"it is one of {others[0]}, which --model {others[0]} selects"
-            return InputError(f"{lead}{one_line('.'.join(path))} is not a setting of a {self.model}: {end}")
+            name = f"{lead}{one_line('.'.join(path))}"
+            return InputError(f"{name} is a setting of a {others[0]}, not a {self.model}: use --model {others[0]}")
         known, name = list(self._known()), ".".join(path)
         same = [each for each in known if each.rpartition(".")[2] == path[-1] and each != name]
         last = {each.rpartition(".")[2]: each for each in reversed(known)}

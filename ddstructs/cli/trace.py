@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ddstructs.errors import InputError, printable
-from ddstructs.files import replacing
+from ddstructs.files import check_writable, replacing
 from ddstructs.registry.ranges import Count
 
 if TYPE_CHECKING:
@@ -55,10 +55,7 @@ def trace(
     for each in paths:
         if not Path(each).is_file():
             raise InputError(f"no checkpoint at {each}")
-    if path.is_dir():
-        raise InputError(f"cannot write {out}: it is a folder")
-    if not path.parent.is_dir():
-        raise InputError(f"cannot write {out}: the folder {path.parent} does not exist")
+    check_writable(path)
     from ddstructs.registry.plugins import load_plugins
     from ddstructs.tasks.lines import read_lines  # imports torch, which takes seconds
     from ddstructs.view.diagnose import diagnose

@@ -94,7 +94,7 @@ def _run(command: str, arguments: Sequence[str]) -> None:
         settings = _settings(command, [(layer, f"{one_line(path)}: "), *layers], own, partly=True)
         if settings.model != layer["model"]["class_path"]:
             its = layer["model"]["class_path"]
-            raise InputError(f"{one_line(path)} is of a {its}, but --model is {settings.model}: leave it out")
+            raise InputError(f"{one_line(path)} holds a {its}, but --model is {settings.model}: leave --model out")
         settings.check()
     if printing:
         print(dump_yaml(settings.plain()), end="")
@@ -139,7 +139,7 @@ def _settings(
 
 
 def _advice(settings: Settings) -> dict[str, dict[str, Any]] | None:
-    """The recipe's settings for a task, its symbols, a memory, a cell and a model; None if it knows nothing of them."""
+    """The recipe's settings for a task, its symbols, a memory, a cell and a model; None if it has none."""
     from ddstructs.experiments.advice import settings_for
 
     task, memory, cell = settings.data, *(settings.sections["model"].get(name) for name in ("memory", "cell"))

@@ -30,6 +30,7 @@ def plot(
     succeeds: Callable[[Record], bool] = lambda record: record.get("coarse_test", 0) >= SUCCESS,
     success: str = f"seeds at {SUCCESS} coarse or more, 65..128",
     longest: int = 64,
+    bounded: bool = True,
 ) -> list[Path]:
     """Draw `success.png`, `learning_curves.png` and `lengths.png`, and return their paths.
 
@@ -40,6 +41,7 @@ def plot(
         succeeds: Whether a run counts as a success.
         success: What that means, in a few words.
         longest: The greatest length of training.
+        bounded: Whether scores are from 0 to 1.
     """
     if all("error" in record for record in records):
         return []
@@ -57,8 +59,9 @@ def plot(
     drawn = {"success.png": _success(records, succeeds, success)}
     if curves:
         validated, tested = curves_of(curves[0])
-        drawn["learning_curves.png"] = _panels(curves, learning, "updates", f"{LABELS[validated]} in validation")
-        drawn["lengths.png"] = _panels(curves, lengths, "length of the source", LABELS[tested])
+        validation = f"{LABELS[validated]} in validation"
+        drawn["learning_curves.png"] = _panels(curves, learning, "updates", validation, bounded)
+        drawn["lengths.png"] = _panels(curves, lengths, "length of the source", LABELS[tested], bounded)
     paths = []
     for name, figure in drawn.items():
         with replacing(out / name) as file:
@@ -69,7 +72,7 @@ def plot(
     return paths
 
 
-def _panels(records: Iterable[Record], panel: Panel, across: str, up: str) -> Figure:
+def _panels(records: Iterable[Record], panel: Panel, across: str, up: str, bounded: bool) -> Figure:
     """A panel for each task and memory; runs with an Elman cell are blue, with an LSTM orange."""
     records = list(records)
     tasks, memories = _names(records, "task"), _names(records, "memory")
@@ -79,7 +82,8 @@ def _panels(records: Iterable[Record], panel: Panel, across: str, up: str) -> Fi
         for j, memory in enumerate(memories):
             axes = grid[i, j]
             panel(axes, [record for record in records if (record["task"], record["memory"]) == (task, memory)])
-            axes.set_ylim(-0.05, 1.05)
+            if bounded:
+                axes.set_ylim(-0.05, 1.05)
             axes.set_title(f"{task}, {memory}", fontsize=8)
             axes.tick_params(labelsize=7)
     for cell in _names(records, "cell"):

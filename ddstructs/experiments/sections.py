@@ -70,6 +70,7 @@ class Testing:
         metric: Metric to measure at each test length separately: one of the task's, or `excess`.
         per_length: Number of sequences of each length.
         step: Difference between successive test lengths.
+        stretch: Number of successive lengths that are tested together, as one.
         rounded: Whether to round all signals. The score without rounding is recorded as well.
     """
 
@@ -80,15 +81,17 @@ class Testing:
     metric: str | None = None
     per_length: int = 512
     step: int = 1
+    stretch: int = 1
     rounded: bool = False
 
     @property
-    def each_length(self) -> range:
-        """The lengths of a test length by length."""
-        return range(self.lengths[0], self.lengths[1] + 1, self.step)
+    def each_length(self) -> list[tuple[int, int]]:
+        """The lengths of a test length by length: the shortest and longest of each stretch."""
+        low, high = self.lengths
+        return [(n, min(high, n + self.stretch - 1)) for n in range(low, high + 1, self.step)]
 
     def __post_init__(self) -> None:
-        _check_counts(size=self.size, per_length=self.per_length, step=self.step)
+        _check_counts(size=self.size, per_length=self.per_length, step=self.step, stretch=self.stretch)
         for name, tests in (("hard", self.hard), ("long", self.long)):
             for length, size in tests.items():
                 _check_counts(**{f"a length in {name}": length, f"the size of {name} at {length}": size})

@@ -50,6 +50,8 @@ class Suite:
         source: Where the published figures come from, and whether each is a best or a mean.
         published: The published figures: by task, the score of each network.
         longest: The greatest length of training.
+        goal: What ends a training, in a few words.
+        stretch: Number of lengths in a column of the score by length.
     """
 
     recipe: Path
@@ -64,6 +66,8 @@ class Suite:
     source: str = ""
     published: dict[str, dict[str, float]] = field(default_factory=dict)
     longest: int = 64
+    goal: str = "every sequence of a validation set is right"
+    stretch: int = 100
 
     def reaches(self, score: float, level: float) -> bool:
         """Whether a score is as good as a level."""
@@ -78,6 +82,18 @@ def _table(networks: str, text: str) -> dict[str, dict[str, float]]:
         for task, *figures in rows
     }
 
+
+LANGUAGES = (
+    *("MarkedReversal", "UnmarkedReversal", "PaddedReversal", "Dyck", "Hardest"),
+    *("Counting", "MarkedCopy", "UnmarkedCopy", "RecodedCopy"),
+    *("MarkedReversalAndCopy", "UnmarkedReversalAndCopy", "CountAndCopy"),
+)
+
+RECOGNIZED = (
+    *("EvenPairs", "Repeat", "Parity", "CycleNavigation", "ModularArithmetic", "Dyck", "First"),
+    *("Majority", "StackManipulation", "MarkedReversal", "UnmarkedReversal", "MarkedCopy", "MissingDuplicate"),
+    *("OddsFirst", "BinarySum", "BinaryProduct", "SquareRoot", "BucketSort"),
+)
 
 HERE = Path(__file__).parent
 
@@ -105,6 +121,43 @@ SUITES = {
         ),
         longest=40,
         published=_table("RNN Stack-RNN Tape-RNN Transformer LSTM", CHOMSKY),
+    ),
+    "cfl": Suite(
+        recipe=HERE / "cfl.yaml",
+        tasks=tuple(f"{name}Model" for name in LANGUAGES),
+        memories=("Stack", "SuperpositionStack", "NoMemory"),
+        cells=("rnn", "lstm"),
+        out=Path("runs/cfl"),
+        title="language models of context-free and other languages",
+        score=(
+            "the mean over the test lengths, 40 to 100, of the cross entropy per symbol above that of the true "
+            "distribution, in nats; it is charged for the length as in training, see `LanguageModel`"
+        ),
+        levels=(0.005, 0.02, 0.1),
+        smaller=True,
+        source=(
+            "DuSell & Chiang 2020 and 2022 plot the **best** of ten runs, chosen on validation; there is no figure to "
+            "print, and their metric is not charged for the length, so that a perfect model is above 0"
+        ),
+        longest=80,
+        goal="the validation set, of the lengths of training, is within 0.01 nats of the true distribution",
+        stretch=20,
+    ),
+    "recognition": Suite(
+        recipe=HERE / "recognition.yaml",
+        tasks=tuple(f"{name}Recognition" for name in RECOGNIZED),
+        memories=("Stack", "SuperpositionStack", "NoMemory"),
+        cells=("rnn", "lstm"),
+        out=Path("runs/recognition"),
+        title="recognition of formal languages",
+        score="the share of strings of 1 to 500 symbols, half of them in the language, that are told right",
+        levels=(0.99995, 0.99, 0.9),
+        source=(
+            "Butoi et al. 2025, *Training Neural Networks as Recognizers of Formal Languages*, give **means** and "
+            "**maxima** of ten runs of networks of about 64,000 parameters. Perfect are only regular languages and "
+            "majority; the other figures were not at hand"
+        ),
+        longest=40,
     ),
 }
 """The suites, by name."""

@@ -14,9 +14,6 @@ from ddstructs.experiments.suites import Suite
 
 __all__ = ["drawing", "render_suite", "suite_summary"]
 
-STRETCH = 100
-"""Lengths in one column of the score by length."""
-
 HEAD = """\
 # Results: {title}
 
@@ -27,12 +24,12 @@ HEAD = """\
 ```
 
 The score is {score}{smaller}. Every seed counts: mean, median, best and worst are over all seeds of a row that did not
-fail with an error. Where a memory has signals they are rounded to 0 or 1 in the test; the column *soft* is the mean of
-the score without that. Training ends when every sequence of a validation set is right, with the signals rounded in the
-same way, or at the recipe's maximum number of updates; the weights with the best validation score are tested. The
-validation set has other strings than the test set, but lengths beyond those of training. Updates and seconds are
-medians; seconds cover training and validation, on one core. What was not run is marked so. A `+` after a commit means
-that the code had uncommitted changes. `configs.jsonl` lists the settings behind each config.
+fail with an error. Where the column *soft* has a figure, the signals of the memory are rounded to 0 or 1 in validation
+and in the test, and the column is the mean of the score without that. Training ends when {goal}, or at the recipe's
+maximum number of updates; the weights with the best validation score are tested. The validation set has other strings
+than the test set. Updates and seconds are medians; seconds cover training and validation, on one core. What was not
+run is marked so. A `+` after a commit means that the code had uncommitted changes. `configs.jsonl` lists the settings
+behind each config.
 
 *Published* figures: {source}.
 """
@@ -51,6 +48,7 @@ def drawing(suite: Suite) -> dict[str, Any]:
         "succeeds": succeeds,
         "success": f"seeds {_level(suite, level)}",
         "longest": suite.longest,
+        "bounded": not suite.smaller,
     }
 
 
@@ -113,7 +111,8 @@ def render_suite(
     others = f"; {len(records) - done} runs have other settings or seeds" if len(records) > done else ""
     smaller = "; smaller is better" if suite.smaller else ""
     facts = {"done": done, "count": count, "failed": len(errors), "others": others, "command": command}
-    head = HEAD.format(**facts, title=suite.title, score=suite.score, smaller=smaller, source=suite.source)
+    told = {"title": suite.title, "score": suite.score, "source": suite.source, "goal": suite.goal}
+    head = HEAD.format(**facts, **told, smaller=smaller)
     elsewhere = [key for key in dict.fromkeys(map(group_of, records)) if key not in asked]
     parts = [head, table(suite_summary(suite, records, asked))]
     parts += ["Other settings:\n", table(suite_summary(suite, records, elsewhere))] if elsewhere else []
@@ -138,28 +137,27 @@ def render_suite(
 
 def _by_length(suite: Suite, curves: Sequence[Record]) -> list[list[str]]:
     """The score in stretches of lengths, for each group."""
-    stretches = sorted({_stretch(length) for curve in curves for length, _ in curve["score"]})
+    stretches = sorted({_stretch(suite, length) for curve in curves for length, _ in curve["score"]})
     rows = []
     for key, group in groupby(curves, group_of):
-        runs = [_in_stretches(curve["score"]) for curve in group]
+        runs = [_in_stretches(suite, curve["score"]) for curve in group]
         cells = []
         for stretch in stretches:
             found = [run[stretch] for run in runs if stretch in run]
             worst = (max if suite.smaller else min)(found) if found else 0.0
             cells.append(f"{_figure(mean(found))} / {_figure(worst)}" if found else "")
         rows.append([*key[:3], str(len(runs)), *cells, key[3]])
-    names = [f"{stretch * STRETCH + 1}..{(stretch + 1) * STRETCH}" for stretch in stretches]
+    names = [f"{stretch * suite.stretch + 1}..{(stretch + 1) * suite.stretch}" for stretch in stretches]
     return [["task", "memory", "cell", "seeds", *names, "config"], *rows]
 
 
-def _in_stretches(points: Sequence[tuple[float, float]]) -> dict[int, float]:
-    return {
-        stretch: mean(score for _, score in part) for stretch, part in groupby(points, lambda point: _stretch(point[0]))
-    }
+def _in_stretches(suite: Suite, points: Sequence[tuple[float, float]]) -> dict[int, float]:
+    grouped = groupby(points, lambda point: _stretch(suite, point[0]))
+    return {stretch: mean(score for _, score in part) for stretch, part in grouped}
 
 
-def _stretch(length: float) -> int:
-    return int(length - 1) // STRETCH
+def _stretch(suite: Suite, length: float) -> int:
+    return int(length - 1) // suite.stretch
 
 
 def _score(record: Record) -> list[float]:

@@ -156,7 +156,7 @@ def _of_the_paper(run: Run, model: Controller, testing: Testing) -> tuple[dict[s
 
 
 def _each_length(run: Run, model: Controller, testing: Testing) -> tuple[dict[str, float], list[dict[str, float]]]:
-    """The metric of the suite, its mean over the lengths for the record, and at each length."""
+    """The metric of the suite, its mean over the lengths for the record, and at each length that sources have."""
     assert testing.metric is not None
 
     def at(lengths: tuple[int, int], size: int) -> float:
@@ -166,17 +166,32 @@ def _each_length(run: Run, model: Controller, testing: Testing) -> tuple[dict[st
         return round(sum(points) / len(points), 6)
 
     record: dict[str, float] = {}
+    stretches = _stretches(run, testing)
     if testing.rounded:
-        record["score_soft"] = mean_of([at((n, n), testing.per_length) for n in testing.each_length])
+        record["score_soft"] = mean_of([at(stretch, testing.per_length) for stretch in stretches])
         model.rnn.hard = True
     record["score_train"] = round(at(_task(run).train_lengths, testing.size), 6)
-    scores = [at((n, n), testing.per_length) for n in testing.each_length]
+    scores = [at(stretch, testing.per_length) for stretch in stretches]
     record["score_test"] = mean_of(scores)
     lengths = [
-        {"length": n, "sequences": testing.per_length, "score": round(score, 4)}
-        for n, score in zip(testing.each_length, scores, strict=True)
+        {"length": sum(stretch) // 2, "sequences": testing.per_length, "score": round(score, 4)}
+        for stretch, score in zip(stretches, scores, strict=True)
     ]
     return record, lengths
+
+
+def _stretches(run: Run, testing: Testing) -> list[tuple[int, int]]:
+    """The stretches of lengths to test: those in which there are sources.
+
+    Raises:
+        InputError: If there are none.
+    """
+    task = _task(run)
+    stretches = [stretch for stretch in testing.each_length if task.has(stretch)]
+    if not stretches:
+        lengths = ", ".join(str(n) for n, _ in testing.each_length)
+        raise InputError(f"the recipe does not fit {run.task}: it has no strings of the test lengths {lengths}")
+    return stretches
 
 
 def test_long(run: Run, checkpoint: bytes, report: Report) -> dict[str, float]:
@@ -228,6 +243,7 @@ def check(runs: Sequence[Run]) -> None:
         model = _controller(run, task)
         if testing.metric is not None:
             check_metric(model, task, testing.metric)
+            _stretches(run, testing)
         for lengths in (
             testing.lengths,
             *((length, length) for length in (*testing.hard, *testing.long)),

@@ -164,9 +164,9 @@ def run(
         line = tapes.empty(layout, batch, memory.width, x.dtype, time)
     else:
         line = tapes.record(layout, state, time)
-    skips = [None if part is None else part.weight for part in (value_skip, read_skip)]
     weights = (
-        cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh, to_action.weight, to_action.bias, *skips, initial,
+        cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh, to_action.weight, to_action.bias,
+        None if value_skip is None else value_skip.weight, None if read_skip is None else read_skip.weight, initial,
     )  # fmt: skip
     record_too = told or memory.validate
     if lengths is None and reset is None:

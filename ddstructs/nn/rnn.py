@@ -285,12 +285,14 @@ class MemoryRNN(Pretrained):
             lengths = checked(lengths, batch, time)
         reset = check_reset(reset, x)
         noise = self._draw_noise(x)
-        if fused.fits(self._network(), x, *_parts(state)):
-            return self._all_at_once(x, state, lengths, reset, noise, told=told)
-        return self._one_by_one(x, state, lengths, reset, noise)
+        network = self._network()
+        if fused.fits(network, x, *_parts(state)):
+            return self._all_at_once(network, x, state, lengths, reset, noise, told=told)
+        return self._one_by_one(network, x, state, lengths, reset, noise)
 
     def _all_at_once(
         self,
+        network: Network,
         x: Tensor,
         state: RNNState | None,
         lengths: Tensor | None,
@@ -300,12 +302,12 @@ class MemoryRNN(Pretrained):
         told: bool,
     ) -> Unrolled:
         """All steps in compiled code, with what `read_skip` adds to the output if nothing comes between."""
-        skip = self.read_skip if self.output_layer is None and self.read_gate is None else None
-        skip = skip if fused.adds_itself(skip) else None
-        whole = self.output_layer is None and (self.read_skip is None or skip is not None)
+        skip, bare = self.read_skip, self.output_layer is None
+        skip = skip if bare and self.read_gate is None and fused.adds_itself(skip) else None
+        whole = bare and (self.read_skip is None or skip is not None)
         initial = self.initial if state is None or reset is not None else None
         run = fused.run(
-            self._network(), x, *_parts(state), noise, initial=initial, lengths=lengths, reset=reset, read_skip=skip,
+            network, x, *_parts(state), noise, initial=initial, lengths=lengths, reset=reset, read_skip=skip,
             told=told or not whole,
         )  # fmt: skip
         real = None if whole or lengths is None else mask_of(lengths, x.shape[1], x.device)
@@ -313,7 +315,13 @@ class MemoryRNN(Pretrained):
         return Unrolled(output, run.actions, cast("Tensor", run.reads), RNNState(run.hidden, run.read, run.memory))
 
     def _one_by_one(
-        self, x: Tensor, state: RNNState | None, lengths: Tensor | None, reset: Tensor | None, noise: Noise
+        self,
+        network: Network,
+        x: Tensor,
+        state: RNNState | None,
+        lengths: Tensor | None,
+        reset: Tensor | None,
+        noise: Noise,
     ) -> Unrolled:
         """The steps in a loop."""
         batch, time = x.shape[:2]
@@ -323,7 +331,7 @@ class MemoryRNN(Pretrained):
         if real is not None:
             x = torch.where(real[..., None], x, 0)
         fresh = None if reset is None else self.initial_state(batch, device=x.device, dtype=state.read.dtype)
-        hiddens, actions, reads, state = loop.run(self._network(), x, state, real, noise, reset, fresh)
+        hiddens, actions, reads, state = loop.run(network, x, state, real, noise, reset, fresh)
         return Unrolled(self._output(hiddens, reads, real), actions, reads, state)
 
     def _output(self, hiddens: Tensor, reads: Tensor | None, real: Tensor | None) -> Tensor:
@@ -390,7 +398,9 @@ class MemoryRNN(Pretrained):
         return f"{self.input_size}, {self.hidden_size}, batch_first={self.batch_first}, hard={self.hard}"
 
     def _check_placement(self, x: Tensor) -> None:
-        weight = next(self.parameters(), None)
+        weight = self.initial
+        if weight is None:
+            weight = next(self.parameters(), None)
         if weight is None:
             return
         if x.device != weight.device:
@@ -430,8 +440,11 @@ class MemoryRNN(Pretrained):
         return replace(state, hidden=tuple(torch.where(never, first.to(part.dtype), part) for first, part in hidden))
 
     def _draw_noise(self, x: Tensor) -> Noise:
+        if not (self.training and (self.read_noise or self.state_noise)):
+            return _QUIET
+
         def draw(deviation: float, *shape: int) -> Tensor | None:
-            if not (self.training and deviation):
+            if not deviation:
                 return None
             return deviation * torch.randn(*shape, device=x.device, dtype=x.dtype)
 
@@ -440,6 +453,9 @@ class MemoryRNN(Pretrained):
             draw(self.read_noise, time, batch, memory.heads, memory.read_width),
             draw(self.state_noise, self.num_states - 1, time, batch, self.hidden_size),
         )
+
+
+_QUIET = Noise(None, None)
 
 
 def _parts(state: RNNState | None) -> tuple[Tensor | None, tuple[Tensor, ...], State | None]:

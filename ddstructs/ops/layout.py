@@ -33,6 +33,8 @@ class End(IntEnum):
     BOTTOM = 0
     TOP = 1
 
+    __hash__ = int.__hash__  # that of an enum is a function in Python, and layouts are looked up in every call
+
 
 class Head(NamedTuple):
     """Where a head works: the end at which it pushes, and the end from which it takes (pops and reads)."""

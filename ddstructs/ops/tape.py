@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
+from math import prod
 from threading import Lock
 from typing import Any
 
@@ -24,7 +25,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from ddstructs.memory import Action, Contents
-from ddstructs.ops import engine
+from ddstructs.ops import engine, pages
 from ddstructs.ops.layout import Layout, LineState, Slots, compact, strength_dtype
 from ddstructs.ops.once import differentiable_once
 
@@ -36,33 +37,68 @@ class Tape:
 
     Args:
         layout: The heads.
-        start: The initial slots; copied.
+        start: The initial slots; copied. None if there are none.
         template: An empty tensor with the batch, width and dtype of the states on this tape.
         room: For how many steps to make room, at least.
 
     Attributes:
         time: Number of steps taken.
         lock: Held while the tape is read or changed, because the engine releases the GIL.
+        room: Number of steps there is room for.
+        floats: Values and strengths of all tiles, and the log of strengths, one after another.
+        ints: The order of the tiles and the rest of the log.
     """
 
-    def __init__(self, layout: Layout, start: Slots, template: Tensor, room: int = 32) -> None:
-        self.layout, self.template, self.dtype = layout, template, strength_dtype(template.dtype)
-        self.heads, self.sides = len(layout), [int(head.push) for head in layout]
-        self.ends = _heads(layout)
-        self.batch, self.slots, self.width = start.values.shape
-        self.time, self.lock, self.zero = 0, Lock(), torch.zeros((), dtype=self.dtype)
+    def __init__(self, layout: Layout, start: Slots | None, template: Tensor, room: int = 32) -> None:
+        self.layout, self.template, self.dtype = layout, template, _STRENGTHS[template.dtype]
+        self.heads, self.below, self.sides, self.ends = _heads(layout)
+        self.batch, _, self.width = template.shape
+        self.slots = 0 if start is None else start.values.shape[1]
+        self.time, self.lock = 0, Lock()
         self.cursor: tuple[int, engine.Line] | None = None
-        self.room: int
-        self.line: engine.Line
-        self.values: Tensor
-        self.array: engine.Array
         self._make_room(max(room, self.slots))
-        below = self.room * (self.heads - sum(self.sides))
-        if self.slots:
+        below = self.room * self.below
+        if start is not None and self.slots:
             self.values[:, : self.slots] = start.values
             engine.begin(start.strengths.contiguous().numpy(), self.line, below)
         else:
-            self.line.ends[:] = below, below, 0
+            self.ints.numpy()[: self.batch * 3].reshape(self.batch, 3)[:] = below, below, 0
+
+    @cached_property
+    def values(self) -> Tensor:
+        """Values of all tiles, shape `(batch, tiles, width)`."""
+        size = self.batch, self.tiles(self.room), self.width
+        return self.floats[: prod(size)].view(size)
+
+    @cached_property
+    def array(self) -> engine.Array:
+        """`values` as an array."""
+        return self.values.numpy()
+
+    @cached_property
+    def line(self) -> engine.Line:
+        """The tiles as of the last step, and the log."""
+        tiles, log = (self.batch, self.tiles(self.room)), (self.batch, self.room, self.heads)
+        count, ends = prod(tiles), self.batch * 3
+        floats, ints = self.floats.numpy()[count * self.width :], self.ints.numpy()
+        return engine.Line(
+            floats[:count].reshape(tiles),
+            ints[ends : ends + count].reshape(tiles),
+            ints[:ends].reshape(self.batch, 3),
+            ints[ends + count : ends + 2 * count].reshape(tiles),
+            floats[count : 2 * count].reshape(tiles),
+            ints[ends + 2 * count :].reshape(log),
+            floats[2 * count :].reshape(log),
+        )
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """The addresses of `values` and of the fields of `line`."""
+        tiles = self.batch * self.tiles(self.room)
+        floats, ints, size = self.floats.data_ptr(), self.ints.data_ptr(), self.dtype.itemsize
+        strengths, order = floats + tiles * self.width * size, ints + self.batch * 12
+        dead, last = order + 4 * tiles, strengths + tiles * size
+        return floats, strengths, order, ints, dead, last, dead + 4 * tiles, last + tiles * size
 
     def append(self, push: Tensor, pop: Tensor, value: Tensor) -> Tensor:
         """Take a step at the end; the read `(batch, heads, width)`."""
@@ -163,40 +199,45 @@ class Tape:
 
     def token(self) -> Tensor:
         """The tensor that represents all tiles so far in the autograd graph."""
-        return self.zero.expand(self.batch, self.tiles(self.time), self.width + 1)
+        return _ZEROS[self.dtype].expand(self.batch, self.tiles(self.time), self.width + 1)
 
     def _make_room(self, room: int, line: engine.Line | None = None) -> None:
         """Move to larger arrays, taking the steps so far from `line`.
 
         An odd number of steps, since with powers of two all rows would share cache lines.
         """
-        room |= 1
-        size, logs = (self.batch, self.tiles(room)), (self.batch, room, self.heads)
-        shapes = size, size, (self.batch, 3), size, size, logs, logs
-        dtype = np.float64 if self.dtype == torch.float64 else np.float32
-        kinds = dtype, np.int32, np.int32, np.int32, dtype, np.int32, dtype
-        self.line = engine.Line(*(np.empty(s, k) for s, k in zip(shapes, kinds, strict=True)))
-        values = torch.from_numpy(np.empty((*size, self.width), dtype))
-        if line is not None:
-            time, tiles, below = self.time, self.tiles(self.time), self.heads - sum(self.sides)
-            values[:, :tiles] = self.values[:, :tiles]
+        before = None if line is None else self.values
+        self.room = room | 1
+        for name in ("values", "array", "line"):
+            self.__dict__.pop(name, None)
+        tiles, logs = self.batch * self.tiles(self.room), self.batch * self.room * self.heads
+        self.floats = pages.empty((tiles * (self.width + 2) + logs,), self.dtype)
+        self.ints = torch.empty(self.batch * 3 + 2 * tiles + logs, dtype=torch.int32)
+        if line is not None and before is not None:
+            time, count = self.time, self.tiles(self.time)
+            self.values[:, :count] = before[:, :count]
             for new, old in zip(self.line[3:], line[3:], strict=True):
-                count = tiles if new.ndim == 2 else time
-                new[:, :count] = old[:, :count]
-            self.line.strengths[:, :tiles] = line.strengths[:, :tiles]
+                used = count if new.ndim == 2 else time
+                new[:, :used] = old[:, :used]
+            self.line.strengths[:, :count] = line.strengths[:, :count]
             # Live tiles lie around the place of the initial ones, no further away than there were pushes on each side.
-            place = (line.order.shape[1] - self.slots) // self.heads * below
-            first, last, shift = place - time * below, place - time * below + tiles, room * below - place
+            place = (line.order.shape[1] - self.slots) // self.heads * self.below
+            first, shift = place - time * self.below, self.room * self.below - place
+            last = first + count
             self.line.order[:, first + shift : last + shift] = line.order[:, first:last]
             self.line.ends[:] = line.ends
             self.line.ends[:, :2] += shift
-        self.room, self.values = room, values
-        self.array = values.numpy()
+
+
+_STRENGTHS = {dtype: strength_dtype(dtype) for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16)}
+_ZEROS = {dtype: torch.zeros((), dtype=dtype) for dtype in (torch.float32, torch.float64)}
 
 
 @cache
-def _heads(layout: Layout) -> engine.Heads:
-    return engine.Heads.at([int(head.push) for head in layout], [int(head.take) for head in layout])
+def _heads(layout: Layout) -> tuple[int, int, list[int], engine.Heads]:
+    """The number of heads, of those that push at the bottom, and the ends at which they push and take."""
+    pushes = [int(head.push) for head in layout]
+    return len(layout), pushes.count(0), pushes, engine.Heads.at(pushes, [int(head.take) for head in layout])
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,8 +317,7 @@ def extend(state: TapeState, steps: int, differentiate: bool) -> tuple[Tape, Ten
 
 def empty(layout: Layout, batch: int, width: int, dtype: torch.dtype, room: int) -> TapeState:
     """The state of an empty line on a tape with room for some steps."""
-    template = torch.empty(batch, 0, width, dtype=dtype)
-    return TapeState(Tape(layout, Slots(template, torch.empty(batch, 0, dtype=dtype)), template, room), 0, None)
+    return TapeState(Tape(layout, None, torch.empty(batch, 0, width, dtype=dtype), room), 0, None)
 
 
 def record(layout: Layout, state: LineState, room: int = 32) -> TapeState:

@@ -29,7 +29,7 @@ MODELS = {
     "Controller": "ddstructs.training.controller:Controller",
     "SequenceModel": "ddstructs.training.sequence_model:SequenceModel",
 }
-"""What `--model` takes, and what a checkpoint may be of. The first is meant where none is named."""
+"""Values of `--model`, and the classes whose checkpoints can be read. The first one is the default."""
 
 TASKS = {
     "Copying": "ddstructs.tasks.copying:Copying",

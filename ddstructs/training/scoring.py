@@ -43,16 +43,15 @@ class Scoring(nn.Module):
     def __init__(self, task: Task | None, memories: Sequence[Memory]) -> None:
         super().__init__()
         named = Task.metrics if task is None else task.metrics
-        self.floors: dict[Split, float | None] = {
-            split: None if task is None else task.floor(split) for split in get_args(Split)
-        }
+        self.task = task
+        self.floors: dict[Split, float | None] = {}
         self.named = tuple(named)
         self.sets = nn.ModuleDict()
-        for split, floor in self.floors.items():
+        for split in get_args(Split):
             metrics: dict[str, Metric] = {"loss": MeanMetric()}
             metrics |= {name: _load(target) for name, target in named.items()}
             metrics |= {f"{name}_distance": MeanMetric() for memory in memories for name, _ in memory.signals.labels}
-            if floor is not None:
+            if task is not None and task.knows_floor(split):
                 metrics["excess"] = MeanMetric()
             self.sets[f"{split}_"] = nn.ModuleDict(metrics)  # `train` is the name of a method
 
@@ -74,13 +73,19 @@ class Scoring(nn.Module):
         asked = batch.targets != IGNORE
         loss = cross_entropy(logits[asked], batch.targets[asked])
         output = torch.where(asked, logits.argmax(dim=-1), IGNORE)
-        metrics, floor = self.metrics(split), self.floors[split]
+        metrics, floor = self.metrics(split), self._floor(split)
         metrics["loss"].update(loss.detach(), asked.sum())
         if floor is not None:
             metrics["excess"].update(loss.detach() - floor, asked.sum())
         for name in self.named:
             metrics[name].update(output, batch.targets)
         return loss, output
+
+    def _floor(self, split: Split) -> float | None:
+        """The lowest loss of a set that any model can reach, computed on first use because it may take long."""
+        if split not in self.floors:
+            self.floors[split] = None if self.task is None else self.task.floor(split)
+        return self.floors[split]
 
     def penalty(self, split: Split, used: Sequence[MemoryActions], batch: Batch) -> Tensor | None:
         """Add the signals of all steps before the padding, and return how undecided they are, in [0, 1].

@@ -31,11 +31,14 @@ def page(trace: Trace, other: Trace | None = None) -> str:
 
 
 def frame(trace: Trace) -> str:
-    """The page in a sandboxed frame for notebooks, which isolates its styles and its script."""
+    """The page in a sandboxed frame for notebooks, which isolates its styles and its script.
+
+    In a frame, the page begins to play when it is scrolled into view.
+    """
     title = html.escape(shown(trace.title))
     return (
         f'<iframe srcdoc="{html.escape(page(trace))}" sandbox="allow-scripts" title="{title}" '
-        'style="width:100%;height:760px;border:0"></iframe>'
+        'style="width:100%;height:860px;border:0"></iframe>'
     )
 
 

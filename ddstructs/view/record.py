@@ -65,8 +65,8 @@ def trace(
         title: Title of the trace; the task and the memory if not given.
         input_text: Display symbols of the inputs, one per row and step, if the task has no names for them.
         output_text: Display symbols of the outputs, likewise.
-        layer: Which layer of a `SequenceModel`, from 0; the first that works a memory if not given.
-        head: Which head of a `MemoryLayer`, from 0; the first if not given. Each works a memory of its own.
+        layer: The layer of a `SequenceModel`, counted from 0; the first one with a memory if not given.
+        head: The head of a `MemoryLayer`, counted from 0, each of which has its own memory; the first if not given.
 
     Returns:
         The trace. The model and torch's random state are unchanged.
@@ -86,7 +86,7 @@ def trace(
     with _evaluating(model):
         if isinstance(model, Memory | MemoryRNN | MemoryLayer):
             if layer is not None:
-                raise ValueError(f"layer is {layer}, but a {type(model).__name__} has no layers: leave it out")
+                raise ValueError(f"layer is {layer}, but a {type(model).__name__} has no layers: leave layer out")
             memory = model if isinstance(model, Memory) else model.memory
             run = _run_memory(model, x) if isinstance(model, Memory) else _run_network(model, x)
         else:

@@ -19,8 +19,8 @@ def run_model(model: object, x: object, task: Task | None, layer: int | None) ->
     """Run a model on an input of `trace`; return the memory of a layer and the recording.
 
     Raises:
-        ValueError: If the layer works no memory.
-        TypeError: If there is no such model or input.
+        ValueError: If the layer has no memory.
+        TypeError: If the model or the input has an unsupported type.
     """
     if not isinstance(model, Learner):
         raise TypeError(f"model is a {type(model).__name__}, but a Controller, MemoryRNN or Memory was expected")
@@ -64,10 +64,10 @@ def _place(model: Learner, layer: int | None) -> int:
     """The layer to trace."""
     places = model.places
     if not places:
-        raise ValueError(f"this {type(model).__name__} works no memory: there is nothing to trace")
+        raise ValueError(f"this {type(model).__name__} has no memory to trace")
     if layer is not None and layer not in places:
         expected = " or ".join(map(str, places))
-        raise ValueError(f"layer is {layer}, which works no memory: {expected} was expected, counted from 0")
+        raise ValueError(f"layer {layer} has no memory: {expected} was expected, counted from 0")
     return places[0] if layer is None else layer
 
 

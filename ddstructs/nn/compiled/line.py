@@ -14,10 +14,7 @@ from ddstructs.ops.engine import Array, Gradients, Heads, Strided
 from ddstructs.ops.pointers import array_at
 from ddstructs.ops.products import blank, copy
 
-__all__ = ["COLUMNS", "Lines", "rest", "take", "undo"]
-
-COLUMNS = 20
-"""Numbers in a row of `Lines.table`."""
+__all__ = ["Lines", "rest", "take", "undo"]
 
 
 class Lines(NamedTuple):
@@ -33,7 +30,7 @@ class Lines(NamedTuple):
             the initial state, the room for tiles, steps and in the order, and the addresses of values, strengths,
             order, ends, dead, last, consumed and cut of the tape. Backward only: address of the gradients of the
             values of tiles, with the distances of two rows and two tiles; the same for those of their strengths. Shape
-            `(lines, COLUMNS)`.
+            `(lines, 20)`.
         push: Buffer for the pushes of one line in one step.
         pop: Buffer for its pops.
         read: Buffer for its reads.

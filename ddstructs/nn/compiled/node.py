@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -18,7 +17,7 @@ from ddstructs.nn.compiled.elman import Elman
 from ddstructs.nn.compiled.entry import enter_backward, enter_forward, kept_size
 from ddstructs.nn.compiled.gru import GRU
 from ddstructs.nn.compiled.lstm import LSTM
-from ddstructs.nn.compiled.tapes import heads_of, tape_row, undone
+from ddstructs.nn.compiled.tapes import heads_of, locked, tape_row, undone
 from ddstructs.nn.compiled.weights import Form, Parameters, Sizes, form, pack_weights, unpack_grads
 from ddstructs.nn.network import Noise
 from ddstructs.ops import threads
@@ -112,7 +111,7 @@ class Steps(Function):
         recorded = [empty((batch, time, *size), dtype) for size in sizes]
         last_read = torch.empty(batch, heads, width, dtype=dtype)
         last = [torch.empty(batch, hidden_size, dtype=dtype) for _ in range(kind.states)]
-        table = np.array([tape_row(tape, tape.time, tape.line) for tape in tapes], np.int64)
+        table = np.array([tape_row(tape, tape.time, tape.places) for tape in tapes], np.int64)
         x_rows, x_steps = _offsets(given, packed)
         rows, steps = _offsets(output, packed)
         call = Call(
@@ -186,9 +185,7 @@ class Steps(Function):
             enter_backward(cell, shape, layout, call, cut, tensors, buffer.data_ptr(), summed.data_ptr())
             return summed
 
-        with ExitStack() as locks:
-            for tape in tapes:
-                locks.enter_context(tape.lock)
+        with locked(tapes):
             tiles = [
                 undone(tape, start, start + time, grad, known)
                 for tape, start, grad, known in zip(tapes, starts, grads[count:], continued, strict=True)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
 
-from ddstructs.nn.compiled.line import COLUMNS
 from ddstructs.ops import engine
 from ddstructs.ops.engine import Array
 from ddstructs.ops.layout import Layout
 from ddstructs.ops.pages import zeros
 from ddstructs.ops.tape import Tape
 
-__all__ = ["Tiles", "heads_of", "tape_row", "undone"]
+__all__ = ["Tiles", "heads_of", "locked", "tape_row", "undone"]
 
 
 class Tiles(NamedTuple):
@@ -44,20 +45,29 @@ def heads_of(layouts: tuple[Layout, ...]) -> tuple[Array, Array]:
     )
 
 
-def tape_row(tape: Tape, start: int, line: engine.Line, *grads: int) -> list[int]:
+def tape_row(tape: Tape, start: int, places: tuple[int, ...], grads: tuple[int, ...] = (0,) * 6) -> list[int]:
     """The row of a tape.
 
     Args:
         tape: The tape.
         start: Steps taken before the first one.
-        line: The tiles of its lines.
+        places: Addresses of the values and of the fields of the line.
         grads: The last six columns.
     """
-    numbers = [
-        tape.heads, start, tape.slots, line.strengths.shape[1], line.consumed.shape[1], line.order.shape[1],
-        tape.values.data_ptr(), *(array.ctypes.data for array in line), *grads,
-    ]  # fmt: skip
-    return numbers + [0] * (COLUMNS - len(numbers))
+    tiles = tape.tiles(tape.room)
+    return [tape.heads, start, tape.slots, tiles, tape.room, tiles, *places, *grads]
+
+
+@contextmanager
+def locked(tapes: Sequence[Tape]) -> Iterator[None]:
+    """Hold the locks of some tapes."""
+    for tape in tapes:
+        tape.lock.acquire()
+    try:
+        yield
+    finally:
+        for tape in tapes:
+            tape.lock.release()
 
 
 def undone(tape: Tape, start: int, stop: int, grad: Tensor | None, continued: bool) -> Tiles:
@@ -71,17 +81,20 @@ def undone(tape: Tape, start: int, stop: int, grad: Tensor | None, continued: bo
         continued: Whether the gradient of the tiles before the first is needed.
     """
     line, count, width = tape.at(stop, private=True), tape.tiles(stop), tape.width
+    own = tuple(array.ctypes.data for array in line[:3])  # those that change
+    values, *logs = tape.places
+    places = values, *own, *logs[3:]
     if grad is None and not continued:
-        values = zeros((tape.batch, count | 1, width), tape.dtype)
+        tiles = zeros((tape.batch, count | 1, width), tape.dtype)
         strengths = zeros((tape.batch, count), tape.dtype)
-        places = values.data_ptr(), (count | 1) * width, width, strengths.data_ptr(), count, 1
-        return Tiles(tape_row(tape, start, line, *places), line, None, (values, strengths))
+        grads = tiles.data_ptr(), (count | 1) * width, width, strengths.data_ptr(), count, 1
+        return Tiles(tape_row(tape, start, places, grads), line, None, (tiles, strengths))
     if grad is None:
         grad = zeros((tape.batch, count, width + 1), tape.dtype)
     elif grad.stride(2) != 1:
         grad = grad.contiguous()
     row, tile, _ = grad.stride()
     at = grad.data_ptr()
-    places = at, row, tile, at + width * grad.element_size(), row, tile
+    grads = at, row, tile, at + width * grad.element_size(), row, tile
     before = grad.narrow(1, 0, tape.tiles(start)) if continued else None
-    return Tiles(tape_row(tape, start, line, *places), line, before, (grad,))
+    return Tiles(tape_row(tape, start, places, grads), line, before, (grad,))
