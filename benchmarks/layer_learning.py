@@ -3,8 +3,8 @@
     python -m benchmarks.layer_learning results/layer/runs.jsonl --seeds 10
 
 adds a line for each run that the file does not hold yet, so an interrupted series goes on where it was. Each run is one
-layer in a `SequenceModel`, trained on lengths 8 to 64 by the curriculum without fresh starts, and tested on 65 to 128
-as it is, and on 1,000 and 10,000 with its signals as they are and rounded.
+layer in a `SequenceModel`, trained on lengths 8 to 64 by the curriculum without fresh starts, and tested on lengths 65
+to 128, 1,000 and 10,000: as it is, with saturated signals; with the sigmoids alone; and rounded.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from ddstructs.tasks.generated import Generated
 CASES: dict[str, dict[str, Any]] = {
     "recipe": {},
     "one head": {"num_heads": 1},
+    "two heads": {"num_heads": 2},
     "no noise on signals": {"signal_noise": 0.0},
     "penalty of 0.2": {"signal_penalty": 0.2},
     "no noise, penalty of 0.2": {"signal_noise": 0.0, "signal_penalty": 0.2},
@@ -40,6 +41,9 @@ PAIRS: dict[str, tuple[type[Generated], type[Stack] | type[Queue]]] = {
     "copying, queue": (Copying, Queue),
 }
 
+TESTS = {"65-128": ((65, 128), 1000), "1000": ((1000, 1000), 100), "10000": ((10_000, 10_000), 10)}
+"""The lengths of each test, and how many sequences it has."""
+
 
 def correct(model: SequenceModel, batch: Batch) -> Tensor:
     """Which rows have every symbol right, given the right symbols before; so has greedy decoding."""
@@ -49,16 +53,28 @@ def correct(model: SequenceModel, batch: Batch) -> Tensor:
 
 
 @torch.no_grad()
-def share_right(model: SequenceModel, task: Generated, length: tuple[int, int], rows: int, hard: bool) -> float:
-    """The share of sequences that are right in every symbol, of a fixed set."""
+def share_right(
+    model: SequenceModel, task: Generated, length: tuple[int, int], rows: int, hard: bool = False, sigmoid: bool = False
+) -> float:
+    """The share of sequences that are right in every symbol, of a fixed set.
+
+    Args:
+        model: The model, in training.
+        task: Its task.
+        length: Lengths of the sources.
+        rows: How many.
+        hard: Whether signals are rounded.
+        sigmoid: Whether signals are not saturated.
+    """
     model.eval()
     layers = [module for module in model.modules() if isinstance(module, MemoryLayer)]
+    before = [(layer.hard, layer.saturation) for layer in layers]
     for layer in layers:
-        layer.hard = hard
+        layer.hard, layer.saturation = hard, 0.0 if sigmoid else layer.saturation
     batch = task.assemble(*task.draw(rows, length, torch.Generator().manual_seed(length[1])))
     right = correct(model, batch).double().mean().item()
-    for layer in layers:
-        layer.hard = False
+    for layer, (was_hard, saturation) in zip(layers, before, strict=True):
+        layer.hard, layer.saturation = was_hard, saturation
     model.train()
     return round(right, 4)
 
@@ -80,16 +96,13 @@ def train(pair: str, options: dict[str, Any], seed: int, updates: int) -> dict[s
         if not task.stages.finished:
             task.stages.observe(step["accuracy"].item())
         if update % 50 == 0 and first is None and task.stages.finished:
-            first = update if share_right(model, task, (65, 128), 100, hard=False) == 1 else None
+            first = update if share_right(model, task, (65, 128), 100) == 1 else None
     seconds = time.perf_counter() - begun
-    scores = {
-        "65-128": share_right(model, task, (65, 128), 1000, hard=False),
-        "65-128 rounded": share_right(model, task, (65, 128), 1000, hard=True),
-        "1000": share_right(model, task, (1000, 1000), 100, hard=False),
-        "1000 rounded": share_right(model, task, (1000, 1000), 100, hard=True),
-        "10000": share_right(model, task, (10000, 10000), 10, hard=False),
-        "10000 rounded": share_right(model, task, (10000, 10000), 10, hard=True),
-    }
+    scores = {}
+    for name, (length, rows) in TESTS.items():
+        scores[name] = share_right(model, task, length, rows)
+        scores[f"{name} sigmoid"] = share_right(model, task, length, rows, sigmoid=True)
+        scores[f"{name} rounded"] = share_right(model, task, length, rows, hard=True)
     return {"right from update": first, "stage": int(task.stages.stage), **scores, "seconds": round(seconds, 1)}
 
 

@@ -4,7 +4,9 @@
     python -m benchmarks.layers 128 512 2048    other lengths
 
 Both have `embed_dim` 256 and 4 heads of width 64, a batch of one and one thread. Each row is the median of alternating
-runs, so that a busy machine slows both; the ratio is the median of the ratios of the pairs.
+runs, so that a busy machine slows both; the ratio is the median of the ratios of the pairs. If the package
+`stack-attention-pytorch` is installed, its `StackTransLayer` is measured up to T = 2,048: four stacks of depth 16 by
+superposition, of the same width.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
@@ -20,7 +24,7 @@ from torch import Tensor, nn
 
 from ddstructs import MemoryLayer, Stack
 
-DIM, HEADS, WIDTH, PAIRS = 256, 4, 64, 5
+DIM, HEADS, WIDTH, PAIRS, DEPTH, LONGEST = 256, 4, 64, 5, 16, 2048
 
 
 class Attention(nn.Module):
@@ -60,6 +64,19 @@ class Memory(nn.Module):
         return output
 
 
+class Peer(nn.Module):
+    """The layer of stack-attention-pytorch, its output alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        kind = import_module("stack_attention").StackTransLayer
+        self.layer = kind(DIM, num_stacks=HEADS, dim_stack=WIDTH, stack_size=DEPTH, add_residual=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        output: Tensor = self.layer(x)[0]
+        return output
+
+
 NETWORKS: dict[str, type[nn.Module]] = {"memory": Memory, "attention": Attention, "projections": Projections}
 
 
@@ -92,17 +109,23 @@ def held(what: str) -> int:
 def main() -> None:
     lengths = [int(argument) for argument in sys.argv[1:]] or [128, 512, 2048, 8192, 16384]
     torch.set_num_threads(1)
-    print("| T | memory, µs/token | attention, µs/token | attention / memory | MB: memory | attention | projections |")
-    print("|---:|---:|---:|---:|---:|---:|---:|")
+    others: dict[str, type[nn.Module]] = {"attention": Attention}
+    if find_spec("stack_attention"):
+        others["superposition"] = Peer
+    per_token = " | ".join(f"{name}, µs/token" for name in ("memory", *others))
+    ratios = " | ".join(f"{name} / memory" for name in others)
+    print(f"| T | {per_token} | {ratios} | MB: {' | '.join(NETWORKS)} |")
+    print("|---:" * (1 + 1 + 2 * len(others) + len(NETWORKS)) + "|")
     for length in lengths:
-        memory, attention = Memory(), Attention()
         x = torch.randn(1, length, DIM, requires_grad=True)
-        seconds(memory, x)  # compiles
-        pairs = [(seconds(memory, x), seconds(attention, x)) for _ in range(PAIRS if length < 8192 else 3)]
-        ours, theirs = (median(each) / length * 1e6 for each in zip(*pairs, strict=True))
-        ratio = median(their / our for our, their in pairs)
-        peaks = " | ".join(f"{peak(name, length):.0f}" for name in NETWORKS)
-        print(f"| {length:,} | {ours:.1f} | {theirs:.1f} | {ratio:.2f} | {peaks} |", flush=True)
+        networks = [Memory(), *(kind() for name, kind in others.items() if name == "attention" or length <= LONGEST)]
+        seconds(networks[0], x)  # compiles
+        runs = [[seconds(network, x) for network in networks] for _ in range(PAIRS if length < 8192 else 3)]
+        none = ["-"] * (1 + len(others) - len(networks))
+        times = [f"{median(each) / length * 1e6:.1f}" for each in zip(*runs, strict=True)]
+        ratio = [f"{median(run[i] / run[0] for run in runs):.2f}" for i in range(1, len(networks))]
+        peaks = [f"{peak(name, length):.0f}" for name in NETWORKS]
+        print(f"| {length:,} | {' | '.join([*times, *none, *ratio, *none, *peaks])} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,11 @@ class Action(NamedTuple):
         push, pop = (_straight_through((part >= 0.5).to(part.dtype), part) for part in (self.push, self.pop))
         return Action(push, pop, self.value)
 
+    def saturate(self, margin: float) -> Action:
+        """Push and pop stretched so that those within a margin of 0 or 1 are 0 or 1: (s - m) / (1 - 2 m), clipped."""
+        push, pop = (((part - margin) / (1 - 2 * margin)).clamp(0, 1) for part in (self.push, self.pop))
+        return Action(push, pop, self.value)
+
     def only(self, where: Tensor) -> Action:
         """Keep the action where a mask is true and do nothing elsewhere; mask `(batch,)` or `(batch, time)`."""
         push, pop = (torch.where(where[..., None], part, 0) for part in (self.push, self.pop))
@@ -59,6 +64,15 @@ class Choice(NamedTuple):
         likeliest = torch.zeros_like(weights).scatter(-1, weights.argmax(-1, keepdim=True), 1.0)
         return Choice(_straight_through(torch.where(weights.any(-1, keepdim=True), likeliest, 0), weights), self.value)
 
+    def saturate(self, margin: float) -> Choice:
+        """Weights of at most a margin are 0, and the others, less the margin, are scaled to the same sum.
+
+        For two operations this equals the saturation of a push or a pop. If no weight exceeds the margin, all stay.
+        """
+        weights = (self.weights - margin).clamp(min=0)
+        total = weights.sum(-1, keepdim=True)
+        return Choice(torch.where(total > 0, weights / total.clamp(min=1e-12), self.weights), self.value)
+
     def only(self, where: Tensor) -> Choice:
         """Keep the action where a mask is true and do nothing elsewhere; mask `(batch,)` or `(batch, time)`."""
         return Choice(torch.where(where[..., None, None], self.weights, 0), self.value)
@@ -88,6 +102,10 @@ class Scores(NamedTuple):
         best = self.scores.argmax(-1, keepdim=True)
         return Scores(torch.full_like(self.scores, -torch.inf).scatter(-1, best, 0.0), self.value)
 
+    def saturate(self, margin: float) -> Scores:
+        """The same scores: the memory itself decides what small weights mean."""
+        return self
+
     def only(self, where: Tensor) -> Scores:
         """Keep the action where a mask is true and do nothing elsewhere; mask `(batch,)` or `(batch, time)`."""
         return Scores(torch.where(where[..., None, None], self.scores, -torch.inf), self.value)
@@ -114,6 +132,10 @@ class Joint(NamedTuple):
     def harden(self) -> Joint:
         """The hard form of every action."""
         return Joint(tuple(action.harden() for action in self.actions))
+
+    def saturate(self, margin: float) -> Joint:
+        """The saturated form of every action."""
+        return Joint(tuple(action.saturate(margin) for action in self.actions))
 
     def only(self, where: Tensor) -> Joint:
         """Keep the actions where a mask is true and do nothing elsewhere; mask `(batch,)` or `(batch, time)`."""

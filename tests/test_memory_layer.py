@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from torch.utils import _pytree
 from torch.utils.checkpoint import checkpoint
 
-from ddstructs import LayerState, MemoryLayer, NoMemory, Stack, ops
+from ddstructs import Action, LayerState, MemoryLayer, NoMemory, Stack, ops
+from ddstructs.actions import Choice
 
 DIM, WIDTH, HEADS = 6, 3, 2
 
@@ -183,6 +184,48 @@ def test_hard_signals_are_those_of_the_structure(kind: str) -> None:
     weight = made.to_action.weight.grad
     assert weight is not None
     assert weight[: HEADS * made.memory.signals.size].any()
+
+
+@pytest.mark.parametrize("kind", EVERYTHING)
+def test_signals_within_the_saturation_are_hard_ones(kind: str) -> None:
+    made, x = layer(kind, saturation=0.3), noise(2, 6, DIM)
+    made.to_action.weight.data[: HEADS * made.memory.signals.size] *= 1e4
+    soft = made.eval().unroll(x)
+    made.hard = True
+    hard = made.unroll(x)
+    same(made.memory.signals.numbers(soft.actions), made.memory.signals.numbers(hard.actions))
+    same(soft.output, hard.output)
+
+
+@pytest.mark.parametrize("kind", EVERYTHING)
+def test_saturation_is_outside_training_alone(kind: str) -> None:
+    made, plain, x = layer(kind, saturation=0.2), layer(kind), noise(2, 5, DIM)
+    same(made.train()(x)[0], plain(x)[0])
+    assert not torch.allclose(made.eval()(x)[0], plain.eval()(x)[0])
+    made.saturation = 0.0
+    same(made(x)[0], plain(x)[0])
+
+
+@given(margin=st.floats(0, 0.49), signals=st.lists(st.floats(0, 1), min_size=1, max_size=9))
+def test_saturation_keeps_the_order_of_signals_and_one_half(margin: float, signals: list[float]) -> None:
+    push = torch.tensor(sorted(signals), dtype=torch.float64)[:, None]
+    value = push.new_zeros(len(push), 1, 1)
+    got = Action(push, 1 - push, value).saturate(margin)
+    assert (got.push.diff(dim=0) >= 0).all()
+    assert (got.push[push <= margin] == 0).all()
+    assert (got.push[push >= 1 - margin + 1e-12] == 1).all()
+    same(got.pop, 1 - got.push)
+    same(Action(push * 0 + 0.5, push, value).saturate(margin).push, push * 0 + 0.5)
+    two = Choice(torch.stack([push, 1 - push], dim=-1), value).saturate(margin)
+    torch.testing.assert_close(two.weights[..., 0], got.push, rtol=0, atol=1e-9)
+
+
+def test_a_choice_keeps_its_sum_and_nothing_stays_nothing() -> None:
+    weights = torch.tensor([[[0.8, 0.15, 0.05]], [[0.4, 0.35, 0.25]], [[0.0, 0.0, 0.0]], [[0.34, 0.33, 0.33]]])
+    got = Choice(weights, torch.zeros(4, 1, 2)).saturate(0.1).weights
+    same(got.sum(-1).double(), torch.tensor([[1.0], [1.0], [0.0], [1.0]], dtype=torch.float64).float().double())
+    torch.testing.assert_close(got[0, 0], torch.tensor([0.7, 0.05, 0.0]) / 0.75)
+    assert torch.equal(Choice(weights, torch.zeros(4, 1, 2)).saturate(0.4).weights[3], weights[3])
 
 
 def test_batch_first_and_a_batch_of_one_without_its_axis() -> None:
@@ -353,6 +396,7 @@ def test_processes_that_carry_a_state_train_in_step(tmp_path: Path) -> None:
 # Errors.
 
 BUILD: list[tuple[dict[str, Any], str]] = [
+    ({"saturation": 0.5}, "saturation is 0.5, but a number from 0 to less than 0.5 was expected"),
     ({"embed_dim": 0}, "embed_dim is 0, but 1 or more was expected"),
     ({"num_heads": 0}, "num_heads is 0, but 1 or more was expected"),
     ({"num_heads": 1.5}, "num_heads is 1.5, but an int was expected"),

@@ -46,6 +46,9 @@ class MemoryLayer(nn.Module):
         signal_noise: Standard deviation of the noise in training on the logits of push and pop, or of other signals.
             Only large logits, and so signals near 0 and 1, are of use in spite of it.
         read_noise: Standard deviation of the noise on every read in training; values are at most 1 in size.
+        saturation: Margin $m$ in [0, 0.5) within which a signal counts as 0 or 1 outside training: a push or pop $s$
+            becomes $(s - m) / (1 - 2m)$, clipped to [0, 1]. Otherwise the distances of signals from 0 and 1 add up over
+            thousands of steps. A network that is trained with noise on its signals does not rely on such distances.
         norm: Whether the input goes through a `LayerNorm` first.
         residual: Whether the input is added to the output.
         hard: Whether push and pop are rounded to 0 or 1; see `harden`.
@@ -53,8 +56,8 @@ class MemoryLayer(nn.Module):
         dtype: Floating-point type of the parameters.
 
     Raises:
-        ValueError: If a size is less than 1, a noise or the spread negative, a bias not one for each head, or if the
-            memory has no heads.
+        ValueError: If a size is less than 1, a noise or the spread negative, the saturation not in [0, 0.5), a bias not
+            one for each head, or if the memory has no heads.
         TypeError: If a size is not an int, or the memory none.
 
     Reference:
@@ -87,6 +90,7 @@ class MemoryLayer(nn.Module):
         spread: float = 1.0,
         signal_noise: float = 0.0,
         read_noise: float = 0.0,
+        saturation: float = 0.0,
         norm: bool = False,
         residual: bool = False,
         hard: bool = False,
@@ -103,6 +107,8 @@ class MemoryLayer(nn.Module):
         for name, number in (("spread", spread), ("signal_noise", signal_noise), ("read_noise", read_noise)):
             if not 0 <= number < math.inf:
                 raise ValueError(f"{name} is {number}, but a finite number from 0 was expected")
+        if not 0 <= saturation < 0.5:
+            raise ValueError(f"saturation is {saturation}, but a number from 0 to less than 0.5 was expected")
         self.embed_dim = check_size("embed_dim", embed_dim)
         self.num_heads = check_size("num_heads", num_heads)
         self.memory = memory
@@ -110,6 +116,7 @@ class MemoryLayer(nn.Module):
         self.spread = spread
         self.signal_noise = signal_noise
         self.read_noise = read_noise
+        self.saturation = saturation
         self.residual = residual
         self.hard = hard
         signals, read_size = memory.signals, memory.heads * memory.read_width
@@ -255,7 +262,9 @@ class MemoryLayer(nn.Module):
             logits = logits + self.signal_noise * torch.randn_like(logits)
         value = apart(value.tanh(), heads).unflatten(2, (memory.heads, memory.width))
         action = signals.action(logits, value)
-        return harden(action) if self.hard else action
+        if self.hard:
+            return harden(action)
+        return action if self.training or not self.saturation else action.saturate(self.saturation)
 
     def _work(self, actions: Any, state: State, reset: Tensor | None) -> tuple[Tensor, State]:
         if actions.value.shape[1] != 1 or reset is not None or torch.compiler.is_compiling():

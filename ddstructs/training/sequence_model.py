@@ -52,6 +52,7 @@ class SequenceModel(Learner):
         signal_noise: Standard deviation of the noise in training on the logits of push and pop, see `MemoryLayer`. With
             it one head is enough, and signals stay near 0 and 1.
         read_noise: Standard deviation of the noise on reads in training.
+        saturation: Margin within which push and pop count as 0 or 1 outside training, see `MemoryLayer`.
         signal_penalty: Weight in training of the penalty on fractions, see `Controller`.
         hard: Whether to round push and pop to 0 or 1.
         learning_rate: Learning rate of Adam.
@@ -94,6 +95,7 @@ class SequenceModel(Learner):
         spread: Spread = 1.0,
         signal_noise: Spread = 2.0,
         read_noise: Spread = 0.0,
+        saturation: Annotated[float, Range(0, 0.499)] = 0.1,
         signal_penalty: Spread = 0.0,
         hard: bool = False,
         learning_rate: Positive = 5e-3,
