@@ -45,7 +45,11 @@ def commands(text: str) -> Iterator[str]:
 
 DOCUMENTED = [
     pytest.param(line, id=f"{name}: {line}")
-    for name in ["README.md", "CONTRIBUTING.md", *(str(page.relative_to(ROOT)) for page in sorted(ROOT.glob("docs/**/*.md")))]
+    for name in [
+        "README.md",
+        "CONTRIBUTING.md",
+        *(str(page.relative_to(ROOT)) for page in sorted(ROOT.glob("docs/**/*.md"))),
+    ]
     for line in dict.fromkeys(commands((ROOT / name).read_text(encoding="utf-8")))
 ]
 

@@ -30,7 +30,6 @@ def shown() -> dict[str, Any]:
 
 def replaced(shown: dict[str, Any], attention: nn.Module) -> nn.Module:
     """The memory in the place of an attention, as the page says in a sentence."""
-
     base: Any = shown["AttentionThenMemory"]
 
     class MemoryAlone(base):  # type: ignore[misc]
