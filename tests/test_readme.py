@@ -43,8 +43,8 @@ def links() -> Iterator[str]:
             yield os.path.relpath(document.parent / name, ROOT)
 
 
-OWN_TESTS = {"layers.md"}
-"""Pages whose blocks other tests run; see test_layer_pages.py and test_transformers.py."""
+OWN_TESTS = {"export.md", "layers.md"}
+"""Pages whose blocks other tests run: test_export_command.py, test_layer_pages.py and test_transformers.py."""
 
 WITH_CODE = [document for document in DOCUMENTS if blocks(document) and document.name not in OWN_TESTS]
 
