@@ -43,7 +43,10 @@ def links() -> Iterator[str]:
             yield os.path.relpath(document.parent / name, ROOT)
 
 
-WITH_CODE = [document for document in DOCUMENTS if blocks(document)]
+OWN_TESTS = {"export.md", "layers.md"}
+"""Pages whose blocks other tests run: test_export_command.py, test_layer_pages.py and test_transformers.py."""
+
+WITH_CODE = [document for document in DOCUMENTS if blocks(document) and document.name not in OWN_TESTS]
 
 
 def run(code: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
