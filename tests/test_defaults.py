@@ -70,12 +70,13 @@ def test_only_settings_that_depart_from_the_defaults_are_known() -> None:
     assert settings_for("BigramFlipping", "Queue", "lstm")["model"] == {"read_gate": True, "signal_penalty": 0.05}
 
 
-def test_a_gated_cell_begins_with_short_sources_of_few_symbols_and_an_lstm_with_less_noise_on_its_state() -> None:
-    short = {"memory": {}, "model": {}, "data": {"start_length": 6}}
-    assert settings_for("Reversal", "Stack", "gru", symbols=2) == short
+def test_few_symbols_begin_with_short_sources_and_an_lstm_then_has_less_noise_on_its_state() -> None:
+    short: dict[str, Any] = {"memory": {}, "model": {}, "data": {"start_length": 6}}
+    for memory, cell in product(["Stack", "Deque"], ["rnn", "gru"]):
+        assert settings_for("Reversal", memory, cell, symbols=2) == short
     assert settings_for("Reversal", "Stack", "lstm", symbols=2) == short | {"model": {"state_noise": 0.3}}
-    for cell, symbols in (("lstm", 128), ("rnn", 2), ("gru", 128)):
-        assert settings_for("Reversal", "Stack", cell, symbols) == settings_for("Reversal", "Stack", cell)
+    for cell in ("rnn", "lstm", "gru"):
+        assert settings_for("Reversal", "Stack", cell, 128) == settings_for("Reversal", "Stack", cell)
 
 
 def test_fit_takes_what_is_known_of_few_symbols(tmp_path: Path) -> None:

@@ -41,12 +41,17 @@ CAPACITY = 24
 SYMBOLS = 7
 
 
-def network(memory: Memory, cell: str | nn.Module = "rnn", **options: Any) -> Controller:
-    """A controller with weights of a size at which signals are both on and off, and a first state of its own."""
-    torch.manual_seed(0)
+def network(memory: Memory, cell: str | nn.Module = "rnn", seed: int = 0, **options: Any) -> Controller:
+    """A controller whose signals are on and off, whose first state is not zero, and whose answers never end."""
+    torch.manual_seed(seed)
     model = Controller(memory, SYMBOLS, 5, cell=cell, hidden_size=12, embedding_size=6, **options)
     for weight in model.parameters():
         nn.init.normal_(weight, std=0.6)
+    with torch.no_grad():
+        if model.rnn.to_action is not None:
+            model.rnn.to_action.weight.mul_(3)
+            model.rnn.to_action.bias.zero_()
+        model.classify.bias[-1] = -100.0
     model.rnn.hard = True
     return model.eval()
 
@@ -55,16 +60,15 @@ NETWORKS: dict[str, Callable[[], Controller]] = {
     "stack-rnn": lambda: network(Stack(4)),
     "stack-lstm": lambda: network(Stack(4), "lstm", read_gate=True),
     "stack-gru": lambda: network(Stack(4), "gru", value_skip=False, output_layer=True),
-    "queue-rnn": lambda: network(Queue(4), read_skip=False),
-    "queue-lstm": lambda: network(Queue(4), "lstm", learn_initial=False, state_noise=1.0),
-    "queue-gru": lambda: network(Queue(4), "gru", output_layer=True, read_gate=True),
+    "queue-rnn": lambda: network(Queue(4), read_skip=False).double(),
+    "queue-lstm": lambda: network(Queue(4), "lstm", seed=5, learn_initial=False, state_noise=1.0),
+    "queue-gru": lambda: network(Queue(4), "gru", seed=3, output_layer=True, read_gate=True),
     "deque-rnn": lambda: network(Deque(4), learn_initial=False, value_skip=False),
     "deque-lstm": lambda: network(Deque(4), "lstm", value_skip=False, read_skip=False, output_layer=True),
     "deque-gru": lambda: network(Deque(4), "gru"),
     "bank": lambda: network(Bank([Deque(4), Queue(4)]), "lstm", read_gate=True),
     "none": lambda: network(NoMemory(), "lstm"),
     "ring": lambda: network(Tape(4, size=3)),
-    "double": lambda: network(Stack(4)).double(),
 }
 
 
@@ -97,7 +101,7 @@ def test_it_equals_the_network_at_any_batch_and_length(name: str) -> None:
     for shape in ((5, 12), (1, 1), (2, 7), (1, 12)):
         x = symbols(*shape)
         logits, _ = runner(x.numpy())
-        assert logits.dtype == (np.float64 if name == "double" else np.float32)
+        assert logits.dtype == (np.float64 if name == "queue-rnn" else np.float32)
         same(logits, model(x))
 
 
@@ -181,19 +185,17 @@ def reverser(length: int = 3) -> Controller:
     It pushes source symbols and pops one value for each symbol that it is fed back; the read says the answer, and
     without one it is the end.
     """
-    task = Reversal(symbols=length)
-    model = Controller(
-        Stack(length), task.input_symbols, task.output_symbols, hidden_size=length + 2, embedding_size=length + 2
-    )
+    task, size = Reversal(symbols=length), length + 2
+    model = Controller(Stack(length), task.input_symbols, task.output_symbols, hidden_size=size, embedding_size=size)
     for weight in model.parameters():
         nn.init.zeros_(weight)
-    source, told, marks = torch.arange(length), torch.eye(length), torch.eye(length + 2)[length:]
+    source, told, marks = torch.arange(length), torch.eye(length), torch.eye(size)[length:]
     rnn: Any = model.rnn
     with torch.no_grad():
         model.embed.weight[2 + source, :length] = told
         model.embed.weight[2 + source, length] = 1.0
         model.embed.weight[2 + length + source, length + 1] = 1.0
-        rnn.cell.weight_ih[length:, : length + 2] = 9 * marks
+        rnn.cell.weight_ih[length:, :size] = 9 * marks
         rnn.to_action.weight[:2] = 9 * marks
         rnn.to_action.bias[:2] = -4.0
         rnn.value_skip.weight[:, :length] = 9 * told
@@ -229,11 +231,8 @@ def test_an_answer_ends_at_its_limit() -> None:
     runner = OnnxRunner(reversing())
     prompts = [[0, 2, 3, 4, 1], [0, 2, 1], [0, 1]]
     assert runner.decode(prompts, limit=2) == [[2, 1], [0, 3], [3]]
-    model = network(Stack(4))
-    with torch.no_grad():
-        model.classify.bias[4] = -100.0  # it never ends
-    lengths = [len(answer) for answer in OnnxRunner(exported(model)).decode([[0, 2, 1], [0, 2, 3, 4, 1]])]
-    assert lengths == [6, 10]
+    endless = OnnxRunner(content("none")).decode([[0, 2, 1], [0, 2, 3, 4, 1]])
+    assert [len(answer) for answer in endless] == [6, 10]
 
 
 def test_more_values_than_there_is_room_for_are_told() -> None:
@@ -265,15 +264,6 @@ def test_the_file_says_what_it_is() -> None:
     assert (nameless.task, nameless.input_names, nameless.input_symbols) == (None, None, SYMBOLS)
 
 
-def test_names_of_any_kind_come_through() -> None:
-    class Odd(Reversal):
-        def input_name(self, symbol: int) -> str:
-            return ["\ud800", "\x00", '"\n', "é", "", "</s>", "a" * 10_000, "{}"][symbol]
-
-    runner = OnnxRunner(exported(reverser(), task=Odd(symbols=3)))
-    assert runner.input_names == ["\ud800", "\x00", '"\n', "é", "", "</s>", "a" * 10_000, "{}"]
-
-
 def test_it_holds_no_path_of_this_machine_and_is_the_same_each_time() -> None:
     again = exported(NETWORKS["stack-rnn"](), capacity=CAPACITY)
     assert again == content("stack-rnn")
@@ -281,11 +271,21 @@ def test_it_holds_no_path_of_this_machine_and_is_the_same_each_time() -> None:
     assert str(Path.cwd()).encode() not in again
 
 
-def test_the_controller_is_left_as_it_is() -> None:
-    model = network(Stack(4)).train()
-    model.rnn.hard = False
+class Odd(Reversal):
+    """A task with symbols that a terminal, JSON or a language made for text might choke on."""
+
+    def input_name(self, symbol: int) -> str:
+        return ["\ud800", "\x00", '"\n', "é", "", "</s>", "a" * 10_000, "{}"][symbol]
+
+
+def test_the_controller_is_left_as_it_is_and_names_of_any_kind_come_through(tmp_path: Path) -> None:
+    model = reverser().train()
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
-    exported(model)
+    path = tmp_path / "\udcff\n é'\"; $(x)"
+    path.mkdir()
+    to_onnx(model, path / "-.onnx", task=Odd(symbols=3))
+    assert OnnxRunner(path / "-.onnx").input_names == [Odd(symbols=3).input_name(symbol) for symbol in range(8)]
+    assert [each.name for each in path.iterdir()] == ["-.onnx"]
     assert model.training
     assert not model.rnn.hard
     assert type(model.rnn.memory) is Stack
@@ -295,7 +295,7 @@ def test_the_controller_is_left_as_it_is() -> None:
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 @pytest.mark.parametrize("name", ["stack", "queue", "deque", "bank", "none", "ring"])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_step_in_a_loop_equals_the_network(name: str, cell: str, seed: int) -> None:
     """Before any export, for options that are drawn."""
     kinds: dict[str, Callable[[], Memory]] = {

@@ -74,7 +74,7 @@ def test_a_documented_command_is_accepted(line: str, tmp_path: Path, monkeypatch
     assert program == "ddstructs"
     if command == "sweep":
         pytest.importorskip("optuna")
-    if command == "trace":
+    if command in ("trace", "export"):
         assert options(COMMANDS[command], command, arguments), "its checkpoint is not there"
         return
     try:
@@ -101,4 +101,4 @@ def test_a_command_with_a_mistake_would_be_found(line: str, tmp_path: Path, monk
 
 def test_the_documents_have_commands() -> None:
     named = {line.split()[1] for each in DOCUMENTED if isinstance(line := each.values[0], str)}
-    assert {"list", "fit", "test", "predict", "trace", "reproduce", "sweep"} <= named
+    assert {"list", "fit", "test", "predict", "trace", "export", "reproduce", "sweep"} <= named

@@ -329,7 +329,7 @@ OTHERS: list[Any] = [
 
 @pytest.mark.parametrize("content", OTHERS, ids=range(len(OTHERS)))
 def test_a_file_that_holds_something_else_is_refused(content: object, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"not a checkpoint of a ddstructs controller|does not name the task"):
+    with pytest.raises(InputError, match=r"not a checkpoint of a ddstructs model|does not name the task"):
         read(saved(content, tmp_path / "model.ckpt"))
 
 
