@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from tiny import TINY, recipe_of
 
-from ddstructs import Controller, InputError, MemoryRNN, SequenceModel, Stack
+from ddstructs import Controller, InputError, MemoryRNN, SequenceModel, Stack, settings_for
 from ddstructs.cli.main import main
 from ddstructs.tasks import Reversal
 from ddstructs.training.checkpoint import MODEL
@@ -219,3 +220,19 @@ def test_settings_are_checked_before_torch_is_imported() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ})
     assert done.stdout == "False\n"
     assert done.stderr.count("\n") == 3
+
+
+def test_what_the_recipe_knows_of_a_controller_is_not_for_a_model_of_layers(tmp_path: Path) -> None:
+    nothing: dict[str, Any] = {"memory": {}, "model": {}, "data": {}}
+    assert settings_for("Reversal", "Stack", "lstm", 2, "SequenceModel") == nothing
+    assert settings_for("Reversal", "Stack", "lstm", 2) != nothing
+    rule = {"where": {"memory": "Stack", "model": "SequenceModel"}, "because": "", "model": {"num_heads": 2}}
+    recipe = recipe_of(tmp_path, TINY | {"exceptions": [rule]})
+    run = {"task": "Reversal", "memory": "Stack", "cell": "rnn"}
+    assert recipe.exceptions_for(**run, model="SequenceModel")["model"] == {"num_heads": 2}
+    assert recipe.exceptions_for(**run)["model"] == {}
+    assert recipe.settings(**run)["model"] == TINY["defaults"]["model"]
+    with pytest.raises(InputError, match="where has the unknown model Sequence"):
+        recipe_of(tmp_path, TINY | {"exceptions": [rule | {"where": {"model": "Sequence"}}]})
+    with pytest.raises(InputError, match="'Sequence' is no model: choose from"):
+        settings_for("Reversal", "Stack", model="Sequence")
