@@ -86,10 +86,7 @@ def _export(step: Step) -> ModelProto:
                 output_names=["logit", "lost", *(f"after.{name}" for name in names)],
             )  # fmt: skip
         except Exception as error:  # a cell of one's own may do anything, and torch fails in as many ways
-            raise InputError(
-                f"torch cannot export {type(step.rnn.cell).__name__} with {type(step.rnn.memory).__name__}: "
-                f"{one_line(error)[:300]}"
-            ) from error
+            raise InputError(f"torch cannot export {step.title}: {one_line(error)[:300]}") from error
     assert exported is not None
     return exported.model_proto
 
