@@ -189,7 +189,6 @@ def with_value(action: Any, value: Tensor) -> Any:
     return Joint(tuple(with_value(part, own) for part, own in zip(action.actions, values, strict=True)))
 
 
-_KINDS = [Action, Choice, Scores, Joint]
-torch.serialization.add_safe_globals(_KINDS)  # an exported program holds the actions it was traced with
-for _kind in _KINDS:  # as `torch.export.save` needs
+for _kind in (Action, Choice, Scores, Joint):  # as `torch.export.save` and `torch.export.load` need
+    torch.serialization.add_safe_globals([_kind])
     _pytree._register_namedtuple(_kind, serialized_type_name=f"{_kind.__module__}.{_kind.__qualname__}")

@@ -72,7 +72,7 @@ class OnnxRunner:
 
     def initial_state(self, batch_size: int) -> State:
         """The state before the first step: zeros. A row that is set to zeros begins afresh."""
-        state = {}
+        state: State = {}
         for each in self.session.get_inputs():
             if each.name != "symbols":
                 shape = [batch_size if isinstance(size, str) else size for size in each.shape]

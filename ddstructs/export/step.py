@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from ddstructs.errors import InputError
+from ddstructs.errors import InputError, one_line
 from ddstructs.export.buffer import bounded
 from ddstructs.nn.rnn import RNNState
 from ddstructs.training.controller import Controller
@@ -96,7 +96,7 @@ class Step(nn.Module):
             after, own = pytree.tree_flatten(state)
             if own != form or [part.shape for part in after] != [part.shape for part in before]:
                 raise InputError(
-                    f"the state of {model.rnn.memory} grows with time, but an ONNX graph has tensors of fixed size: "
+                    f"the state of {one_line(model.rnn.memory)} grows with time, but an ONNX graph has tensors of fixed size: "
                     "export a controller with a Stack, a Queue, a Deque or another line memory, which get a buffer"
                 )
 
