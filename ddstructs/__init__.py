@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ddstructs.errors import InputError
     from ddstructs.experiments.advice import settings_for
     from ddstructs.memory import Memory
+    from ddstructs.nn.agreement import Agreement, check_agreement
     from ddstructs.nn.layer import LayerState, MemoryLayer
     from ddstructs.nn.rnn import MemoryRNN, RNNState
     from ddstructs.queue import Queue
@@ -35,6 +36,7 @@ __version__ = "0.2.0"
 
 __all__ = [
     "Action",
+    "Agreement",
     "Bank",
     "Choice",
     "CoarseAccuracy",
@@ -60,6 +62,7 @@ __all__ = [
     "Tape",
     "Trace",
     "TraceCallback",
+    "check_agreement",
     "diagnose",
     "harden",
     "plot_lengths",
@@ -71,6 +74,7 @@ __all__ = [
 
 _HOME = {
     "Action": "actions",
+    "Agreement": "nn.agreement",
     "Bank": "bank",
     "Choice": "actions",
     "CoarseAccuracy": "training.metrics",
@@ -96,6 +100,7 @@ _HOME = {
     "Tape": "tape",
     "Trace": "view.trace",
     "TraceCallback": "view.callback",
+    "check_agreement": "nn.agreement",
     "diagnose": "view.diagnose",
     "harden": "actions",
     "plot_lengths": "view.plot",
