@@ -228,7 +228,7 @@ def test_what_the_recipe_knows_of_a_controller_is_not_for_a_model_of_layers(tmp_
     assert settings_for("Reversal", "Stack", "lstm", 2) != nothing
     rule = {"where": {"memory": "Stack", "model": "SequenceModel"}, "because": "", "model": {"num_heads": 2}}
     recipe = recipe_of(tmp_path, TINY | {"exceptions": [rule]})
-    run = {"task": "Reversal", "memory": "Stack", "cell": "rnn"}
+    run: dict[str, Any] = {"task": "Reversal", "memory": "Stack", "cell": "rnn"}
     assert recipe.exceptions_for(**run, model="SequenceModel")["model"] == {"num_heads": 2}
     assert recipe.exceptions_for(**run)["model"] == {}
     assert recipe.settings(**run)["model"] == TINY["defaults"]["model"]

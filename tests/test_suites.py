@@ -137,7 +137,7 @@ def test_a_metric_that_the_task_does_not_have_is_refused(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm"])
 @pytest.mark.parametrize("memory", [Stack(4), Queue(4), Deque(4), SuperpositionStack(4), NoMemory()])
-def test_a_sequence_read_in_pieces_has_the_answers_of_the_whole(memory: Memory, cell: str) -> None:
+def test_a_sequence_read_in_pieces_has_the_answers_of_the_whole(memory: Memory, cell: Any) -> None:
     task = Reversal(symbols=4, test_lengths=(5, 9), eval_size=6)
     model = Controller(memory, task.input_symbols, task.output_symbols, cell=cell, hidden_size=8, hard=True).eval()
     for batch in task.test_dataloader():

@@ -96,8 +96,8 @@ class Step(nn.Module):
             after, own = pytree.tree_flatten(state)
             if own != form or [part.shape for part in after] != [part.shape for part in before]:
                 raise InputError(
-                    f"the state of {one_line(model.rnn.memory)} grows with time, but an ONNX graph has tensors of fixed size: "
-                    "export a controller with a Stack, a Queue, a Deque or another line memory, which get a buffer"
+                    f"the state of {one_line(model.rnn.memory)} grows with time, but an ONNX graph has tensors of "
+                    "fixed size: export a controller with a Stack, a Queue, a Deque or another line memory"
                 )
 
 
