@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numba
 import pytest
 
 import ddstructs
@@ -23,6 +25,10 @@ pack(np.ones(3, np.float32), 0, 3, 1, 3, panels, 0, 1, 16, 0, 0)
 assert panels.sum() == 3
 print(len(pack.stats.cache_hits), len(pack.stats.cache_misses))
 """
+
+
+class Removed:
+    """A class that is not there when it is unpickled."""
 
 
 def run(cache: Path) -> tuple[str, str]:
@@ -48,6 +54,16 @@ def test_a_damaged_cache_is_compiled_again_with_one_warning(tmp_path: Path) -> N
     assert printed == "0 1"
     assert errors.count("RuntimeWarning") == 1
     assert "are not cached" in errors
+
+
+def test_a_cache_of_other_sources_is_replaced_without_a_word(tmp_path: Path) -> None:
+    """Unpickling its index fails if it names a class that was removed since."""
+    run(tmp_path)
+    for index in tmp_path.rglob("*.nbi"):
+        index.write_bytes(pickle.dumps(numba.__version__) + pickle.dumps(Removed()).replace(b"Removed", b"Gone   "))
+    printed, errors = run(tmp_path)
+    assert (printed, errors.count("RuntimeWarning")) == ("0 1", 0)
+    assert run(tmp_path)[0] == "1 0"
 
 
 def test_a_cache_whose_code_is_gone_is_compiled_again(tmp_path: Path) -> None:

@@ -114,6 +114,9 @@ class Cache(caching.FunctionCache):
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)  # type: ignore[no-untyped-call]
         self._cache_file._source_stamp = _STAMP
+        # Numba compares versions before it unpickles an index, which may name classes that other sources have and these
+        # do not; it compares stamps after.
+        self._cache_file._version = f"{numba.__version__} {_STAMP}"
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
