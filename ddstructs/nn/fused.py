@@ -28,12 +28,12 @@ CELLS: tuple[type[nn.Module], ...] = (nn.RNNCell, nn.LSTMCell, nn.GRUCell)
 
 
 class Fused(NamedTuple):
-    """A whole sequence, batch first. In the padding nothing is done, and the last read is told again.
+    """A whole sequence, batch first. In the padding nothing is done, and the last read is repeated.
 
     Attributes:
         output: The output of the cell, and what `read_skip` adds to it; zero in the padding.
-        actions: What the memory was told, if that was asked for.
-        reads: Its answers, noise included, shape `(batch, time, heads, width)`, if they were asked for.
+        actions: The actions, if they were asked for.
+        reads: The reads, noise included, shape `(batch, time, heads, width)`, if they were asked for.
         hidden: The states of the cell after the last step of each row, the output first.
         read: The last read of each row.
         memory: The state of the memory after the last step.
@@ -129,7 +129,7 @@ def run(
     lengths: Tensor | None = None,
     reset: Tensor | None = None,
     read_skip: nn.Linear | None = None,
-    told: bool = True,
+    record: bool = True,
 ) -> Fused:
     """Run a network that `fits` over a sequence.
 
@@ -144,7 +144,7 @@ def run(
         lengths: How many steps of each row count, shape `(batch,)`; all if not given.
         reset: Before which steps a row begins afresh, shape `(batch, time)`, bool; never, if not given.
         read_skip: What adds to the output, from the read of the same step.
-        told: Whether actions and reads are wanted.
+        record: Whether to return actions and reads.
 
     Raises:
         ValueError: If the memory validates its actions and a push or a pop is NaN.
@@ -168,7 +168,7 @@ def run(
         cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh, to_action.weight, to_action.bias,
         None if value_skip is None else value_skip.weight, None if read_skip is None else read_skip.weight, initial,
     )  # fmt: skip
-    record_too = told or memory.validate
+    recorded = record or memory.validate
     if lengths is None and reset is None:
         restarts, cuts = plans.NEVER, plans.even_cuts(batch, time)
     else:
@@ -181,7 +181,7 @@ def run(
     with line.tape.lock:
         tape, token = tapes.extend(line, time, differentiate)
         setup = node.Setup(
-            node.CELLS[type(cell).__name__], (tape,), time, batch, cuts, None, restarts, noise, hard, record_too,
+            node.CELLS[type(cell).__name__], (tape,), time, batch, cuts, None, restarts, noise, hard, recorded,
             differentiate, len(hidden),
         )  # fmt: skip
         output, push, pop, value, reads, last, *others = node.Steps.apply(  # type: ignore[no-untyped-call]
@@ -189,7 +189,7 @@ def run(
         )
         states, token = others[:-1], others[-1]
         after = tapes.TapeState(tape, tape.time, token if differentiate else None)
-    actions = Action(push, pop, value) if record_too else None
+    actions = Action(push, pop, value) if recorded else None
     if memory.validate:
         memory.check(actions, time=True)
     return Fused(output, actions, reads, tuple(states), last, after)

@@ -221,7 +221,7 @@ class MemoryRNN(Pretrained):
             if reset is not None:
                 raise ValueError("reset goes with a padded x and lengths, not with a PackedSequence")
             padded, own = pad_packed_sequence(x, batch_first=True)
-            output, _, _, state = self._sequence(padded, state, own, None, told=False)
+            output, _, _, state = self._sequence(padded, state, own, None, record=False)
             if x.sorted_indices is not None:
                 output, own = output[x.sorted_indices], own[x.sorted_indices.cpu()]
             packed = pack_padded_sequence(output, own, batch_first=True)
@@ -234,13 +234,13 @@ class MemoryRNN(Pretrained):
             )
         if x.dim() == 2:
             reset = None if reset is None else reset[None]
-            output, _, _, state = self._sequence(x[None], state, lengths, reset, told=False)
+            output, _, _, state = self._sequence(x[None], state, lengths, reset, record=False)
             return output[0], state
         if self.batch_first:
-            output, _, _, state = self._sequence(x, state, lengths, reset, told=False)
+            output, _, _, state = self._sequence(x, state, lengths, reset, record=False)
             return output, state
         reset = None if reset is None else reset.t()
-        output, _, _, state = self._sequence(x.transpose(0, 1), state, lengths, reset, told=False)
+        output, _, _, state = self._sequence(x.transpose(0, 1), state, lengths, reset, record=False)
         return output.transpose(0, 1), state
 
     @uncompiled(_REASON)
@@ -256,7 +256,7 @@ class MemoryRNN(Pretrained):
         Args:
             x: Inputs, shape `(batch, time, input_size)`.
             state: The state to go on from; the initial one if not given.
-            lengths: As in `forward`. In the padding the memory is told to do nothing; the value there is of no account.
+            lengths: As in `forward`. In the padding push and pop are zero, and values have no meaning.
             reset: As in `forward`, shape `(batch, time)`.
 
         Returns:
@@ -268,7 +268,7 @@ class MemoryRNN(Pretrained):
         """
         if x.dim() != 3 or x.shape[-1] != self.input_size:
             raise ValueError(f"x has shape {tuple(x.shape)}, but (batch, time, {self.input_size}) was expected")
-        return self._sequence(x, state, lengths, reset, told=True)
+        return self._sequence(x, state, lengths, reset, record=True)
 
     def _sequence(
         self,
@@ -277,9 +277,9 @@ class MemoryRNN(Pretrained):
         lengths: Tensor | Sequence[int] | None,
         reset: Tensor | None,
         *,
-        told: bool,
+        record: bool,
     ) -> Unrolled:
-        """As `unroll`, but actions and reads are told only if they are wanted."""
+        """As `unroll`; actions and reads may be missing unless `record` is set."""
         batch, time = x.shape[:2]
         if not time:
             raise ValueError("x has no time steps: one or more were expected")
@@ -293,7 +293,7 @@ class MemoryRNN(Pretrained):
         noise = self._draw_noise(x)
         network = self._network()
         if fused.fits(network, x, *_parts(state)):
-            return self._all_at_once(network, x, state, lengths, reset, noise, told=told)
+            return self._all_at_once(network, x, state, lengths, reset, noise, record=record)
         return self._one_by_one(network, x, state, lengths, reset, noise)
 
     def _all_at_once(
@@ -305,7 +305,7 @@ class MemoryRNN(Pretrained):
         reset: Tensor | None,
         noise: Noise,
         *,
-        told: bool,
+        record: bool,
     ) -> Unrolled:
         """All steps in compiled code, with what `read_skip` adds to the output if nothing comes between."""
         skip, bare = self.read_skip, self.output_layer is None
@@ -314,7 +314,7 @@ class MemoryRNN(Pretrained):
         initial = self.initial if state is None or reset is not None else None
         run = fused.run(
             network, x, *_parts(state), noise, initial=initial, lengths=lengths, reset=reset, read_skip=skip,
-            told=told or not whole,
+            record=record or not whole,
         )  # fmt: skip
         real = None if whole or lengths is None else mask_of(lengths, x.shape[1], x.device)
         output = run.output if whole else self._output(run.output, run.reads, real)

@@ -16,7 +16,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 def uncompiled(reason: str) -> Callable[[Method], Method]:
     """Decorate a method that `torch.compile` is to call without tracing it; the code around it is compiled.
 
-    `torch.export` traces it, since an exported program cannot call Python.
+    `torch.export` with `strict=False`, its default, runs it as it is.
 
     Args:
         reason: Printed by torch if a graph without breaks is demanded.
@@ -27,8 +27,7 @@ def uncompiled(reason: str) -> Callable[[Method], Method]:
 
         @wraps(method)
         def call(*args: Any, **kwargs: Any) -> Any:
-            tracing = torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting()
-            return outside(*args, **kwargs) if tracing else method(*args, **kwargs)
+            return outside(*args, **kwargs) if torch.compiler.is_dynamo_compiling() else method(*args, **kwargs)
 
         return cast("Method", call)
 
