@@ -48,7 +48,7 @@ def test_a_checkpoint_becomes_a_file_and_nothing_else_is_said(tmp_path: Path) ->
     model = Controller.load_from_checkpoint(CHECKPOINT, hard=True)
     symbols = torch.tensor([[0, 2, 3, 4, 5, 1, 6, 7, 8]])
     np.testing.assert_allclose(runner(symbols.numpy())[0], model(symbols).detach().numpy(), rtol=1e-5, atol=1e-5)
-    assert (runner.capacity, runner.task) == (9, "Copying")
+    assert (runner.capacity, runner.task) == (9, "Reversal")
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_checkpoint_becomes_a_file_and_nothing_else_is_said(tmp_path: Path) ->
         ([f"--ckpt_path={CHECKPOINT}", "--capacity=0"], "--capacity"),
         ([f"--ckpt_path={CHECKPOINT}", "--capacity=many"], "--capacity"),
         ([f"--ckpt_path={CHECKPOINT}", "--capacity=1000000000000"], "values of width 4 take at most"),
-        ([], "--ckpt_path is needed"),
+        ([], "--ckpt_path is required"),
         (["--ckpt_path=text.ckpt"], "text.ckpt"),
     ],
 )

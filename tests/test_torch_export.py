@@ -75,3 +75,10 @@ def test_a_controller_is_exported_with_a_free_batch(hard: bool) -> None:
     for batch in (1, 2, 7):
         x = symbols(batch)
         torch.testing.assert_close(again(x), model(x))
+
+
+def test_a_network_says_that_its_length_cannot_be_free() -> None:
+    """Its steps are unrolled, unlike those of a memory, which are one operator."""
+    rnn = MemoryRNN(4, 5, KINDS["stack"](3), batch_first=True).eval()
+    with pytest.raises(Exception, match=r"specialized it to be a constant \(6\)"):
+        reloaded(rnn, (torch.randn(3, 6, 4),), ({1: TIME},))
