@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence
 
 from ddstructs import Action, Deque, Memory, MemoryRNN, Queue, Stack, SuperpositionStack, Tape, ops
 from ddstructs.actions import mapped, parts, unbind
@@ -38,6 +39,8 @@ LIMITS = {
 """Longest sequences of the cases that are slow or take more than linear time."""
 
 Case = Callable[[], tuple[float, float]]
+
+_wall = False
 
 
 def cases(batch: int, width: int, device: str) -> Iterator[tuple[str, int, Case]]:
@@ -72,6 +75,37 @@ def cases(batch: int, width: int, device: str) -> Iterator[tuple[str, int, Case]
         yield "nn.LSTM", steps, partial(network, nn.LSTM(64, 64, device=device), steps, device)
         lstm = nn.LSTM(64, 64, device=device)
         yield "nn.LSTM, gradient for x", steps, partial(network, lstm, steps, device, learns=True)
+    yield from networks(device)
+    if device == "cpu":
+        yield from threads(width)
+
+
+def networks(device: str) -> Iterator[tuple[str, int, Case]]:
+    """Yield the cases of an Elman cell with a stack in other conditions, each followed by `nn.LSTM` in the same."""
+    conditions: dict[str, dict[str, Any]] = {f"batch {batch}": {"batch": batch} for batch in (1, 64, 256)}
+    conditions |= {"float64": {"dtype": torch.float64}, "size 60": {"size": 60}}
+    for title, options in conditions.items():
+        size, dtype = options.pop("size", 64), options.get("dtype", torch.float32)
+        rnn = MemoryRNN(size, size, Stack(size), device=device, dtype=dtype)
+        lstm = nn.LSTM(size, size, device=device, dtype=dtype)
+        for name, module in ((f"MemoryRNN, {title}", rnn), (f"nn.LSTM, {title}", lstm)):
+            yield name, 130, partial(network, module, 130, device, learns=True, size=size, **options)
+    for cell in ("rnn", "lstm"):
+        rnn = MemoryRNN(64, 64, Stack(64), cell, device=device)
+        yield f"MemoryRNN.unroll, {cell}, stack", 130, partial(unroll, rnn, 130, device)
+    for steps in (130, 1000):
+        rnn, lstm = MemoryRNN(64, 64, Stack(64), device=device), nn.LSTM(64, 64, device=device)
+        yield "MemoryRNN, packed", steps, partial(network, rnn, steps, device, learns=True, pack=True)
+        yield "nn.LSTM, padded", steps, partial(network, lstm, steps, device, learns=True)
+
+
+def threads(width: int) -> Iterator[tuple[str, int, Case]]:
+    """Yield cases on one and on two threads, by wall-clock time."""
+    for count in (1, 2):
+        for steps in (1024, 8192):
+            yield f"stack, threads: {count}", steps, partial(on, count, partial(scan, Stack(width), 32, steps, "cpu"))
+        case = partial(network, MemoryRNN(64, 64, Stack(64)), 130, "cpu", learns=True, batch=64)
+        yield f"MemoryRNN, batch 64, threads: {count}", 130, partial(on, count, case)
 
 
 def actions(memory: Memory, batch: int, steps: int, device: str, signals: str = "uniform") -> Any:
@@ -150,10 +184,55 @@ def lstm_cell(batch: int, steps: int, device: str) -> tuple[float, float]:
     return clock(run, device)
 
 
-def network(module: nn.Module, steps: int, device: str, *, learns: bool = False) -> tuple[float, float]:
-    """Run a recurrent network on a batch of 16; with `learns`, the input needs a gradient, as behind an embedding."""
-    x = torch.randn(steps, 16, 64, device=device, requires_grad=learns)
-    return clock(lambda: module(x)[0], device)
+def network(
+    module: nn.Module,
+    steps: int,
+    device: str,
+    *,
+    learns: bool = False,
+    batch: int = 16,
+    size: int = 64,
+    dtype: torch.dtype = torch.float32,
+    pack: bool = False,
+) -> tuple[float, float]:
+    """Run a recurrent network.
+
+    Args:
+        module: The network.
+        steps: Number of steps.
+        device: Where to run.
+        learns: Whether the input needs a gradient, as behind an embedding.
+        batch: Number of rows.
+        size: Size of one input.
+        dtype: Type of the input.
+        pack: Whether rows are packed whose lengths are spread evenly from a fifth of the steps to all, 60 % on average.
+    """
+    x = torch.randn(steps, batch, size, device=device, dtype=dtype, requires_grad=learns)
+    if not pack:
+        return clock(lambda: module(x)[0], device)
+    lengths = torch.linspace(steps, steps / 5, batch).long()
+    packed = pack_padded_sequence(x.detach(), lengths)
+    packed = packed._replace(data=packed.data.requires_grad_(learns))
+    return clock(lambda: module(packed)[0].data, device)
+
+
+def unroll(rnn: MemoryRNN, steps: int, device: str) -> tuple[float, float]:
+    """Run a network on a batch of 16 as `Controller` does, with actions and reads."""
+    x = torch.randn(16, steps, 64, device=device, requires_grad=True)
+    return clock(lambda: rnn.unroll(x).output, device)
+
+
+def on(count: int, case: Case) -> tuple[float, float]:
+    """Run a case on a number of threads, timed by the wall clock."""
+    global _wall
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    _wall = True
+    try:
+        return case()
+    finally:
+        _wall = False
+        torch.set_num_threads(before)
 
 
 def clock(forward: Callable[[], Tensor], device: str) -> tuple[float, float]:
@@ -172,6 +251,6 @@ def now(device: str) -> float:
     """Seconds since some fixed time; processor time with a single thread, to be less sensitive to other load."""
     if device == "cuda":
         torch.cuda.synchronize()
-    elif torch.get_num_threads() == 1:
+    elif torch.get_num_threads() == 1 and not _wall:
         return time.process_time()
     return time.perf_counter()

@@ -93,6 +93,49 @@ def targets(seen: Rounds, peaks: dict[str, list[int]]) -> list[str]:
         (f"{name}, gradient for x, over nn.LSTM, T = 130", limit, (f"MemoryRNN, {name}", 130), learning)
         for name, limit in limits
     ]
+    wanted += [
+        (
+            f"MemoryRNN over nn.LSTM, {title}, gradient for x, T = 130",
+            limit,
+            (f"MemoryRNN, {title}", 130),
+            (f"nn.LSTM, {title}", 130),
+        )
+        for title, limit in (
+            ("batch 1", 1.1),
+            ("batch 64", 1.1),
+            ("batch 256", 1.1),
+            ("float64", 1.5),
+            ("size 60", 1.5),
+        )
+    ]
+    wanted += [
+        (
+            f"MemoryRNN.unroll over nn.LSTM, {cell}, stack, T = 130",
+            limit,
+            (f"MemoryRNN.unroll, {cell}, stack", 130),
+            learning,
+        )
+        for cell, limit in (("rnn", 1.15), ("lstm", 1.8))
+    ]
+    wanted += [
+        (
+            f"packed MemoryRNN, 60 % real, over padded nn.LSTM, T = {steps:,}",
+            1,
+            ("MemoryRNN, packed", steps),
+            ("nn.LSTM, padded", steps),
+        )
+        for steps in (130, 1000)
+    ]
+    wanted += [
+        (
+            f"{name}, T = {steps:,}, two threads over one",
+            0.6,
+            (f"{name}, threads: 2", steps),
+            (f"{name}, threads: 1", steps),
+        )
+        for name, steps in (("stack", 1024), ("stack", 8192), ("MemoryRNN, batch 64", 130))
+    ]
+    wanted = [row for row in wanted if row[2] in seen and row[3] in seen]
     rows = ["| target | at most | measured | min to max | met |", "|---|---:|---:|---|---|"]
     for title, limit, above, below in wanted:
         middle, least, most = ratio(seen, above, below)

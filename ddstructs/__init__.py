@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ddstructs.export.onnx import to_onnx
     from ddstructs.export.runner import OnnxRunner
     from ddstructs.memory import Memory
+    from ddstructs.nn.agreement import Agreement, check_agreement
     from ddstructs.nn.layer import LayerState, MemoryLayer
     from ddstructs.nn.rnn import MemoryRNN, RNNState
     from ddstructs.queue import Queue
@@ -37,6 +38,7 @@ __version__ = "0.2.0"
 
 __all__ = [
     "Action",
+    "Agreement",
     "Bank",
     "Choice",
     "CoarseAccuracy",
@@ -63,6 +65,7 @@ __all__ = [
     "Tape",
     "Trace",
     "TraceCallback",
+    "check_agreement",
     "diagnose",
     "harden",
     "plot_lengths",
@@ -75,6 +78,7 @@ __all__ = [
 
 _HOME = {
     "Action": "actions",
+    "Agreement": "nn.agreement",
     "Bank": "bank",
     "Choice": "actions",
     "CoarseAccuracy": "training.metrics",
@@ -101,6 +105,7 @@ _HOME = {
     "Tape": "tape",
     "Trace": "view.trace",
     "TraceCallback": "view.callback",
+    "check_agreement": "nn.agreement",
     "diagnose": "view.diagnose",
     "harden": "actions",
     "plot_lengths": "view.plot",

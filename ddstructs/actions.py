@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree
 
 __all__ = ["Action", "Choice", "Joint", "Scores", "harden", "mapped", "parts", "unbind", "with_value"]
 
@@ -208,3 +209,8 @@ def with_value(action: Any, value: Tensor) -> Any:
         return action._replace(value=value)
     values = value.split([part.value.shape[-2] for part in action.actions], dim=-2)
     return Joint(tuple(with_value(part, own) for part, own in zip(action.actions, values, strict=True)))
+
+
+for _kind in (Action, Choice, Scores, Joint):  # as `torch.export.save` and `torch.export.load` need
+    torch.serialization.add_safe_globals([_kind])
+    _pytree._register_namedtuple(_kind, serialized_type_name=f"{_kind.__module__}.{_kind.__qualname__}")

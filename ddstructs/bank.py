@@ -128,7 +128,7 @@ class Bank(Memory[BankState]):
         for member, part in zip(self._members, action.actions, strict=True):
             member.check(part, time=time)
         lead = [part.value.shape[: 1 + time] for part in action.actions]
-        if len(set(lead)) > 1:
+        if any(shape != lead[0] for shape in lead):
             raise ValueError(f"the actions have {'(batch, time)' if time else '(batch)'} {[tuple(s) for s in lead]}")
         if self.validate:
             self.signals.inspect(action)

@@ -38,7 +38,11 @@ class State:
         """Register the subclass as a pytree, as `torch.export` needs, and with `torch.load(weights_only=True)`."""
         super().__init_subclass__(**kwargs)
         name = f"{cls.__module__}.{cls.__qualname__}"
-        register_pytree_node(cls, _parts, _whole, serialized_type_name=name, flatten_with_keys_fn=_named_parts)
+        register_pytree_node(
+            cls, _parts, _whole, serialized_type_name=name, flatten_with_keys_fn=_named_parts,
+            to_dumpable_context=lambda form: _to_plain(form.fixed),
+            from_dumpable_context=lambda plain: _Form(cls, _from_plain(plain)),
+        )  # fmt: skip
         torch.serialization.add_safe_globals([cls])
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Self:
@@ -98,6 +102,26 @@ def _whole(parts: Iterable[Any], form: _Form) -> State:
     fixed = dict(form.fixed)
     names = (field.name for field in fields(form.kind) if field.name not in fixed)
     return form.kind(**fixed, **dict(zip(names, parts, strict=True)))
+
+
+def _to_plain(part: Any) -> Any:
+    """The parts of a form as JSON, for `torch.export.save`: a tuple or an enumeration with the name of its class."""
+    if type(part) in (int, bool, str, type(None)):
+        return part
+    inner = [_to_plain(each) for each in part] if isinstance(part, tuple) else int(part)
+    return [f"{type(part).__module__}.{type(part).__qualname__}", inner]
+
+
+def _from_plain(plain: Any) -> Any:
+    """The inverse of `_to_plain`, for the classes that `torch.load(weights_only=True)` allows too."""
+    if not isinstance(plain, list):
+        return plain
+    name, inner = plain
+    if name == "builtins.tuple":
+        return tuple(map(_from_plain, inner))
+    allowed = [kind for kind in torch.serialization.get_safe_globals() if isinstance(kind, type)]
+    kind: Any = next(kind for kind in allowed if f"{kind.__module__}.{kind.__qualname__}" == name)
+    return kind(*map(_from_plain, inner)) if isinstance(inner, list) else kind(inner)
 
 
 def _map(function: Callable[[Any], Any], field: Any, inner: Callable[[Any], Any] | None = None) -> Any:

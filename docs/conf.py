@@ -72,6 +72,7 @@ copybutton_prompt_is_regexp = True
 BLOCK = re.compile(r"^(\S.*?):(?=\n\n {4}\S)", re.MULTILINE)
 DISPLAYED = re.compile(r"^( *)\$\$(.+?)\$\$ *$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<![$\\])\$([^$]+?)\$")
+BARS = re.compile(r"(`[^`]*`|^ *\.\. math::.*$|^ *>>>.*$)|\|(?=\w+\|)", re.MULTILINE)
 
 
 def equations(app: Any, kind: str, name: str, thing: object, options: Any, lines: list[str]) -> None:
@@ -84,6 +85,7 @@ def equations(app: Any, kind: str, name: str, thing: object, options: Any, lines
     text = BLOCK.sub(r"\1::", "\n".join(lines))
     text = DISPLAYED.sub(displayed, text)
     text = INLINE.sub(lambda match: f":math:`{' '.join(match[1].split())}`", text)
+    text = BARS.sub(lambda match: match[1] or r"\|", text)  # between bars stands a number of things, not a substitution
     lines[:] = text.split("\n")
 
 

@@ -60,6 +60,7 @@ def test_a_checkpoint_becomes_a_file_and_nothing_else_is_said(tmp_path: Path) ->
         ([f"--ckpt_path={CHECKPOINT}", "--out=folder.onnx"], "cannot write folder.onnx"),
         ([f"--ckpt_path={CHECKPOINT}", "--capacity=0"], "--capacity"),
         ([f"--ckpt_path={CHECKPOINT}", "--capacity=many"], "--capacity"),
+        ([f"--ckpt_path={CHECKPOINT}", "--capacity=1000000000000"], "values of width 4 take at most"),
         ([], "--ckpt_path is needed"),
         (["--ckpt_path=text.ckpt"], "text.ckpt"),
     ],

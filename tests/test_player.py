@@ -456,6 +456,7 @@ def test_a_phone_shows_the_controls_in_two_rows(browser: Chrome, tmp_path: Path,
     parts = "[...document.querySelectorAll('.transport > div > *')].filter(part => part.offsetWidth > 1)"
     middles = sorted(browser.execute_script(f"return {parts}.map(part => part.offsetTop + part.offsetHeight / 2)"))
     assert sum(after - before > 10 for before, after in pairwise(middles)) == 1
+    assert browser.execute_script("return byId('slider').offsetTop < byId('first').offsetTop")
 
 
 def test_a_page_is_small_and_whole(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -25,10 +24,7 @@ def names(documents: list[Path]) -> list[str]:
 
 
 def blocks(document: Path) -> list[str]:
-    """The Python code of each block, without prompts, and without what is shown to fail.
-
-    Blocks that need `transformers`, which is large, are left out where it is missing: see `test_transformers.py`.
-    """
+    """The Python code of each block, without prompts, and without what is shown to fail."""
     found = re.findall(r"^```python\n(.*?)^```", document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     parser = doctest.DocTestParser()
     return [
@@ -36,7 +32,6 @@ def blocks(document: Path) -> list[str]:
         if ">>>" in block
         else block
         for block in found
-        if "from transformers" not in block or find_spec("transformers")
     ]
 
 
@@ -48,7 +43,10 @@ def links() -> Iterator[str]:
             yield os.path.relpath(document.parent / name, ROOT)
 
 
-WITH_CODE = [document for document in DOCUMENTS if blocks(document)]
+OWN_TESTS = {"export.md", "layers.md"}
+"""Pages whose blocks other tests run: test_export_command.py, test_layer_pages.py and test_transformers.py."""
+
+WITH_CODE = [document for document in DOCUMENTS if blocks(document) and document.name not in OWN_TESTS]
 
 
 def run(code: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -86,3 +84,9 @@ def test_the_reference_has_every_public_name() -> None:
     told = set(re.findall(r"^\.\. auto(?:class|function|exception):: (\S+)", pages, re.MULTILINE))
     assert set(ddstructs.__all__) <= told
     assert {"ddstructs.tasks", "ddstructs.laws"} <= set(re.findall(r"^\.\. automodule:: (\S+)", pages, re.MULTILINE))
+
+
+@pytest.mark.parametrize("table", sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("results/**/*.md")))
+def test_the_site_shows_all_results(table: str) -> None:
+    pages = [page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "results").glob("*.md")]
+    assert any(f"{{include}} ../../{table}\n" in page for page in pages)

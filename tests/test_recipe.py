@@ -84,7 +84,7 @@ def test_the_recipe_of_the_results_builds_every_run() -> None:
         ("{where: {task: Copying}, because: x, modle: {}}", "exception 1: unknown setting 'modle'"),
         ("{where: {task: Copying}, because: x, modle: {width: 3}}", "exception 1: unknown setting 'modle'"),
         ("{where: {tusk: Copying}, because: x}", "exception 1: unknown setting 'tusk'"),
-        ("{where: Copying, because: x}", "exception 1: names with values were expected, but it is 'Copying'"),
+        ("{where: Copying, because: x}", "exception 1: names with values were expected, not 'Copying'"),
         ("{where: {}, because: x}", "where is empty"),
         ("{because: x}", "where is empty"),
         ("{where: {task: Copyin}, because: x}", "where has the unknown task Copyin"),
@@ -103,7 +103,7 @@ def test_the_recipe_of_the_results_builds_every_run() -> None:
         ("{where: {task: Copying}, because: x, model: {memory: {class_path: Stack}}}", "memory in model is a mapping"),
         ("{where: {task: Copying}, because: x, test: {lengths: }}", "test in the exception for Copying: .*lengths"),
         ("{where: {task: Copying}, because: x, training: {max_updates: }}", "training in the exception .*max_updates"),
-        ("a", "exception 1: names with values were expected, but it is 'a'"),
+        ("a", "exception 1: names with values were expected, not 'a'"),
     ],
 )
 def test_an_exception_of_another_form_is_refused(exception: str, message: str, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_a_recipe_that_does_not_fit_is_refused_before_anything_is_trained(
         ("a: &a [x]\n" + "".join(f"b{i}: &b{i} [*{x}, *{x}]\n" for i, x in enumerate(["a"])), None),
         (
             "b0: &b0 [x, x]\n" + "".join(f"b{i}: &b{i} [*b{i - 1}, *b{i - 1}]\n" for i in range(1, 15)),
-            "written out it has more than 10000 parts",
+            "it expands to more than 10000 parts",
         ),
         (
             "b0: &b0 {x: 1}\n" + "".join(f"b{i}: &b{i} {{<<: [*b{i - 1}, *b{i - 1}]}}\n" for i in range(1, 40)),

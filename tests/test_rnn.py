@@ -624,11 +624,45 @@ def test_autocast_is_near_to_float32(cell: str, lengths: list[int] | None) -> No
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in rnn.parameters())
 
 
-@pytest.mark.parametrize(("memory", "lengths"), [("stack", None), ("deque", torch.tensor([2, 1]))])
-def test_compiled_it_gives_the_same(memory: str, lengths: Tensor | None) -> None:
-    rnn, x = network(memory, "lstm", hard=lengths is None), noise(2, 2, INPUT)
-    compiled = torch.compile(rnn, backend="eager")
-    same(compiled(x, None, lengths)[0], run(rnn, x, None, lengths)[0])
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch looks at it between two graphs
+@pytest.mark.parametrize(("memory", "lengths"), [("stack", None), ("deque", [9, 4]), ("tape", None)])
+def test_a_compiler_leaves_it_as_it_is_at_any_length(memory: str, lengths: list[int] | None) -> None:
+    """Tracing the loop takes minutes, again for each length; neither the compiled loop nor a step gains from it."""
+    torch.compiler.reset()  # what other tests compiled counts towards the limit
+    graphs = list[torch.fx.GraphModule]()
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
+        graphs.append(graph)
+        return graph.forward
+
+    rnn = network(memory, "lstm", hard=lengths is None)
+    compiled = torch.compile(rnn, backend=backend)
+    model = torch.compile(nn.Sequential(nn.Linear(INPUT, INPUT).double(), Last(rnn)), backend=backend, dynamic=True)
+    for time in (9, 12, 10, 1):
+        x = noise(2, time, INPUT).requires_grad_()
+        own = None if lengths is None else [min(time, length) for length in lengths]
+        output, state = compiled(x, None, own)
+        expected, after = run(rnn, x, None, own)
+        same(output, expected)
+        same(state.read, after.read)
+        got, wanted = (torch.autograd.grad(each.square().sum(), [x, *rnn.parameters()]) for each in (output, expected))
+        for mine, other in zip(got, wanted, strict=True):
+            same(mine, other)
+    assert not graphs
+    seen = [(model(noise(2, time, INPUT)), len(graphs))[1] for time in (9, 12, 10)]
+    assert 0 < seen[0] == seen[-1]
+
+
+class Last(nn.Module):
+    """A head on the last output of a network."""
+
+    def __init__(self, rnn: MemoryRNN) -> None:
+        super().__init__()
+        self.rnn, self.head = rnn, nn.Linear(HIDDEN, 2).double()
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.head(self.rnn(x)[0][:, -1])
+        return scores
 
 
 # Errors.

@@ -12,14 +12,25 @@ import torch
 import yaml
 from tiny import recipe_of
 
-from ddstructs import Controller, InputError, __main__
+from ddstructs import (
+    Controller,
+    Deque,
+    InputError,
+    Memory,
+    NoMemory,
+    Queue,
+    Stack,
+    SuperpositionStack,
+    __main__,
+)
 from ddstructs.experiments import train
+from ddstructs.experiments.measure import answers
 from ddstructs.experiments.recipe import DEFAULT, read_recipe
 from ddstructs.experiments.records import read_records
 from ddstructs.experiments.runs import Run, every_run
 from ddstructs.experiments.suites import SUITES
 from ddstructs.experiments.tables import render_suite, suite_summary
-from ddstructs.tasks import IGNORE, ReverseString
+from ddstructs.tasks import IGNORE, Reversal, ReverseString
 
 SMALL: dict[str, Any] = {
     "defaults": {
@@ -122,6 +133,18 @@ def test_a_metric_that_the_task_does_not_have_is_refused(tmp_path: Path) -> None
     run = every_run(recipe_of(tmp_path, recipe), ["ReverseString"], ["Stack"], ["rnn"], [0])[0]
     with pytest.raises(InputError, match="ReverseString has no metric beauty: choose from loss, coarse, fine, symbols"):
         train.check([run])
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+@pytest.mark.parametrize("memory", [Stack(4), Queue(4), Deque(4), SuperpositionStack(4), NoMemory()])
+def test_a_sequence_read_in_pieces_has_the_answers_of_the_whole(memory: Memory, cell: Any) -> None:
+    task = Reversal(symbols=4, test_lengths=(5, 9), eval_size=6)
+    model = Controller(memory, task.input_symbols, task.output_symbols, cell=cell, hidden_size=8, hard=True).eval()
+    for batch in task.test_dataloader():
+        with torch.no_grad():
+            whole = model(batch.inputs).argmax(dim=-1)
+        for steps in (1, 4, 100):
+            assert torch.equal(answers(model, batch.inputs, steps), whole)
 
 
 # Recipes.

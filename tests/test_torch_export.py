@@ -32,8 +32,8 @@ def actions(heads: int, batch: int, time: int) -> Action:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_memory_is_exported_with_free_batch_and_time(kind: str) -> None:
     memory = KINDS[kind](3)
-    free = {0: BATCH, 1: TIME}
-    again = reloaded(memory, (actions(memory.heads, 3, 6),), ((free, free, free),))
+    free: Any = {0: BATCH, 1: TIME}
+    again = reloaded(memory, (actions(memory.heads, 3, 6),), (Action(free, free, free),))
     for batch, time in ((1, 2), (5, 11)):
         given = actions(memory.heads, batch, time)
         reads, state = again(given)

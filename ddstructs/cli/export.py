@@ -41,5 +41,8 @@ def export(ckpt_path: str, out: str = "model.onnx", capacity: Size = 256) -> Non
     model = Controller.load_from_checkpoint(ckpt_path)
     arguments = {name: value for name, value in spec["init_args"].items() if name not in ("text", "file")}
     task = build(spec | {"init_args": arguments}, "task")
-    to_onnx(model, path, capacity=capacity, task=task)
+    try:
+        to_onnx(model, path, capacity=capacity, task=task)
+    except (TypeError, ValueError) as error:
+        raise InputError(str(error)) from error
     print(f"Written to {printable(out)}")

@@ -15,7 +15,11 @@ from ddstructs.training.controller import Controller
 from ddstructs.training.metrics import CoarseAccuracy, FineAccuracy
 from ddstructs.training.scoring import Scoring
 
-__all__ = ["Scores", "by_length", "check_metric", "measure", "metric_of"]
+__all__ = ["Scores", "answers", "by_length", "check_metric", "measure", "metric_of"]
+
+
+STEPS = 1 << 14
+"""Steps of a piece of a long sequence; going on from a full memory copies it, so that pieces must not be short."""
 
 
 class Scores(NamedTuple):
@@ -49,10 +53,29 @@ def measure(model: Controller, task: Task) -> Scores:
     coarse, fine = CoarseAccuracy(), FineAccuracy()
     rows = []
     for inputs, targets, _ in task.test_dataloader():
-        output = torch.where(targets != IGNORE, model(inputs).argmax(dim=-1), IGNORE)
+        output = torch.where(targets != IGNORE, answers(model, inputs), IGNORE)
         lengths = (inputs == SEPARATOR).int().argmax(dim=1) - 1
         rows.append(Scores(lengths, coarse.score(output, targets), fine.score(output, targets)))
     return Scores(*(torch.cat(part) for part in zip(*rows, strict=True)))
+
+
+@torch.no_grad()
+def answers(model: Controller, inputs: Tensor, steps: int = STEPS) -> Tensor:
+    """The likeliest output symbol of each step, read piece by piece with the state carried over.
+
+    Only the memory's contents grow with the length of a sequence, so that one of a million symbols can be tested.
+
+    Args:
+        model: The controller.
+        inputs: Input symbols, shape `(batch, time)`.
+        steps: Number of steps of a piece.
+    """
+    pieces, state = [], None
+    for piece in inputs.split(steps, dim=1):
+        run = model.run(piece, state)
+        pieces.append(run.logits.argmax(dim=-1))
+        state = run.state
+    return torch.cat(pieces, dim=1)
 
 
 @torch.no_grad()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["build"]
 
-LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
+LOGGERS = ("torch.onnx", "torch.export", "torch.fx.experimental.symbolic_shapes", "onnxscript", "onnx_ir")
 """What reports on the export: packages that are not installed, and optimizations."""
 
 
@@ -86,10 +87,7 @@ def _export(step: Step) -> ModelProto:
                 output_names=["logit", "lost", *(f"after.{name}" for name in names)],
             )  # fmt: skip
         except Exception as error:  # a cell of one's own may do anything, and torch fails in as many ways
-            raise InputError(
-                f"torch cannot export {type(step.rnn.cell).__name__} with {type(step.rnn.memory).__name__}: "
-                f"{one_line(error)[:300]}"
-            ) from error
+            raise InputError(f"torch cannot export {step.title}: {one_line(error)[:300]}") from error
     assert exported is not None
     return exported.model_proto
 
@@ -113,8 +111,8 @@ def _quiet() -> Iterator[None]:
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings(action="ignore"):
-            yield
+        with warnings.catch_warnings(action="ignore"), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+            yield  # without the graphs that torch prints when it fails
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

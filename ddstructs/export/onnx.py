@@ -22,6 +22,9 @@ from ddstructs.training.controller import Controller
 
 __all__ = ["to_onnx"]
 
+LARGEST = 2**27
+"""Largest number of elements in the buffer of one row: half a gigabyte in float32."""
+
 TOLERANCE = 1e-4
 """Largest difference of a logit between PyTorch and the file, relative to the largest logit."""
 
@@ -64,6 +67,9 @@ def to_onnx(model: Controller, path: str | Path, *, capacity: int = 256, task: T
     dtypes = {weight.dtype for weight in model.parameters()}
     if not dtypes <= {torch.float32, torch.float64}:
         raise TypeError(f"model has weights of {dtypes.pop()}, but ONNX Runtime needs float32: use model.float()")
+    most = LARGEST // max(1, model.rnn.memory.width)
+    if capacity > most:
+        raise InputError(f"capacity is {capacity}, but values of width {model.rnn.memory.width} take at most {most}")
     if task is not None and (task.input_symbols, task.output_symbols) != (model.input_symbols, model.output_symbols):
         raise InputError(
             f"{type(task).__name__} has {task.input_symbols} input and {task.output_symbols} output symbols, but the "

@@ -53,14 +53,11 @@ class OnnxRunner:
     def __init__(self, path: str | Path | bytes) -> None:
         require("onnxruntime")
         name = "the file" if isinstance(path, bytes) else one_line(path)
-        if not isinstance(path, bytes) and not Path(path).is_file():
-            raise InputError(f"there is no file {name}")
+        content = path if isinstance(path, bytes) else _read(path, name)
         import onnxruntime
 
         try:
-            self.session = onnxruntime.InferenceSession(
-                path if isinstance(path, bytes) else str(path), providers=["CPUExecutionProvider"]
-            )
+            self.session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime has a class of its own for each way to fail
             raise InputError(f"{name} is not an ONNX file, or it is damaged: {one_line(error)[:200]}") from error
         said: Mapping[str, str] = self.session.get_modelmeta().custom_metadata_map
@@ -75,7 +72,7 @@ class OnnxRunner:
 
     def initial_state(self, batch_size: int) -> State:
         """The state before the first step: zeros. A row that is set to zeros begins afresh."""
-        state = {}
+        state: State = {}
         for each in self.session.get_inputs():
             if each.name != "symbols":
                 shape = [batch_size if isinstance(size, str) else size for size in each.shape]
@@ -167,6 +164,12 @@ class OnnxRunner:
                 return answers
             logits, state = self(np.where(going, answer + first, PADDING)[:, None], state)
             answer = logits[:, 0].argmax(-1)
+
+
+def _read(path: str | Path, name: str) -> bytes:
+    if not Path(path).is_file():
+        raise InputError(f"there is no file {name}")
+    return Path(path).read_bytes()
 
 
 def _shapes(state: State) -> dict[str, tuple[int, ...]]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from ddstructs.errors import InputError
+from ddstructs.errors import InputError, one_line
 from ddstructs.export.buffer import bounded
 from ddstructs.nn.rnn import RNNState
 from ddstructs.training.controller import Controller
@@ -28,6 +28,7 @@ class Step(nn.Module):
         capacity: Maximum number of values in each line memory.
 
     Attributes:
+        title: The cell and the memory, for messages.
         names: Names of the tensors of a state, in order: `started`, then those of an `RNNState`.
 
     Raises:
@@ -38,6 +39,7 @@ class Step(nn.Module):
         super().__init__()
         self.embed, self.classify = copy.deepcopy(model.embed), copy.deepcopy(model.classify)
         self.rnn = copy.deepcopy(model.rnn)
+        self.title = f"{type(model.rnn.cell).__name__} with {type(model.rnn.memory).__name__}"
         self.rnn.memory = bounded(model.rnn.memory, capacity)
         self.rnn.hard = True
         self.cpu().eval().requires_grad_(False)
@@ -85,13 +87,18 @@ class Step(nn.Module):
         return [leaf for kept, leaf in zip(self._kept, pytree.tree_leaves(state), strict=True) if kept]
 
     def _check_size(self, model: Controller) -> None:
-        before = self.initial(2)
-        after = self(torch.zeros(2, dtype=torch.int64), *before)[2:]
-        if [part.shape for part in before] != [part.shape for part in after]:
-            raise InputError(
-                f"the state of {model.rnn.memory} grows with time, but an ONNX graph has tensors of fixed size: export "
-                "a controller with a Stack, a Queue, a Deque or another line memory, which get a buffer"
-            )
+        """Raise an error if the form of the state changes in the first steps."""
+        symbols = torch.randint(model.input_symbols, (4, 8), generator=torch.Generator().manual_seed(0))
+        state = self.rnn.initial_state(4)
+        before, form = pytree.tree_flatten(state)
+        for given in self.embed(symbols).unbind(1):
+            state = self.rnn.unroll(given[:, None], state).state
+            after, own = pytree.tree_flatten(state)
+            if own != form or [part.shape for part in after] != [part.shape for part in before]:
+                raise InputError(
+                    f"the state of {one_line(model.rnn.memory)} grows with time, but an ONNX graph has tensors of "
+                    "fixed size: export a controller with a Stack, a Queue, a Deque or another line memory"
+                )
 
 
 def _name(path: Any) -> str:

@@ -219,7 +219,7 @@ class MemoryLayer(nn.Module):
             x = torch.where(real[..., None], x, 0)
         actions = self._actions(x if self.norm is None else self.norm(x))
         if state is None:
-            state = self.initial_state(len(x), device=x.device, dtype=actions.value.dtype)
+            state = self.initial_state(x.shape[0], device=x.device, dtype=actions.value.dtype)
         else:
             self._check_state(state, x)
         if real is not None:
@@ -283,8 +283,8 @@ class MemoryLayer(nn.Module):
         if not isinstance(state, LayerState):
             raise TypeError(f"state is a {type(state).__name__}, but a MemoryLayer goes on from a state it returned")
         batch, heads, like = *state.template.shape[:2], state.template
-        if batch != len(x):
-            raise ValueError(f"x has batch {len(x)}, but the state has batch {batch}")
+        if batch != x.shape[0]:
+            raise ValueError(f"x has batch {x.shape[0]}, but the state has batch {batch}")
         if heads != self.num_heads:
             raise ValueError(f"the state has {heads} heads, but this layer has {self.num_heads}: it belongs to another")
         if like.device != x.device:

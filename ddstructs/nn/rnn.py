@@ -16,9 +16,13 @@ from ddstructs.nn import fused, loop
 from ddstructs.nn.network import Network, Noise, Path, RNNState, Unrolled, build_cell
 from ddstructs.nn.padding import checked, mask_of
 from ddstructs.nn.pretrained import Pretrained
+from ddstructs.nn.uncompiled import uncompiled
 from ddstructs.registry.describe import describe
 
 __all__ = ["MemoryRNN", "RNNState", "Unrolled", "renamed"]
+
+
+_REASON = "a MemoryRNN runs compiled code of its own, or a loop that would be traced step by step"
 
 
 class MemoryRNN(Pretrained):
@@ -181,6 +185,7 @@ class MemoryRNN(Pretrained):
             if self.initial is not None:
                 self.initial.zero_()
 
+    @uncompiled(_REASON)
     def forward(
         self,
         x: Tensor | PackedSequence,
@@ -238,6 +243,7 @@ class MemoryRNN(Pretrained):
         output, _, _, state = self._sequence(x.transpose(0, 1), state, lengths, reset, told=False)
         return output.transpose(0, 1), state
 
+    @uncompiled(_REASON)
     def unroll(
         self,
         x: Tensor,

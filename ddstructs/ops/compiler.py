@@ -18,7 +18,7 @@ from numba.core import caching
 __all__ = ["chosen", "compiled", "intrinsic", "stamp"]
 
 PACKAGE = Path(__file__).parents[1]
-SOURCES = "ops", "nn"
+SOURCES = "ops", "nn/compiled"
 """The folders of this package in which anything is compiled."""
 
 PATIENCE = 1.0

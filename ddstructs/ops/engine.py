@@ -146,8 +146,8 @@ def add(weight: float, x: Array, i: int, y: Array, j: int, width: int) -> None:
 
 
 @compiled(inline=True)
-def window(strengths: Array, order: Array, low: int, high: int, top: bool, unit: float) -> tuple[int, float]:
-    """Walk inward from an end until a unit of strength is covered.
+def window(strengths: Array, order: Array, b: int, low: int, high: int, top: bool, unit: float) -> tuple[int, float]:
+    """Walk inward from an end of row `b` until a unit of strength is covered.
 
     Returns:
         The number of tiles in the window, and the part of the last one that lies inside if it is cut, else 0. Sums are
@@ -155,7 +155,7 @@ def window(strengths: Array, order: Array, low: int, high: int, top: bool, unit:
     """
     total, count = 0.0, 0
     while count < high - low:
-        strength = strengths[order[high - 1 - count if top else low + count]]
+        strength = strengths[b, order[b, high - 1 - count if top else low + count]]
         missing = unit - strengths.dtype.type(total)
         if not strength <= missing:
             return (count + 1, missing) if missing > 0 else (count, unit - unit)
@@ -213,13 +213,13 @@ def forward(
         line: As of step `start`; changed in place to step `stop`.
         reads: Written, flat, of shape `(batch, stop - start, heads, width)`; if empty, nothing is read.
     """
-    # Unpacked here, because numba counts a reference at each access to a field: 15 % of the time in the loops.
+    # Unpacked here, because numba counts a reference at each access to a field: 15 % of the time in the loops. Rows are
+    # not taken out of arrays for the same reason.
     (pushes, takes), (start_values, start_row, start_tile), (values, row, apart) = layout, initial, value
-    all_strengths, all_order, ends, all_dead, all_last, consumed, cut = line
-    heads, unit = len(pushes), all_strengths.dtype.type(1)
+    strengths, order, ends, dead, last, consumed, cut = line
+    heads, unit = len(pushes), strengths.dtype.type(1)
     for i in range(len(push)):
         b = rows[i]
-        strengths, order, dead, last = all_strengths[b], all_order[b], all_dead[b], all_last[b]
         low, high, deaths = ends[b, 0], ends[b, 1], ends[b, 2]
         for t in range(start, stop):
             first = slots + t * heads
@@ -227,16 +227,16 @@ def forward(
                 amount, total, top = pop[i, t - start, h], 0.0, takes[h] == 1
                 consumed[b, t, h], cut[b, t, h] = 0, 0
                 while low < high:
-                    tile = order[high - 1 if top else low]
+                    tile = order[b, high - 1 if top else low]
                     missing = amount - strengths.dtype.type(total)
-                    strength = strengths[tile]
+                    strength = strengths[b, tile]
                     if not strength <= missing:
                         if not missing <= 0:  # written so that a NaN leaves its mark
                             cut[b, t, h] = strength
-                            strengths[tile] = strength - missing
+                            strengths[b, tile] = strength - missing
                         break
                     total += strength
-                    dead[deaths], last[deaths], strengths[tile] = tile, strength, 0
+                    dead[b, deaths], last[b, deaths], strengths[b, tile] = tile, strength, 0
                     deaths += 1
                     consumed[b, t, h] += 1
                     if top:
@@ -245,21 +245,21 @@ def forward(
                         low += 1
             for h in range(heads):
                 strength = push[i, t - start, h]
-                strengths[first + h] = strength
+                strengths[b, first + h] = strength
                 if strength != 0:
                     if pushes[h] == 1:
-                        order[high] = first + h
+                        order[b, high] = first + h
                         high += 1
                     else:
                         low -= 1
-                        order[low] = first + h
+                        order[b, low] = first + h
             for h in range(heads if len(reads) else 0):
                 top, read = takes[h] == 1, ((i * (stop - start) + t - start) * heads + h) * width
                 reads[read : read + width] = 0
-                count, rest = window(strengths, order, low, high, top, unit)
+                count, rest = window(strengths, order, b, low, high, top, unit)
                 for n in range(count):
-                    tile = order[high - 1 - n if top else low + n]
-                    weight = rest if rest > 0 and n == count - 1 else strengths[tile]
+                    tile = order[b, high - 1 - n if top else low + n]
+                    weight = rest if rest > 0 and n == count - 1 else strengths[b, tile]
                     if tile < slots:
                         add(weight, start_values, b * start_row + tile * start_tile, reads, read, width)
                     else:
@@ -290,13 +290,12 @@ def rewind(
         grads: Written.
     """
     (pushes, takes), (start_values, start_row, start_tile), (values, row, apart) = layout, initial, value  # as above
-    all_strengths, all_order, ends, all_dead, all_last, consumed, cut = line
+    strengths, order, ends, dead, last, consumed, cut = line
     (values_grad, grad_row, grad_tile), (strengths_grad, slope_row, slope_tile), push_grad, pop_grad = grads
-    heads, unit, nothing = len(pushes), all_strengths.dtype.type(1), strengths_grad.dtype.type(0)
+    heads, unit, nothing = len(pushes), strengths.dtype.type(1), strengths_grad.dtype.type(0)
     differentiate = len(reads_grad) > 0
     for i in range(len(rows)):
         b = rows[i]
-        strengths, order, dead, last = all_strengths[b], all_order[b], all_dead[b], all_last[b]
         low, high, deaths = ends[b, 0], ends[b, 1], ends[b, 2]
         at = b * slope_row  # of tile i: strengths_grad[at + i * slope_tile]
         for t in range(stop - 1, start - 1, -1):
@@ -304,10 +303,10 @@ def rewind(
             if differentiate:
                 for h in range(heads):
                     top, g = takes[h] == 1, ((i * (stop - start) + t - start) * heads + h) * width
-                    count, rest = window(strengths, order, low, high, top, unit)
+                    count, rest = window(strengths, order, b, low, high, top, unit)
                     edge, beyond = -1, nothing  # the tile at which the window ends, and the slope of the read there
                     if rest > 0:
-                        edge = order[high - count if top else low + count - 1]
+                        edge = order[b, high - count if top else low + count - 1]
                         if edge < slots:
                             place = b * start_row + edge * start_tile
                             beyond = dot(reads_grad, g, start_values, place, width)
@@ -317,9 +316,9 @@ def rewind(
                         add(rest, reads_grad, g, values_grad, b * grad_row + edge * grad_tile, width)
                         count -= 1
                     for n in range(count):
-                        tile = order[high - 1 - n if top else low + n]
+                        tile = order[b, high - 1 - n if top else low + n]
                         place = b * grad_row + tile * grad_tile
-                        add(strengths[tile], reads_grad, g, values_grad, place, width)
+                        add(strengths[b, tile], reads_grad, g, values_grad, place, width)
                         if tile < slots:
                             place = b * start_row + tile * start_tile
                             slope = dot(reads_grad, g, start_values, place, width)
@@ -329,7 +328,7 @@ def rewind(
                         strengths_grad[at + tile * slope_tile] += slope - beyond
                     # A tile pushed with no strength at all is on a tie in every read of its step.
                     for k in range(heads):
-                        if strengths[first + k] == 0:
+                        if strengths[b, first + k] == 0:
                             place = b * row + (first + k - slots) * apart
                             strengths_grad[at + (first + k) * slope_tile] += dot(reads_grad, g, values, place, width)
                             if edge >= 0 and outside(k, edge, first, pushes, top):
@@ -337,17 +336,17 @@ def rewind(
             for h in range(heads - 1, -1, -1):
                 if differentiate:
                     push_grad[i, t - start, h] = strengths_grad[at + (first + h) * slope_tile]
-                if strengths[first + h] != 0:
+                if strengths[b, first + h] != 0:
                     if pushes[h] == 1:
                         high -= 1
                     else:
                         low += 1
-                strengths[first + h] = 0
+                strengths[b, first + h] = 0
             for h in range(heads - 1, -1, -1):
                 top, slope, tile = takes[h] == 1, nothing, -1
                 if cut[b, t, h] != 0:
-                    tile = order[high - 1 if top else low]
-                    strengths[tile] = cut[b, t, h]
+                    tile = order[b, high - 1 if top else low]
+                    strengths[b, tile] = cut[b, t, h]
                     if differentiate:
                         slope = strengths_grad[at + tile * slope_tile]
                 if differentiate:
@@ -355,23 +354,23 @@ def rewind(
                 for _ in range(consumed[b, t, h]):
                     deaths -= 1
                     if top:
-                        order[high] = dead[deaths]
+                        order[b, high] = dead[b, deaths]
                         high += 1
                     else:
                         low -= 1
-                        order[low] = dead[deaths]
-                    strengths[dead[deaths]] = last[deaths]
+                        order[b, low] = dead[b, deaths]
+                    strengths[b, dead[b, deaths]] = last[b, deaths]
                     if differentiate:
-                        strengths_grad[at + dead[deaths] * slope_tile] = slope
+                        strengths_grad[at + dead[b, deaths] * slope_tile] = slope
                 # What had no strength before the step is on a tie in its first pop, and counts for nothing after it.
                 if differentiate and h == 0:
                     for k in range(heads if t > 0 else 0):
                         other = first - heads + k
-                        if strengths[other] == 0:
+                        if strengths[b, other] == 0:
                             within = tile >= 0 and outside(k, tile, first - heads, pushes, top)
                             strengths_grad[at + other * slope_tile] = slope if within else nothing
                     for other in range(slots if t == 0 else 0):
-                        if strengths[other] == 0:
+                        if strengths[b, other] == 0:
                             within = tile >= 0 and (other > tile) == top
                             strengths_grad[at + other * slope_tile] = slope if within else nothing
         ends[b, 0], ends[b, 1], ends[b, 2] = low, high, deaths

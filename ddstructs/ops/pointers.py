@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import carray, types
+from numba import carray, types  # type: ignore[attr-defined]
 from numba.core import cgutils
 
 from ddstructs.ops.compiler import compiled, intrinsic

@@ -101,7 +101,7 @@ _turned_broad, _turned = tile(4, WIDE, turned=True), tile(4, 1, turned=True)
 
 
 @compiled(inline=True)
-def cell(panels: Any, at: int, inner: int, columns: int, k: int, j: int) -> int:
+def cell(panels: Any, at: int, inner: int, columns: int, k: int, j: int) -> Any:
     """The offset of element `(k, j)` of a matrix of shape `(inner, columns)` in panels."""
     width = PANEL * lanes(panels)
     first = j // width * width

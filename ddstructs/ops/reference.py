@@ -63,7 +63,7 @@ def advance(layout: Layout, push: Tensor, pop: Tensor, strengths: Tensor) -> tup
         strengths = strengths - take(strengths, pop[:, h], head.take)
     for h, head in enumerate(layout):
         strengths = attach(strengths, push[:, h], head.push)
-    unit = strengths.new_ones(len(strengths))
+    unit = strengths.new_ones(strengths.shape[0])
     return strengths, torch.stack([take(strengths, unit, head.take) for head in layout], dim=1)
 
 

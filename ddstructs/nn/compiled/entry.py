@@ -57,7 +57,7 @@ def kept_at(call: Call, shape: Shape, cut: Cut, address: int) -> tuple[Array, Ar
 
 
 @compiled(inline=True)
-def zeros(count: int, like: Array) -> Array:
+def zeros(count: int, like: Array) -> Any:
     """An array of zeros."""
     flat = aligned(count, like)
     blank(flat, 0, count)
@@ -65,7 +65,7 @@ def zeros(count: int, like: Array) -> Array:
 
 
 @compiled(inline=True)
-def aligned(count: int, like: Array) -> Array:
+def aligned(count: int, like: Array) -> Any:
     """An array that begins where a vector does in memory."""
     flat = np.empty(count + BYTES // like.itemsize, like.dtype)
     first = (-flat.ctypes.data % BYTES) // like.itemsize
@@ -108,14 +108,14 @@ def record_of(call: Call, shape: Shape, tensors: Tensors) -> Record:
 
 
 @compiled(inline=True)
-def sequence(address: int, shape: Shape, size: int, like: Array) -> Array:
+def sequence(address: int, shape: Shape, size: int, like: Array) -> Any:
     """An array of shape `(batch, time, size)`, or of shape `(0, time, size)` if the address is 0."""
     batch = shape.batch if address else 0
     return array_at(address, batch * shape.time * size, like).reshape(batch, shape.time, size)
 
 
 @compiled(inline=True)
-def extent(address: int, rows: Array, steps: Array, size: int, like: Array) -> Array:
+def extent(address: int, rows: Array, steps: Array, size: int, like: Array) -> Any:
     """The numbers of a `Spread`."""
     count = rows[len(rows) - 1] + steps[len(steps) - 1] + size if len(rows) else 0
     return array_at(address, count, like)

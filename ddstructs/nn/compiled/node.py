@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -96,7 +96,7 @@ class Steps(Function):
         heads = len(pushes)
         hidden_size = weight_hh.shape[1]
         network = form(
-            kind,
+            kind,  # type: ignore[arg-type]  # a class is hashable, whatever its instances are
             Sizes(time, batch, x.shape[-1], hidden_size, heads, width, lanes, value is not None, read is not None),
         )
         shape, layout, parts, gates = network
@@ -120,12 +120,15 @@ class Steps(Function):
         )  # fmt: skip
         more = _contiguous((initial, first_read, *others[:states], noise.reads, noise.states))
         at = _addresses(more)
+        to = _addresses(recorded) or [0] * 4
         tensors = Tensors(
-            given.data_ptr(), output.data_ptr(), *(_addresses(recorded) or (0, 0, 0, 0)), at[0],
-            at[1], at[2] if states else 0, at[3] if states > 1 else 0, last_read.data_ptr(), last[0].data_ptr(),
-            last[-1].data_ptr(), *at[-2:],
+            x=given.data_ptr(), output=output.data_ptr(), push=to[0], pop=to[1], value=to[2], reads=to[3],
+            initial=at[0], first_read=at[1], first_output=at[2] if states else 0,
+            first_state=at[3] if states > 1 else 0,
+            last_read=last_read.data_ptr(), last_output=last[0].data_ptr(), last_state=last[-1].data_ptr(),
+            reads_noise=at[-2], state_noise=at[-1],
         )  # fmt: skip
-        cell = _cell(kind, like.dtype.char)
+        cell = _cell(kind, like.dtype.char)  # type: ignore[arg-type]
 
         def run(cut: Cut) -> Tensor:
             buffer = empty((kept_size(kind, shape, cut, lasting=lasting),), dtype)
@@ -148,8 +151,11 @@ class Steps(Function):
     @staticmethod
     @differentiable_once
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        setup, network, call, starts = ctx.run
-        kind, tapes, time, batch, cuts, packed, states = *setup[:6], setup.states
+        setup: Setup = ctx.run[0]
+        network: Form = ctx.run[1]
+        call, starts = ctx.run[2:]
+        kind, tapes, time, batch = setup.kind, setup.tapes, setup.time, setup.batch
+        cuts, packed, states = setup.cuts, setup.packed, setup.states
         learned, has_first_read, continued = ctx.present
         shape, layout, parts, gates = network
         x, *saved = ctx.saved_tensors
@@ -169,15 +175,15 @@ class Steps(Function):
         first_read = torch.empty(batch, shape.heads, call.width, dtype=dtype) if has_first_read else None
         firsts = [torch.empty(batch, shape.hidden, dtype=dtype) for _ in range(states)]
         initial = torch.empty(kind.states, shape.hidden, dtype=dtype) if learned else None
-        parts_ = _contiguous((*recorded, *grads[5:count]))
-        at = _addresses(parts_)
+        incoming = _contiguous((*recorded, *grads[5:count]))
+        at = _addresses(incoming)
         tensors = Tensors(
-            given.data_ptr(), 0 if output_grad is None else output_grad.data_ptr(), *at[:4], 0,
-            0 if first_read is None else first_read.data_ptr(), firsts[0].data_ptr() if states else 0,
-            firsts[-1].data_ptr() if states else 0, at[4], at[5], at[-1], 0, 0,
-            0 if x_grad is None else x_grad.data_ptr(),
+            x=given.data_ptr(), output=0 if output_grad is None else output_grad.data_ptr(), push=at[0], pop=at[1],
+            value=at[2], reads=at[3], first_read=0 if first_read is None else first_read.data_ptr(),
+            first_output=firsts[0].data_ptr() if states else 0, first_state=firsts[-1].data_ptr() if states else 0,
+            last_read=at[4], last_output=at[5], last_state=at[-1], x_grad=0 if x_grad is None else x_grad.data_ptr(),
         )  # fmt: skip
-        cell = _cell(kind, like.dtype.char)
+        cell = _cell(kind, like.dtype.char)  # type: ignore[arg-type]
 
         def run(part: tuple[Cut, Tensor]) -> Tensor:
             cut, buffer = part
@@ -214,14 +220,15 @@ class Steps(Function):
         return (None, x_grad, *found, initial, first_read, *firsts, *(each.grad for each in tiles))
 
 
-_LIKE = {torch.float32: np.empty(0, np.float32), torch.float64: np.empty(0, np.float64)}
+_LIKE: dict[torch.dtype, Array] = {torch.float32: np.empty(0, np.float32), torch.float64: np.empty(0, np.float64)}
 _INTEGERS = np.empty(0, np.int32)
 
 
-@lru_cache
-def _cell(kind: type[Cell], char: str) -> Cell:
+@cache
+def _cell(kind: Any, char: str) -> Cell:
     """A cell without arrays."""
-    return kind(*(np.empty(0, char) for _ in range(4)))
+    made: Cell = kind(*(np.empty(0, char) for _ in range(4)))
+    return made
 
 
 def _like(x: Tensor, size: int) -> Tensor:

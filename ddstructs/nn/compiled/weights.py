@@ -84,8 +84,8 @@ class Form(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def form(kind: type[Cell], sizes: Sizes) -> Form:
-    """The form of a network and a batch."""
+def form(kind: Any, sizes: Sizes) -> Form:
+    """The form of a network with a cell of this class, and of a batch."""
     time, batch, inputs, hidden, heads, width, lanes, value, read = sizes
 
     def padded(count: int) -> int:
@@ -117,7 +117,9 @@ def form(kind: type[Cell], sizes: Sizes) -> Form:
         at += size * present
     joint, skips = shape.joint, shape.wide_reads * shape.wide_inputs + wide * shape.wide_reads
     grads = sums * joint + entered * shape.wide_inputs + acted * wide + skips + sums + acted + joint + wide
-    return Form(shape, Layout(*places, at, grads), np.array(parts, np.int64).reshape(-1, 5), np.array(gates, np.int64))
+    entry, action, from_input, to_output, bias, action_bias = places
+    layout = Layout(entry, action, from_input, to_output, bias, action_bias, at, grads)
+    return Form(shape, layout, np.array(parts, np.int64).reshape(-1, 5), np.array(gates, np.int64))
 
 
 def _parts(kind: type[Cell], shape: Shape) -> list[tuple[int, int, int, int]]:
