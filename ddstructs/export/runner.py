@@ -125,7 +125,7 @@ class OnnxRunner:
         if not symbols.size:  # ONNX Runtime cannot loop over nothing
             dtype = DTYPES[outputs["logits"].type]
             return np.zeros((*symbols.shape, self.output_symbols), dtype), np.zeros(symbols.shape, np.bool_), state
-        came = self.session.run(list(outputs), {"symbols": symbols.astype(np.int64), **state})
+        came: Any = self.session.run(list(outputs), {"symbols": symbols.astype(np.int64), **state})
         found = dict(zip(outputs, came, strict=True))
         return found["logits"], found["overflow"], {name: found[f"next.{name}"] for name in fresh}
 
