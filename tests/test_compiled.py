@@ -151,6 +151,6 @@ def test_a_network_says_which_path_it_takes_and_why() -> None:
     assert MemoryRNN(3, 5, Bank([Stack(4), Queue(4)])).path(x).name == "loop"
     hooked = MemoryRNN(3, 5, Stack(4))
     hooked.cell.register_forward_hook(lambda *_: None)
-    assert hooked.path(x) == ("loop", "RNNCell has hooks, or a forward of its own")
+    assert hooked.path(x) == ("loop", "RNNCell has hooks or its own forward")
     with torch.autocast("cpu"):
         assert MemoryRNN(3, 5, Stack(4)).path(x) == ("loop", "autocast is on")

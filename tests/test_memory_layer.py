@@ -401,7 +401,7 @@ BUILD: list[tuple[dict[str, Any], str]] = [
     ({"num_heads": 0}, "num_heads is 0, but 1 or more was expected"),
     ({"num_heads": 1.5}, "num_heads is 1.5, but an int was expected"),
     ({"memory": 64}, "memory is 64, but a memory such as Stack(64) was expected"),
-    ({"memory": NoMemory()}, "NoMemory has no heads, so that there is nothing to read: leave the layer out"),
+    ({"memory": NoMemory()}, "NoMemory has no heads and therefore no reads: leave the layer out"),
     ({"spread": -1.0}, "spread is -1.0, but a finite number from 0 was expected"),
     ({"read_noise": torch.inf}, "read_noise is inf, but a finite number from 0 was expected"),
     ({"push_bias": [0.0, 1.0]}, "push_bias has 2 numbers, but this Stack has 1 heads"),
@@ -433,7 +433,7 @@ CALL: list[tuple[Callable[[MemoryLayer], object], str]] = [
     (call(state=layer().initial_state(3)), "x has batch 2, but the state has batch 3"),
     (call(state=MemoryLayer(DIM, Stack(WIDTH), 3).double().initial_state(2)), "the state has 3 heads, but this layer"),
     (call(state=layer(dtype=torch.float32).initial_state(2)), "x is torch.float64, but the state is torch.float32"),
-    (call(state=Stack(WIDTH).initial_state(4)), "state is a Slots, but a MemoryLayer goes on from a state it returned"),
+    (call(state=Stack(WIDTH).initial_state(4)), "state is a Slots, but a MemoryLayer continues from a state"),
     (
         call(state=MemoryLayer(DIM, Stack(4), HEADS).double().initial_state(2)),
         "state holds width 4, but this Stack stores width 3",

@@ -167,9 +167,9 @@ HOSTILE: dict[str, tuple[Change, str]] = {
     "deep": (text("[" * 100_000 + "]" * 100_000), "nested too deeply"),
     "large": (text(" " * 2_000_000), "more than 1000000 bytes"),
     "many parts": (text(json.dumps([0] * 20_000)), "more than 10000 parts"),
-    "not a number": (text('{"class_path": NaN}'), "NaN is no number"),
+    "not a number": (text('{"class_path": NaN}'), "NaN is not a number"),
     "huge number": (text("9" * 10_000), "is not JSON"),
-    "name twice": (text('{"class_path": "a", "class_path": "b"}'), "there twice"),
+    "name twice": (text('{"class_path": "a", "class_path": "b"}'), "occurs twice"),
     "another class": (
         settings(lambda d: d.update(class_path="ddstructs.nn.rnn.MemoryRNN")),
         "a Controller was expected",

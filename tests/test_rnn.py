@@ -678,7 +678,7 @@ BUILD: list[tuple[dict[str, Any], str]] = [
     ({"read_noise": float("nan")}, "read_noise is nan"),
     ({"read_noise": float("inf")}, "read_noise is inf"),
     ({"cell": "lstm", "state_noise": -1.0}, "state_noise is -1.0, but a finite number from 0 was expected"),
-    ({"state_noise": 1.0}, "state_noise is 1.0, but RNNCell carries nothing beside its output: use 0"),
+    ({"state_noise": 1.0}, "state_noise is 1.0, but RNNCell has no state besides its output: use 0"),
     ({"read_gate": True, "read_skip": False}, "read_skip is off: turn it on"),
     ({"pop_bias": []}, "pop_bias has 0 numbers, but this Stack has 1 heads"),
 ]
@@ -711,7 +711,7 @@ CALL: list[tuple[Callable[[MemoryRNN, Tensor], object], type[Exception], str]] =
     (lambda rnn, x: rnn(x, rnn(x[:1])[1]), ValueError, "x has batch 2, but the state has batch 1"),
     (lambda rnn, x: rnn(x[0], rnn(x)[1]), ValueError, "x has batch 1, but the state has batch 2"),
     (lambda rnn, x: rnn(pack_sequence([x[0]]), rnn(x)[1]), ValueError, "x has batch 1, but the state has batch 2"),
-    (lambda rnn, x: rnn(x, (x, x)), TypeError, "state is a tuple, but a MemoryRNN goes on from a state"),
+    (lambda rnn, x: rnn(x, (x, x)), TypeError, "state is a tuple, but a MemoryRNN continues from a state"),
     (lambda rnn, x: rnn(x, network(cell="lstm")(x)[1]), ValueError,
      "the state has hidden sizes [5, 5] and reads of [1, 4], but this network has [5] and [1, 4]"),
     (lambda rnn, x: rnn(x, rnn(x)[1].to(dtype=torch.float32)), TypeError,

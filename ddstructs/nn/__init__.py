@@ -1,1 +1,1 @@
-"""Networks with a memory, for a user's own model: torch only."""
+"""Networks with a memory, as building blocks for your own models; they need only torch."""

@@ -1,7 +1,6 @@
-"""`python -m ddstructs.nn warm`: compile the kernels ahead, for images and clusters.
+"""`python -m ddstructs.nn warm`: compile the kernels ahead of time, for container images and clusters.
 
-What is compiled is kept where numba keeps it: in `__pycache__` beside the sources, or in the folder that
-`NUMBA_CACHE_DIR` names.
+The compiled code goes to numba's cache: `__pycache__` beside the sources, or the folder named by `NUMBA_CACHE_DIR`.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 def warm(cell: str, dtype: torch.dtype) -> None:
-    """Compile all kernels that a network with this cell needs: of whole sequences, of steps, and its own.
+    """Compile every kernel for a network with this cell: for whole sequences, for single steps, and for the cell.
 
-    Stack, queue and deque share their code.
+    One memory is enough: stack, queue and deque share their code.
     """
     memory = Stack(2)
     rnn = MemoryRNN(2, 2, memory, cell, dtype=dtype)

@@ -1,4 +1,4 @@
-"""How far the fast path of a module is from the reference, on a batch of the user's own."""
+"""Compare the fast path of a module with the reference, on your own batch."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ __all__ = ["Agreement", "check_agreement"]
 
 
 class Agreement(NamedTuple):
-    """The distance of a module's fast path from the reference.
+    """The distance between a module's fast path and the reference.
 
-    Each distance is the largest difference between two numbers of a tensor, relative to the largest number of the
-    reference in that tensor. It is infinite if only one of the two is NaN, or if the shapes differ.
+    The distance of a tensor is its largest absolute difference from the reference, relative to the largest absolute
+    value of the reference. It is infinite if a value is NaN in only one of the two, or if the shapes differ.
 
     Attributes:
-        outputs: The largest distance of an output.
-        gradients: The largest distance of a gradient.
-        distances: All distances, by name: outputs are numbered, gradients have the names of inputs and parameters.
+        outputs: The largest distance over all outputs.
+        gradients: The largest distance over all gradients.
+        distances: Every distance by name: outputs are numbered, gradients are named after inputs and parameters.
     """
 
     outputs: float
@@ -39,20 +39,20 @@ class Agreement(NamedTuple):
 
 
 def check_agreement(module: nn.Module, *inputs: Any, **options: Any) -> Agreement:
-    """Run a module by its fast path and by the reference, and compare outputs and gradients.
+    """Run a module on its fast path and on the reference, and compare outputs and gradients.
 
-    The reference is the equations of the paper in plain torch (`ddstructs.ops.using("reference")`). Both runs draw the
-    same random numbers. The loss whose gradients are compared weighs each number of the outputs differently. Gradients
-    of the module and the state of the random generator of the CPU are left as they are.
+    The reference is the paper's equations in plain torch (`ddstructs.ops.using("reference")`). Both runs draw the same
+    random numbers. The gradients are those of a weighted sum of the outputs, with a different weight for each element.
+    The module's own gradients and the state of the CPU's random generator are unchanged.
 
     Args:
-        module: A `MemoryRNN`, a `MemoryLayer`, or any module that has a memory in it.
-        inputs: Its inputs. Those that are floating-point tensors get a gradient.
-        options: Keyword arguments of its forward pass.
+        module: A `MemoryRNN`, a `MemoryLayer`, or any module that contains a memory.
+        inputs: Its inputs. Gradients are also compared for floating-point tensors.
+        options: Keyword arguments for its forward pass.
 
     Returns:
-        The distances. In float32, up to about 1e-4 is rounding; sequences of thousands of steps may give more, since
-        rounding errors add up. In float64 they are smaller by nine orders of magnitude.
+        The distances. In float32, up to about 1e-4 is rounding error; it accumulates, so sequences of thousands of
+        steps may give more. In float64 the distances are nine orders of magnitude smaller.
 
     Example:
         >>> import torch
@@ -68,11 +68,11 @@ def check_agreement(module: nn.Module, *inputs: Any, **options: Any) -> Agreemen
     with ops.using("reference"):
         reference = _run(module, inputs, options)
     torch.random.set_rng_state(generator)
-    found: list[dict[str, float]] = []
+    distances: list[dict[str, float]] = []
     for mine, exact in zip(fast, reference, strict=True):
         names = mine.keys() | exact.keys()
-        found.append({name: _distance(mine.get(name), exact.get(name)) for name in sorted(names)})
-    outputs, gradients = found
+        distances.append({name: _distance(mine.get(name), exact.get(name)) for name in sorted(names)})
+    outputs, gradients = distances
     return Agreement(max(outputs.values(), default=0.0), max(gradients.values(), default=0.0), outputs | gradients)
 
 
@@ -80,18 +80,18 @@ def _run(
     module: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Outputs and gradients, by name."""
-    given = [
+    leaves = [
         part.detach().clone().requires_grad_() if isinstance(part, Tensor) and part.is_floating_point() else part
         for part in inputs
     ]
     with torch.enable_grad():
-        outputs = {f"output {n}": part for n, part in enumerate(_tensors(module(*given, **options)))}
+        outputs = {f"output {n}": part for n, part in enumerate(_tensors(module(*leaves, **options)))}
         loss = sum(
             (part * torch.linspace(0.5, 1.5, part.numel(), dtype=part.dtype, device=part.device).view_as(part)).sum()
             for part in outputs.values()
             if part.requires_grad
         )
-    sources = {f"input {n}": part for n, part in enumerate(given) if isinstance(part, Tensor) and part.requires_grad}
+    sources = {f"input {n}": part for n, part in enumerate(leaves) if isinstance(part, Tensor) and part.requires_grad}
     sources |= {name: part for name, part in module.named_parameters() if part.requires_grad}
     if not isinstance(loss, Tensor):
         return outputs, {}
@@ -100,7 +100,7 @@ def _run(
 
 
 def _tensors(part: Any) -> Iterator[Tensor]:
-    """The floating-point tensors of an output; for the state of a line, which kernels store differently, its slots."""
+    """The floating-point tensors in an output; a line state, which each kernel stores its own way, as live slots."""
     if isinstance(part, Tensor):
         if part.is_floating_point():
             yield part

@@ -1,4 +1,4 @@
-"""Causal attention with a cache, as a layer beside `MemoryLayer`."""
+"""Causal attention with a cache, with the interface of `MemoryLayer`."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Position = Literal["rotary", "learned", "none"]
 
 @dataclass(frozen=True)
 class AttentionState(State):
-    """The keys and values of all steps so far: a cache.
+    """The keys and values of all steps so far (the KV cache).
 
     Attributes:
         keys: Shape `(batch, heads, time, size)`.
         values: The same.
-        real: Which steps were no padding, shape `(batch, time)`, bool.
+        real: Which steps are not padding, shape `(batch, time)`, bool.
     """
 
     keys: Tensor
@@ -35,23 +35,24 @@ class AttentionState(State):
 
 
 class CausalAttention(nn.Module):
-    r"""Multi-head self-attention to this step and those before it.
+    r"""Multi-head self-attention from each step to itself and all earlier ones.
 
     $$ y_t = W_o \left[\sum_{k \le t} \mathrm{softmax}_k\left(q_t^j \cdot k_k^j / \sqrt{d_h}\right) v_k^j\right]_{j} $$
 
-    Unlike `nn.MultiheadAttention` it has a state to go on from and knows positions, and it is always causal.
+    Unlike `nn.MultiheadAttention`, it carries a state between calls, encodes positions, and is always causal.
 
     Args:
         embed_dim: Size of one input and of one output.
-        num_heads: How many heads it is divided among.
-        position: `"rotary"` turns queries and keys by angles that grow with the position (Su et al. 2021, *RoFormer*),
-            `"learned"` adds a parameter for each position to the input, and `"none"` leaves it to the causal mask.
-        max_length: How many positions there are, if they are learned.
+        num_heads: Number of heads; each has size `embed_dim / num_heads`.
+        position: `"rotary"` rotates queries and keys by angles proportional to the position (Su et al. 2021,
+            *RoFormer*), `"learned"` adds a learned embedding of the position to the input, and `"none"` relies on the
+            causal mask.
+        max_length: Number of positions if they are learned.
         device: Where the parameters live.
         dtype: Floating-point type of the parameters.
 
     Raises:
-        ValueError: If the heads do not divide the size into parts (even ones for `"rotary"`), or the position is
+        ValueError: If `embed_dim` is not divisible into heads (of an even size for `"rotary"`), or the position is
             unknown.
 
     Example:
@@ -98,19 +99,20 @@ class CausalAttention(nn.Module):
         lengths: Tensor | Sequence[int] | None = None,
         padding_mask: Tensor | None = None,
     ) -> tuple[Tensor, AttentionState]:
-        """Attend from each step to all before it, those of the state among them.
+        """Attend from each step to itself and all earlier ones, including those in the state.
 
         Args:
             x: Inputs, shape `(batch, time, embed_dim)`.
-            state: The state to go on from.
-            lengths: How many steps of each row count, shape `(batch,)`; padding is not attended to, and zero comes out.
-            padding_mask: Which steps are padding, shape `(batch, time)`, bool; in place of `lengths`.
+            state: The state to continue from; empty if not given.
+            lengths: Number of real steps in each row, shape `(batch,)`. Padding is not attended to, and its output is
+                zero.
+            padding_mask: Which steps are padding, shape `(batch, time)`, bool; an alternative to `lengths`.
 
         Returns:
-            The output, in the form of `x`, and the state after the last step.
+            The output, in the shape of `x`, and the state after the last step.
 
         Raises:
-            ValueError: If a shape does not fit, or if there are more steps than learned positions.
+            ValueError: If a shape does not match, or there are more steps than learned positions.
         """
         if x.dim() != 3 or x.shape[-1] != self.embed_dim:
             raise ValueError(f"x has shape {tuple(x.shape)}, but (batch, time, {self.embed_dim}) was expected")
@@ -118,21 +120,21 @@ class CausalAttention(nn.Module):
             state = self.initial_state(len(x), device=x.device, dtype=x.dtype)
         elif len(state.real) != len(x):
             raise ValueError(f"x has batch {len(x)}, but the state has batch {len(state.real)}")
-        padded = real_steps(x, lengths, padding_mask)
-        now = torch.ones_like(x[..., 0], dtype=torch.bool) if padded is None else padded
-        places = (state.real.sum(1, keepdim=True) + now.cumsum(1) - 1).clamp(min=0)
+        mask = real_steps(x, lengths, padding_mask)
+        now = torch.ones_like(x[..., 0], dtype=torch.bool) if mask is None else mask
+        positions = (state.real.sum(1, keepdim=True) + now.cumsum(1) - 1).clamp(min=0)
         x = torch.where(now[..., None], x, 0)
         if self.positions is not None:
             steps = state.real.shape[1] + x.shape[1]
             if steps > self.max_length:
                 raise ValueError(f"there are {steps} steps, but {self.max_length} positions: raise max_length")
-            x = x + self.positions(places)
+            x = x + self.positions(positions)
         query, key, value = self.in_proj(x).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         if self.position == "rotary":
-            query, key = _turned(query, places), _turned(key, places)
+            query, key = _rotate(query, positions), _rotate(key, positions)
         keys, values = torch.cat([state.keys, key], 2), torch.cat([state.values, value], 2)
         real = torch.cat([state.real, now], 1)
-        if padded is None and not state.real.shape[1]:
+        if mask is None and not state.real.shape[1]:
             heads = scaled_dot_product_attention(query, keys, values, is_causal=True)
         else:
             heads = scaled_dot_product_attention(query, keys, values, _mask(real, x.shape[1]))
@@ -142,27 +144,27 @@ class CausalAttention(nn.Module):
     def initial_state(
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> AttentionState:
-        """The state before the first step, with nothing in it."""
+        """The empty state before the first step."""
         weight = self.in_proj.weight
         size = self.embed_dim // self.num_heads
-        none = torch.zeros(
+        empty = torch.zeros(
             batch_size, self.num_heads, 0, size, device=device or weight.device, dtype=dtype or weight.dtype
         )
-        return AttentionState(none, none, none.new_zeros(batch_size, 0, dtype=torch.bool))
+        return AttentionState(empty, empty, empty.new_zeros(batch_size, 0, dtype=torch.bool))
 
 
 def _mask(real: Tensor, time: int) -> Tensor:
-    """Which steps each of the last `time` attends to, shape `(batch, 1, time, total)`; each at least to itself."""
+    """Which steps each of the last `time` attends to, always including itself; shape `(batch, 1, time, total)`."""
     step = torch.arange(real.shape[1], device=real.device)
     now = step[real.shape[1] - time :, None]
     return (((step < now) & real[:, None]) | (step == now))[:, None]
 
 
-def _turned(part: Tensor, places: Tensor) -> Tensor:
-    """Pairs of elements turned by the position times a frequency of their own; part `(batch, heads, time, size)`."""
+def _rotate(part: Tensor, positions: Tensor) -> Tensor:
+    """Rotate each pair of elements by position times frequency; part has shape `(batch, heads, time, size)`."""
     half = part.shape[-1] // 2
     frequency = 10_000.0 ** (-torch.arange(half, device=part.device) / half)
-    angle = places[:, None, :, None] * frequency
+    angle = positions[:, None, :, None] * frequency
     cos, sin = angle.cos().to(part.dtype), angle.sin().to(part.dtype)
     first, second = part.split(half, dim=-1)
     return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)

@@ -1,4 +1,4 @@
-"""Residual blocks around layers that may carry a state."""
+"""Residual blocks around layers with or without a state."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ __all__ = ["Block", "LayersState"]
 
 @dataclass(frozen=True)
 class LayersState(State):
-    """The states of layers one after another; None for a layer that carries nothing."""
+    """The states of consecutive layers; None for a layer without a state."""
 
     states: tuple[Any, ...]
 
 
 class Block(nn.Module):
-    r"""A layer in a residual block that normalises first, and a feed-forward part if there is one.
+    r"""A pre-norm residual block: a layer, and optionally a feed-forward part.
 
     $$ y_t = x_t + \mathrm{layer}(\mathrm{norm}(x))_t \qquad z_t = y_t + W_2\ \mathrm{gelu}(W_1\ \mathrm{norm}(y_t)) $$
 
     Args:
         embed_dim: Size of inputs and outputs.
-        layer: Called as `layer(x, state, lengths)`, and returning output and state, if it has `initial_state`, such as
-            `MemoryLayer`, `CausalAttention` or a `MemoryRNN(..., batch_first=True)`. Any other is called as `layer(x)`,
-            and must keep to each step by itself, as `nn.Linear` does.
-        feed_forward: Size of the feed-forward part; there is none if not given.
-        dropout: Chance of each element of either part to be left out in training.
+        layer: A layer with `initial_state`, such as `MemoryLayer`, `CausalAttention` or
+            `MemoryRNN(..., batch_first=True)`, is called as `layer(x, state, lengths)` and returns output and state.
+            Any other is called as `layer(x)` and must process each step independently, like `nn.Linear`.
+        feed_forward: Hidden size of the feed-forward part; none if not given.
+        dropout: Dropout probability of the outputs of both parts.
 
     Example:
         >>> import torch
@@ -57,21 +57,21 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, state: Any = None, lengths: Tensor | Sequence[int] | None = None
     ) -> tuple[Tensor, Any]:
-        """The next piece of a sequence, shape `(batch, time, embed_dim)`, and the state after it."""
+        """The output for the next piece of a sequence, shape `(batch, time, embed_dim)`, and the state after it."""
         output, state, _ = self.unroll(x, state, lengths)
         return output, state
 
     def unroll(
         self, x: Tensor, state: Any = None, lengths: Tensor | Sequence[int] | None = None
     ) -> tuple[Tensor, Any, Any]:
-        """As `forward`, and what its memories were told if it is a `MemoryLayer` or a `MemoryRNN`; else None."""
-        given, actions = self.norm(x), None
+        """Like `forward`, and also return the actions of a `MemoryLayer` or `MemoryRNN`; None for any other layer."""
+        normalised, actions = self.norm(x), None
         if isinstance(self.layer, MemoryLayer | MemoryRNN):
-            output, actions, _, state = self.layer.unroll(given, state, lengths)
+            output, actions, _, state = self.layer.unroll(normalised, state, lengths)
         elif self.carries:
-            output, state = self.layer(given, state, lengths)
+            output, state = self.layer(normalised, state, lengths)
         else:
-            output = self.layer(given)
+            output = self.layer(normalised)
         x = x + self.dropout(output)
         if self.feed_forward is not None:
             x = x + self.dropout(self.feed_forward(x))

@@ -1,7 +1,7 @@
-"""All steps of a `MemoryRNN` at once: whether a network can be run so, and the run.
+"""The compiled path of a `MemoryRNN`: whether a network supports it, and the run itself.
 
-In a loop over the steps most of the time goes to the overhead of operators and autograd. What `nn.compiled` knows runs
-in compiled code instead, as one node of autograd: the cells of torch with a line memory on the CPU.
+A loop over the steps spends most of its time on the overhead of operators and autograd. The networks that `nn.compiled`
+supports (torch's cells with a line memory, on the CPU) run all steps in compiled code instead, as one autograd node.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from ddstructs.ops import LineState
 __all__ = ["CELLS", "Fused", "adds_itself", "fits", "obstacle", "run"]
 
 SHORT = 2
-"""Up to so many steps a loop is faster."""
+"""Maximum number of steps for which the loop is faster."""
 
 CELLS: tuple[type[nn.Module], ...] = (nn.RNNCell, nn.LSTMCell, nn.GRUCell)
-"""The cells of torch that are compiled."""
+"""The torch cells with a compiled version."""
 
 
 class Fused(NamedTuple):
-    """A whole sequence, batch first. In the padding nothing is done, and the last read is repeated.
+    """The results for a whole sequence, batch first. In the padding actions are zero and the last read is repeated.
 
     Attributes:
-        output: The output of the cell, and what `read_skip` adds to it; zero in the padding.
-        actions: The actions, if they were asked for.
-        reads: The reads, noise included, shape `(batch, time, heads, width)`, if they were asked for.
+        output: The output of the cell plus that of `read_skip`; zero in the padding.
+        actions: The actions, if requested.
+        reads: The reads, including noise, shape `(batch, time, heads, width)`, if requested.
         hidden: The states of the cell after the last step of each row, the output first.
         read: The last read of each row.
         memory: The state of the memory after the last step.
@@ -48,30 +48,30 @@ class Fused(NamedTuple):
 
 
 def fits(network: Network, x: Tensor, read: Tensor | None, hidden: tuple[Tensor, ...], state: State | None) -> bool:
-    """Whether the network is made of known parts without hooks, and the state fits it; as `obstacle`."""
+    """Whether the compiled path supports this network, input and state; the arguments are those of `obstacle`."""
     return obstacle(network, x, read, hidden, state) is None
 
 
 def obstacle(
     network: Network, x: Tensor, read: Tensor | None, hidden: tuple[Tensor, ...], state: State | None
 ) -> str | None:
-    """Why a network cannot be run at once, in a few words; None if it can.
+    """Why the compiled path cannot run a network, in a few words; None if it can.
 
     Args:
         network: The parts.
         x: The inputs, shape `(batch, time, input_size)`.
-        read: The read before the first step, shape `(batch, heads, width)`; none if it is zero.
-        hidden: The states of the cell before the first step; none if they are the first ones.
-        state: The state of the memory before the first step; none if it is empty.
+        read: The read before the first step, shape `(batch, heads, width)`; None for zero.
+        hidden: The states of the cell before the first step; empty for the initial ones.
+        state: The state of the memory before the first step; None for an empty memory.
     """
     cell, to_action, value_skip, memory, _ = network
     device = x.device.type
     if x.shape[1] <= SHORT:
         return f"the sequence has only {x.shape[1]} steps"
     if x.dtype not in (torch.float32, torch.float64):
-        return f"x is {x.dtype}, but float32 and float64 are compiled"
+        return f"x is {x.dtype}, but only float32 and float64 are compiled"
     if device != "cpu":
-        return f"x is on {device}, and only the CPU has a compiled loop"
+        return f"x is on {device}, but only the CPU has a compiled loop"
     if not ops.on_tape(x):
         return "torch.compile, torch.func, ops.using or a missing numba rules out compiled kernels"
     if torch.is_autocast_enabled(device):
@@ -79,9 +79,9 @@ def obstacle(
     if hooks._has_any_global_hook():
         return "a hook on all modules is registered"
     if type(cell) not in CELLS:
-        return f"the cell is a {type(cell).__name__}, but those of torch are compiled"
+        return f"the cell is a {type(cell).__name__}, but only torch's cells are compiled"
     if getattr(cell, "nonlinearity", "tanh") != "tanh":
-        return f"the cell has the nonlinearity {cell.nonlinearity}, but tanh is compiled"
+        return f"the cell has the nonlinearity {cell.nonlinearity}, but only tanh is compiled"
     if memory.line is None:
         return f"{type(memory).__name__} is not a line memory"
     if type(to_action) is not nn.Linear or to_action.bias is None:
@@ -90,9 +90,9 @@ def obstacle(
         return "value_skip is not an nn.Linear without a bias"
     for part in (cell, to_action, memory, value_skip):
         if part is not None and not _bare(part):
-            return f"{type(part).__name__} has hooks, or a forward of its own"
+            return f"{type(part).__name__} has hooks or its own forward"
     if any(weight.dtype != x.dtype or weight.device != x.device for weight in (cell.weight_hh, to_action.weight)):
-        return "the parameters have another dtype than x"
+        return "the parameters differ from x in dtype or device"
     if state is not None:
         if not isinstance(state, LineState):
             return f"the state of the memory is a {type(state).__name__}"
@@ -101,19 +101,19 @@ def obstacle(
             part is not None and (part.dtype != x.dtype or part.device != x.device or len(part) != len(x))
             for part in parts
         ):
-            return "the state does not fit x"
+            return "the state does not match x in size, dtype or device"
     return None
 
 
 def _bare(part: nn.Module) -> bool:
-    """Whether a module runs the `forward` of its class, without hooks."""
+    """Whether a module runs the `forward` of its class and has no hooks."""
     return "forward" not in vars(part) and not (
         part._forward_hooks or part._forward_pre_hooks or part._backward_hooks or part._backward_pre_hooks
     )
 
 
 def adds_itself(read_skip: nn.Module | None) -> bool:
-    """Whether what `read_skip` adds to the output can be computed with the steps."""
+    """Whether the compiled loop can add the output of `read_skip` itself."""
     return type(read_skip) is nn.Linear and read_skip.bias is None and _bare(read_skip)
 
 
@@ -131,25 +131,25 @@ def run(
     read_skip: nn.Linear | None = None,
     record: bool = True,
 ) -> Fused:
-    """Run a network that `fits` over a sequence.
+    """Run a network over a sequence in compiled code; it must pass `fits`.
 
     Args:
         network: The parts.
         x: The inputs, shape `(batch, time, input_size)`.
         read: The read before the first step, shape `(batch, heads, width)`; zero if not given.
-        hidden: The states of the cell before the first step, the output first; `initial` if there are none.
+        hidden: The states of the cell before the first step, the output first; `initial` if empty.
         state: The state of the memory before the first step; empty if not given.
         noise: The noise to add.
-        initial: The first states of the cell, shape `(states, hidden_size)`; zero if not given.
-        lengths: How many steps of each row count, shape `(batch,)`; all if not given.
-        reset: Before which steps a row begins afresh, shape `(batch, time)`, bool; never, if not given.
-        read_skip: What adds to the output, from the read of the same step.
+        initial: The initial states of the cell, shape `(states, hidden_size)`; zero if not given.
+        lengths: Number of real steps in each row, shape `(batch,)`; all if not given.
+        reset: Steps before which a row is reset, shape `(batch, time)`, bool; none if not given.
+        read_skip: Layer from the read to a term of the output of the same step, if any.
         record: Whether to return actions and reads.
 
     Raises:
         ValueError: If the memory validates its actions and a push or a pop is NaN.
     """
-    from ddstructs.nn.compiled import node  # brings numba
+    from ddstructs.nn.compiled import node  # imports numba
     from ddstructs.nn.compiled import plan as plans
     from ddstructs.ops import tape as tapes
 
@@ -168,7 +168,7 @@ def run(
         cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh, to_action.weight, to_action.bias,
         None if value_skip is None else value_skip.weight, None if read_skip is None else read_skip.weight, initial,
     )  # fmt: skip
-    recorded = record or memory.validate
+    with_actions = record or memory.validate
     if lengths is None and reset is None:
         restarts, cuts = plans.NEVER, plans.even_cuts(batch, time)
     else:
@@ -181,7 +181,7 @@ def run(
     with line.tape.lock:
         tape, token = tapes.extend(line, time, differentiate)
         setup = node.Setup(
-            node.CELLS[type(cell).__name__], (tape,), time, batch, cuts, None, restarts, noise, hard, recorded,
+            node.CELLS[type(cell).__name__], (tape,), time, batch, cuts, None, restarts, noise, hard, with_actions,
             differentiate, len(hidden),
         )  # fmt: skip
         output, push, pop, value, reads, last, *others = node.Steps.apply(  # type: ignore[no-untyped-call]
@@ -189,7 +189,7 @@ def run(
         )
         states, token = others[:-1], others[-1]
         after = tapes.TapeState(tape, tape.time, token if differentiate else None)
-    actions = Action(push, pop, value) if recorded else None
+    actions = Action(push, pop, value) if with_actions else None
     if memory.validate:
         memory.check(actions, time=True)
     return Fused(output, actions, reads, tuple(states), last, after)

@@ -1,4 +1,4 @@
-"""The heads of a layer, each in a row of the batch of its own, so that all are one call of a kernel."""
+"""Fold the heads of a layer into the batch, so that one kernel call runs all of them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import Tensor
 
 from ddstructs.state import State
 
-__all__ = ["LayerState", "Worked", "apart", "for_each", "joined"]
+__all__ = ["LayerState", "UnrolledLayer", "merge_heads", "repeat_for_heads", "split_heads"]
 
 
 @dataclass(frozen=True)
 class LayerState(State):
-    """What a `MemoryLayer` carries from one call to the next.
+    """The state of a `MemoryLayer` between two calls.
 
-    `state.select(rows)` picks and reorders rows of the batch, as beam search does.
+    `state.select(rows)` picks and reorders rows of the batch, as needed for beam search.
 
     Attributes:
-        memory: State of the memories, whose rows are those of the batch times the heads, the heads of a row together.
+        memory: State of the memories, with `batch * num_heads` rows; the heads of a row are adjacent.
         template: An empty tensor, shape `(batch, num_heads, 0)`, with the dtype and device of the values.
     """
 
@@ -33,15 +33,16 @@ class LayerState(State):
         return LayerState(self.memory.select(each.flatten()), self.template.index_select(0, rows))
 
 
-class Worked(NamedTuple):
-    """All that happened in a sequence, batch first. The rows of actions and reads are those of the batch times the
-    heads: row `b * num_heads + h` is head `h` of row `b`.
+class UnrolledLayer(NamedTuple):
+    """The results and intermediate values of a sequence, batch first.
+
+    Row `b * num_heads + h` of the actions and reads is head `h` of row `b` of the batch.
 
     Attributes:
         output: Shape `(batch, time, embed_dim)`.
-        actions: What the memories were told in each step; an `Action` if they push and pop.
-        reads: What they answered, shape `(batch * num_heads, time, memory.heads, memory.read_width)`; in training with
-            the noise on them.
+        actions: The actions of the memories in each step; an `Action` if they push and pop.
+        reads: Their reads, shape `(batch * num_heads, time, memory.heads, memory.read_width)`; including the noise in
+            training.
         state: The state after the last step.
     """
 
@@ -51,18 +52,18 @@ class Worked(NamedTuple):
     state: LayerState
 
 
-def apart(part: Tensor, heads: int) -> Tensor:
-    """Each head in a row of its own: `(batch, time, heads * n)` becomes `(batch * heads, time, n)`."""
+def split_heads(part: Tensor, heads: int) -> Tensor:
+    """Move the heads into the batch: `(batch, time, heads * n)` becomes `(batch * heads, time, n)`."""
     rows: Tensor = part.unflatten(2, (heads, -1)).transpose(1, 2).flatten(0, 1)
     return rows
 
 
-def joined(reads: Tensor, heads: int) -> Tensor:
-    """The heads of a row side by side: `(batch * heads, time, ...)` becomes `(batch, time, heads * n)`."""
-    side_by_side: Tensor = reads.flatten(2).unflatten(0, (-1, heads)).transpose(1, 2).flatten(2)
-    return side_by_side
+def merge_heads(reads: Tensor, heads: int) -> Tensor:
+    """Concatenate the heads of each row: `(batch * heads, time, ...)` becomes `(batch, time, heads * n)`."""
+    merged: Tensor = reads.flatten(2).unflatten(0, (-1, heads)).transpose(1, 2).flatten(2)
+    return merged
 
 
-def for_each(mask: Tensor, heads: int) -> Tensor:
-    """A mask of the batch for every head: `(batch, time)` becomes `(batch * heads, time)`."""
+def repeat_for_heads(mask: Tensor, heads: int) -> Tensor:
+    """Repeat a mask for every head: `(batch, time)` becomes `(batch * heads, time)`."""
     return mask.repeat_interleave(heads, dim=0)

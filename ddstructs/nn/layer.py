@@ -1,4 +1,4 @@
-"""A memory as a layer: no recurrence, whole sequences at once, beside attention or in its place."""
+"""A memory as a layer without recurrence, for use beside attention or instead of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ddstructs.actions import harden, mapped
 from ddstructs.memory import Memory, check_reset, check_size
-from ddstructs.nn.heads import LayerState, Worked, apart, for_each, joined
+from ddstructs.nn.heads import LayerState, UnrolledLayer, merge_heads, repeat_for_heads, split_heads
 from ddstructs.nn.padding import real_steps
 from ddstructs.ops import strength_dtype
 from ddstructs.state import State
@@ -20,49 +20,48 @@ __all__ = ["LayerState", "MemoryLayer"]
 
 
 class MemoryLayer(nn.Module):
-    r"""Several memories worked by the inputs alone, as a layer for a transformer or any other network.
+    r"""Several memories controlled by the inputs alone, as a layer for a transformer or any other network.
 
-    Nothing goes back from a read to an action, so a whole sequence is one call of a kernel, at constant cost per step.
-    Each head $j$ has a memory of its own, which pushes, pops and reads (order and equations are those of the memory):
+    Actions do not depend on reads, so a whole sequence is one kernel call, at constant cost per step. Each head $j$ has
+    its own memory, which pushes, pops and reads (in the order and by the equations of that memory):
 
     $$ d_t^j = \sigma(W_d^j x_t + b_d^j) \qquad u_t^j = \sigma(W_u^j x_t + b_u^j) \qquad
        v_t^j = \tanh(W_v^j x_t + b_v^j) $$
 
     $$ r_t^j = \mathrm{memory}(d^j, u^j, v^j)_t \qquad y_t = W_o [r_t^1; \ldots; r_t^H] + b_o $$
 
-    A memory that is told something else, such as a choice among operations, has its own signals in the place of push
-    and pop. The layer is causal, and has neither norm nor residual unless asked.
+    A memory with other actions, such as a choice among operations, has its own signals instead of push and pop. The
+    layer is causal; norm and residual connection are optional.
 
     Args:
         embed_dim: Size of one input and of one output.
-        memory: What each head works, such as `Stack(width)`; its width is that of a head.
-        num_heads: How many memories there are.
+        memory: The memory of each head, such as `Stack(width)`, where `width` is the size of a head.
+        num_heads: Number of memories.
         batch_first: Whether `x` and the output are `(batch, time, embed_dim)` rather than `(time, batch, embed_dim)`.
-        push_bias: b_d at the start; one number, or one for each head of the memory, or what the memory names in
-            `starts`.
-        pop_bias: b_u at the start; the same.
-        spread: How far the biases of different heads lie apart at the start: on a circle of this radius around those
-            of the memory. Heads that begin apart find different uses, of which one is enough to begin with.
-        signal_noise: Standard deviation of the noise in training on the logits of push and pop, or of other signals.
-            Only large logits, and so signals near 0 and 1, are of use in spite of it.
-        read_noise: Standard deviation of the noise on every read in training; values are at most 1 in size.
+        push_bias: Initial b_d: one number, or one for each head of the memory; the memory's `starts` if not given.
+        pop_bias: Initial b_u; likewise.
+        spread: How far the initial biases of the heads differ: they lie on a circle of this radius around the memory's
+            own. Heads that start apart learn different uses, and one useful head is enough to start learning.
+        signal_noise: Standard deviation of the training noise on the logits of push and pop, or of other signals. It
+            favours large logits, and so signals near 0 and 1, which the noise hardly changes.
+        read_noise: Standard deviation of the training noise on every read; values are at most 1 in magnitude.
         saturation: Margin $m$ in [0, 0.5) within which a signal counts as 0 or 1 outside training: a push or pop $s$
-            becomes $(s - m) / (1 - 2m)$, clipped to [0, 1]. Otherwise the distances of signals from 0 and 1 add up over
-            thousands of steps. A network that is trained with noise on its signals does not rely on such distances.
-        norm: Whether the input goes through a `LayerNorm` first.
+            becomes $(s - m) / (1 - 2m)$, clipped to [0, 1]. Otherwise deviations of signals from 0 and 1 accumulate
+            over thousands of steps. A network trained with signal noise does not rely on these deviations.
+        norm: Whether the input first passes through a `LayerNorm`.
         residual: Whether the input is added to the output.
         hard: Whether push and pop are rounded to 0 or 1; see `harden`.
         device: Where the parameters live.
         dtype: Floating-point type of the parameters.
 
     Raises:
-        ValueError: If a size is less than 1, a noise or the spread negative, the saturation not in [0, 0.5), a bias not
-            one for each head, or if the memory has no heads.
-        TypeError: If a size is not an int, or the memory none.
+        ValueError: If a size is less than 1, a noise or the spread is negative or infinite, the saturation is not in
+            [0, 0.5), there is not one bias for each head, or the memory has no heads.
+        TypeError: If a size is not an int, or `memory` is not a `Memory`.
 
     Reference:
         The memory: Grefenstette, Hermann, Suleyman & Blunsom 2015, *Learning to Transduce with Unbounded Memory*. As a
-        layer among others, with stacks by superposition: DuSell & Chiang 2024, *Stack Attention*.
+        layer, with superposition stacks: DuSell & Chiang 2024, *Stack Attention*.
 
     Example:
         >>> import torch
@@ -73,7 +72,7 @@ class MemoryLayer(nn.Module):
         >>> output.shape
         torch.Size([2, 10, 32])
         >>> first, state = layer(x[:, :9])
-        >>> last, state = layer(x[:, 9:], state)  # one token, from the state after those before
+        >>> last, state = layer(x[:, 9:], state)  # one token, from the state after the others
         >>> torch.allclose(last, output[:, 9:], atol=1e-6)
         True
     """
@@ -101,9 +100,7 @@ class MemoryLayer(nn.Module):
         if not isinstance(memory, Memory):
             raise TypeError(f"memory is {memory!r}, but a memory such as Stack(64) was expected")
         if not memory.heads:
-            raise ValueError(
-                f"{type(memory).__name__} has no heads, so that there is nothing to read: leave the layer out"
-            )
+            raise ValueError(f"{type(memory).__name__} has no heads and therefore no reads: leave the layer out")
         for name, number in (("spread", spread), ("signal_noise", signal_noise), ("read_noise", read_noise)):
             if not 0 <= number < math.inf:
                 raise ValueError(f"{name} is {number}, but a finite number from 0 was expected")
@@ -121,18 +118,18 @@ class MemoryLayer(nn.Module):
         self.hard = hard
         signals, read_size = memory.signals, memory.heads * memory.read_width
         self.norm = nn.LayerNorm(embed_dim, device=device, dtype=dtype) if norm else None
-        told = num_heads * (signals.size + memory.heads * memory.width)
-        self.to_action = nn.Linear(embed_dim, told, device=device, dtype=dtype)  # the logits of all heads, then values
+        action_size = num_heads * (signals.size + memory.heads * memory.width)
+        self.to_action = nn.Linear(embed_dim, action_size, device=device, dtype=dtype)  # all logits, then all values
         self.out_proj = nn.Linear(num_heads * read_size, embed_dim, device=device, dtype=dtype)
-        given = {"push": push_bias, "pop": pop_bias}
-        self.starts = tuple(signals.biases(start, given, type(memory).__name__) for start in memory.starts)
+        biases = {"push": push_bias, "pop": pop_bias}
+        self.starts = tuple(signals.biases(start, biases, type(memory).__name__) for start in memory.starts)
         self.reset_parameters()
 
     def reset_parameters(self, start: int = 0) -> None:
-        """Set the biases of the signals, each head's its own. The rest is left as the layers in here begin.
+        """Set the signal biases of each head; all other parameters are unchanged.
 
         Args:
-            start: Which of the memory's `starts` the first head takes; the others take those that follow.
+            start: Index into the memory's `starts` for the first head; the other heads take the following ones.
         """
         heads, size = self.num_heads, len(self.starts[0])
         starts = [self.starts[(start + head) % len(self.starts)] for head in range(heads)]
@@ -149,27 +146,27 @@ class MemoryLayer(nn.Module):
         reset: Tensor | None = None,
         padding_mask: Tensor | None = None,
     ) -> tuple[Tensor, LayerState]:
-        """Run over a sequence, or over its next piece.
+        """Process a sequence, or its next piece.
 
         Args:
             x: Inputs, shape `(batch, time, embed_dim)`, or `(time, batch, embed_dim)` unless `batch_first`, or
-                `(time, embed_dim)` for a batch of one without its axis.
-            state: The state to go on from; empty memories if not given.
-            lengths: How many steps of each row count, shape `(batch,)`, each in 0..time; all of them if not given. What
-                follows in a shorter row is padding: it touches no memory, and the output there is zero.
-            reset: Before which steps a row begins afresh, with empty memories, in the form of `x` without its last
-                axis, bool; never, if not given. A row with resets equals its pieces run alone, as packed documents
-                need.
-            padding_mask: Which steps are padding, in the same form, as `nn.MultiheadAttention` takes it in
-                `key_padding_mask`; in place of `lengths`, for padding at any place.
+                `(time, embed_dim)` for a single sequence.
+            state: The state to continue from; empty memories if not given.
+            lengths: Number of real steps in each row, shape `(batch,)`, each in 0..time; all if not given. The rest of
+                a row is padding: it leaves the memories unchanged, and its output is zero.
+            reset: Steps before which the memories of a row are emptied, in the shape of `x` without its last axis,
+                bool; none if not given. The pieces between resets give the same results as if run alone, as needed for
+                packed documents.
+            padding_mask: Which steps are padding, in the same shape, bool, like `key_padding_mask` of
+                `nn.MultiheadAttention`; an alternative to `lengths` that allows padding anywhere.
 
         Returns:
-            The output, in the form of `x`, and the state after the last step.
+            The output, in the shape of `x`, and the state after the last step.
 
         Raises:
-            ValueError: If a shape does not fit, or a length is outside 0..time. Lengths on a GPU are not looked at, for
-                that would wait for it.
-            TypeError: If a dtype does not fit.
+            ValueError: If a shape does not match, or a length is outside 0..time. Lengths on a GPU are not checked, to
+                avoid a synchronization.
+            TypeError: If a dtype does not match.
         """
         if not isinstance(x, Tensor) or x.dim() not in (2, 3) or x.shape[-1] != self.embed_dim:
             came = f"has shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"is a {type(x).__name__}"
@@ -194,13 +191,13 @@ class MemoryLayer(nn.Module):
         lengths: Tensor | Sequence[int] | None = None,
         reset: Tensor | None = None,
         padding_mask: Tensor | None = None,
-    ) -> Worked:
-        """Run over a sequence and keep what was done to the memories in each step. Always batch first.
+    ) -> UnrolledLayer:
+        """Process a sequence, and also return the actions and reads of each step. Always batch first.
 
         Args:
             x: Inputs, shape `(batch, time, embed_dim)`.
             state: As in `forward`.
-            lengths: As in `forward`. In the padding the memories are told to do nothing.
+            lengths: As in `forward`. The actions in the padding leave the memories unchanged.
             reset: As in `forward`, shape `(batch, time)`.
             padding_mask: As in `forward`, shape `(batch, time)`.
 
@@ -208,8 +205,8 @@ class MemoryLayer(nn.Module):
             The output, the actions, the reads and the state after the last step.
 
         Raises:
-            ValueError: If a shape or a device does not fit, or a length is outside 0..time.
-            TypeError: If a dtype does not fit.
+            ValueError: If a shape or a device does not match, or a length is outside 0..time.
+            TypeError: If a dtype does not match.
         """
         if x.dim() != 3 or x.shape[-1] != self.embed_dim:
             raise ValueError(f"x has shape {tuple(x.shape)}, but (batch, time, {self.embed_dim}) was expected")
@@ -223,22 +220,24 @@ class MemoryLayer(nn.Module):
         else:
             self._check_state(state, x)
         if real is not None:
-            actions = actions.only(for_each(real, self.num_heads))
+            actions = actions.only(repeat_for_heads(real, self.num_heads))
             reset = None if reset is None else reset & real
-        reads, memory = self._work(actions, state.memory, None if reset is None else for_each(reset, self.num_heads))
+        reads, memory = self._run_memory(
+            actions, state.memory, None if reset is None else repeat_for_heads(reset, self.num_heads)
+        )
         if self.training and self.read_noise:
             reads = reads + self.read_noise * torch.randn_like(reads)
-        output = self.out_proj(joined(reads, self.num_heads))
+        output = self.out_proj(merge_heads(reads, self.num_heads))
         if self.residual:
             output = output + x
         if real is not None:
             output = torch.where(real[..., None], output, 0)
-        return Worked(output, actions, reads, LayerState(memory, state.template))
+        return UnrolledLayer(output, actions, reads, LayerState(memory, state.template))
 
     def initial_state(
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> LayerState:
-        """Empty memories.
+        """The state of empty memories.
 
         Args:
             batch_size: Number of rows.
@@ -254,22 +253,22 @@ class MemoryLayer(nn.Module):
         return f"{self.embed_dim}, num_heads={self.num_heads}, batch_first={self.batch_first}, hard={self.hard}"
 
     def _actions(self, x: Tensor) -> Any:
-        """What the memories are told, each head in a row of its own."""
+        """The actions of the memories, with the heads in the batch."""
         heads, memory, signals = self.num_heads, self.memory, self.memory.signals
         logits, value = self.to_action(x).split([heads * signals.size, heads * memory.heads * memory.width], dim=2)
-        logits = apart(logits, heads).to(strength_dtype(logits.dtype))  # a sigmoid in half precision is a coarse one
+        logits = split_heads(logits, heads).to(strength_dtype(logits.dtype))  # half is too coarse for a sigmoid
         if self.training and self.signal_noise:
             logits = logits + self.signal_noise * torch.randn_like(logits)
-        value = apart(value.tanh(), heads).unflatten(2, (memory.heads, memory.width))
+        value = split_heads(value.tanh(), heads).unflatten(2, (memory.heads, memory.width))
         action = signals.action(logits, value)
         if self.hard:
             return harden(action)
         return action if self.training or not self.saturation else action.saturate(self.saturation)
 
-    def _work(self, actions: Any, state: State, reset: Tensor | None) -> tuple[Tensor, State]:
+    def _run_memory(self, actions: Any, state: State, reset: Tensor | None) -> tuple[Tensor, State]:
         if actions.value.shape[1] != 1 or reset is not None or torch.compiler.is_compiling():
             return self.memory(actions, state, reset)  # type: ignore[no-any-return]
-        read, state = self.memory.step(mapped(lambda part: part[:, 0], actions), state)  # at a cost without the past
+        read, state = self.memory.step(mapped(lambda part: part[:, 0], actions), state)  # costs one step
         return read[:, None], state
 
     def _check_placement(self, x: Tensor) -> None:
@@ -281,7 +280,7 @@ class MemoryLayer(nn.Module):
 
     def _check_state(self, state: LayerState, x: Tensor) -> None:
         if not isinstance(state, LayerState):
-            raise TypeError(f"state is a {type(state).__name__}, but a MemoryLayer goes on from a state it returned")
+            raise TypeError(f"state is a {type(state).__name__}, but a MemoryLayer continues from a state it returned")
         batch, heads, like = *state.template.shape[:2], state.template
         if batch != x.shape[0]:
             raise ValueError(f"x has batch {x.shape[0]}, but the state has batch {batch}")

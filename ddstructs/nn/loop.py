@@ -1,4 +1,4 @@
-"""The steps of a `MemoryRNN` one after another: with any cell, any memory and on any device."""
+"""The loop over the steps of a `MemoryRNN`: for any cell, any memory and any device."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def run(
     reset: Tensor | None = None,
     fresh: RNNState | None = None,
 ) -> Unrolled:
-    """Run a network over a sequence, with any cell and any memory.
+    """Run a network over a sequence, one step at a time.
 
     Args:
         network: The parts.
         x: The inputs, shape `(batch, time, input_size)`.
         state: The state before the first step.
-        real: Which steps count, shape `(batch, time)`, bool; all if not given.
+        real: Which steps are not padding, shape `(batch, time)`, bool; all if not given.
         noise: The noise to add.
-        reset: Before which steps a row begins afresh, shape `(batch, time)`, bool; none if not given.
-        fresh: The state with which it begins then.
+        reset: Steps before which a row is reset, shape `(batch, time)`, bool; none if not given.
+        fresh: The state to reset to.
 
     Returns:
         The outputs of the cell, the actions, the reads and the state after the last step of each row.
@@ -39,15 +39,15 @@ def run(
     hiddens, actions, reads = [], [], []
     if reset is not None and real is not None:
         reset = reset & real
-    for t, (given, skip) in enumerate(zip(x.unbind(1), skips.unbind(1), strict=True)):
+    for t, (x_t, skip) in enumerate(zip(x.unbind(1), skips.unbind(1), strict=True)):
         if fresh is not None and reset is not None and reset[:, t].any():
             rows = reset[:, t]
-            afresh = zip(fresh.hidden, hidden, strict=True)
-            hidden = tuple(torch.where(rows[:, None], new, old) for new, old in afresh)
+            pairs = zip(fresh.hidden, hidden, strict=True)
+            hidden = tuple(torch.where(rows[:, None], new, old) for new, old in pairs)
             read, memory = torch.where(rows[:, None, None], 0, read), network.memory.emptied(memory, rows)
-        fed = torch.cat([given, read.flatten(1)], dim=1)
+        cell_input = torch.cat([x_t, read.flatten(1)], dim=1)
         single = len(hidden) == 1
-        after = network.cell(fed, hidden[0] if single else hidden)
+        after = network.cell(cell_input, hidden[0] if single else hidden)
         after = (after,) if single else tuple(after)
         action = network.action(after[0], skip)
         if noise.states is not None:
@@ -56,10 +56,10 @@ def run(
             keep = real[:, t, None]
             after = tuple(torch.where(keep, new, old) for new, old in zip(after, hidden, strict=True))
             action = action.only(real[:, t])
-        answer, memory = network.memory.step(action, memory)
+        new_read, memory = network.memory.step(action, memory)
         if noise.reads is not None:
-            answer = answer + noise.reads[t]
-        hidden, read = after, answer if real is None else torch.where(real[:, t, None, None], answer, read)
+            new_read = new_read + noise.reads[t]
+        hidden, read = after, new_read if real is None else torch.where(real[:, t, None, None], new_read, read)
         hiddens.append(hidden[0])
         actions.append(action)
         reads.append(read)

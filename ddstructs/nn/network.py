@@ -1,4 +1,4 @@
-"""The parts of a `MemoryRNN` that take part in every step, and what it carries and tells."""
+"""The parts of a `MemoryRNN` used in every step, its state and its results."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["Network", "Noise", "Path", "RNNState", "Unrolled", "build_cell"]
 
 @dataclass(frozen=True)
 class RNNState(State):
-    """What a `MemoryRNN` carries from one step to the next; H_t in the paper.
+    """The state of a `MemoryRNN` between two steps; H_t in the paper.
 
     Attributes:
         hidden: State of the cell, the output first: one or more tensors of shape `(batch, hidden_size)`. Unlike the
-            output of the network, it does not have the last read in it.
+            output of the network, it does not include the last read.
         read: Last read, shape `(batch, heads, read_width)`.
         memory: State of the memory.
     """
@@ -34,12 +34,12 @@ class RNNState(State):
 
 
 class Unrolled(NamedTuple):
-    """All that happened in a sequence, batch first.
+    """The results and intermediate values of a sequence, batch first.
 
     Attributes:
         output: Shape `(batch, time, hidden_size)`; o_t in the paper.
-        actions: What the memory was told in each step, an `Action` of one that pushes and pops.
-        reads: What it answered, shape `(batch, time, heads, read_width)`; in training with the noise on it.
+        actions: The actions of the memory in each step; an `Action` if it pushes and pops.
+        reads: Its reads, shape `(batch, time, heads, read_width)`; including the noise in training.
         state: The state after the last step of each row.
     """
 
@@ -50,10 +50,10 @@ class Unrolled(NamedTuple):
 
 
 class Path(NamedTuple):
-    """How a network runs over a sequence.
+    """How a network runs a sequence.
 
     Attributes:
-        name: "compiled" if all steps are taken at once in compiled code, "loop" if they are taken one by one.
+        name: "compiled" if all steps run in compiled code, "loop" if they run one by one.
         reason: Why, in a few words.
     """
 
@@ -62,12 +62,12 @@ class Path(NamedTuple):
 
 
 class Network(NamedTuple):
-    """The parts of a `MemoryRNN` that take part in every step.
+    """The parts of a `MemoryRNN` used in every step.
 
     Attributes:
         cell: The cell.
-        to_action: From the cell's output to the logits of the signals and the value before its tanh.
-        value_skip: From the input to a term of the value, if any.
+        to_action: Layer from the cell's output to the logits of the signals and the value before its tanh.
+        value_skip: Layer from the input to a term of the value, if any.
         memory: The memory.
         hard: Whether actions are made hard, with a straight-through gradient; see `ddstructs.harden`.
     """
@@ -83,7 +83,7 @@ class Network(NamedTuple):
 
         Args:
             output: Output of the cell, shape `(batch, hidden_size)`.
-            skip: What `value_skip` makes of the input, shape `(batch, heads * width)`.
+            skip: Output of `value_skip`, shape `(batch, heads * width)`.
         """
         signals, heads, width = self.memory.signals, self.memory.heads, self.memory.width
         if self.to_action is None:
@@ -96,11 +96,11 @@ class Network(NamedTuple):
 
 
 class Noise(NamedTuple):
-    """Noise added in each step, if any.
+    """Noise to add in each step, if any.
 
     Attributes:
-        reads: On the reads, shape `(time, batch, heads, width)`.
-        states: On the states of the cell beside its output, after each step, shape
+        reads: Noise on the reads, shape `(time, batch, heads, width)`.
+        states: Noise on the states of the cell other than its output, after each step, shape
             `(states, time, batch, hidden_size)`.
     """
 
@@ -128,6 +128,6 @@ def build_cell(
         if getattr(cell, name, None) != expected:
             raise ValueError(
                 f"the cell has {name} {getattr(cell, name, None)}, but {expected} was expected "
-                "(its input is the input beside the reads, heads * read_width)"
+                "(it takes the input and the reads, of size heads * read_width)"
             )
     return cell

@@ -11,7 +11,7 @@ __all__ = ["checked", "mask_of", "real_steps"]
 
 
 def checked(lengths: Tensor | Sequence[int], batch: int, time: int) -> Tensor:
-    """Lengths as a tensor, shape `(batch,)`.
+    """Check lengths and convert them to a tensor, shape `(batch,)`.
 
     Args:
         lengths: Number of steps in each row, each in 0..time.
@@ -19,8 +19,8 @@ def checked(lengths: Tensor | Sequence[int], batch: int, time: int) -> Tensor:
         time: Number of steps.
 
     Raises:
-        ValueError: If the shape is another, or a length on the CPU is outside 0..time.
-        TypeError: If the lengths are not whole numbers.
+        ValueError: If the shape is wrong, or a length on the CPU is outside 0..time.
+        TypeError: If the lengths are not integers.
     """
     lengths = torch.as_tensor(lengths)
     if lengths.shape != (batch,):
@@ -35,14 +35,14 @@ def checked(lengths: Tensor | Sequence[int], batch: int, time: int) -> Tensor:
 
 
 def mask_of(lengths: Tensor, time: int, device: torch.device) -> Tensor:
-    """The steps before the end of each row, shape `(batch, time)`, bool."""
+    """A mask of the steps within the length of each row, shape `(batch, time)`, bool."""
     return torch.arange(time, device=device) < lengths.to(device)[:, None]
 
 
 def real_steps(
     x: Tensor, lengths: Tensor | Sequence[int] | None = None, padding_mask: Tensor | None = None
 ) -> Tensor | None:
-    """The steps that are not padding, shape `(batch, time)`, bool; None if all are real.
+    """A mask of the steps that are not padding, shape `(batch, time)`, bool; None if there is no padding.
 
     Args:
         x: The batch, shape `(batch, time, ...)`.
@@ -50,8 +50,8 @@ def real_steps(
         padding_mask: Which steps are padding, shape `(batch, time)`, bool.
 
     Raises:
-        ValueError: If a shape is another, a length is outside 0..time, or both are given.
-        TypeError: If a dtype is another.
+        ValueError: If a shape is wrong, a length is outside 0..time, or both are given.
+        TypeError: If a dtype is wrong.
 
     Example:
         >>> import torch
@@ -62,7 +62,7 @@ def real_steps(
     """
     if lengths is not None:
         if padding_mask is not None:
-            raise ValueError("lengths and padding_mask both say what is padding: give one of them")
+            raise ValueError("lengths and padding_mask both mark padding: pass only one of them")
         return mask_of(checked(lengths, x.shape[0], x.shape[1]), x.shape[1], x.device)
     if padding_mask is None:
         return None

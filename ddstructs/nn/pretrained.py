@@ -1,4 +1,4 @@
-"""Models in a folder: weights in safetensors, and the settings beside them as JSON."""
+"""Models saved to a folder: weights as safetensors, settings as JSON."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ WEIGHTS = "model.safetensors"
 """The file of the weights."""
 
 LARGEST = 1_000_000
-"""Maximum size in bytes of the settings, and of the header of the weights, which names them."""
+"""Maximum size in bytes of the settings, and of the header of the weights file."""
 
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 """The dtypes that weights may have."""
 
 
 class Pretrained(nn.Module):
-    """A model that is saved to a folder, and built again from it without running anything the folder holds.
+    """A model that can be saved to a folder and rebuilt from it without running any code from the folder.
 
-    The files have the names that model hubs use, so that such a folder can be uploaded as it is. Nothing here uses the
-    network: a hub's own mixin would take a mistyped folder for the name of a model to download.
+    The files have the names that model hubs expect, so the folder can be uploaded as it is. Nothing here accesses the
+    network; a hub's own mixin would treat a mistyped folder as the name of a model to download.
 
     Example:
         >>> import tempfile
@@ -49,13 +49,13 @@ class Pretrained(nn.Module):
     @property
     @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """The arguments of the constructor that build an equal model, as plain data."""
+        """The constructor arguments that build an equal model, as plain data."""
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the settings and the weights. Both files are complete before either replaces an older one.
 
         Args:
-            folder: Where to write them; it is made if it is missing.
+            folder: Where to write them; created if missing.
 
         Raises:
             TypeError: If the memory or the cell cannot be described by plain data.
@@ -66,7 +66,7 @@ class Pretrained(nn.Module):
         described = {"class_path": _path(type(self)), "init_args": self.settings}
         check_plain(described, "the settings")
         settings = json.dumps(described, indent=2, allow_nan=False) + "\n"
-        # A clone each, because safetensors takes no tensors that share their numbers.
+        # Cloned, because safetensors rejects tensors that share memory.
         weights = {name: weight.detach().cpu().contiguous().clone() for name, weight in self.state_dict().items()}
         content = save(weights, {"format": "pt"})
         folder = Path(folder)
@@ -77,9 +77,9 @@ class Pretrained(nn.Module):
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, device: torch.device | str | None = None, **settings: Any) -> Self:
-        """Build the model that a folder describes, with its weights in their dtype, in evaluation mode.
+        """Build the model described in a folder, with its weights in their saved dtype, in evaluation mode.
 
-        Only classes on the closed list (see SECURITY.md) are built. The sizes are compared before anything is.
+        Only classes on the closed list (see SECURITY.md) are built, and only after sizes have been checked.
 
         Args:
             folder: The folder that `save_pretrained` wrote.
@@ -87,8 +87,8 @@ class Pretrained(nn.Module):
             settings: Constructor arguments that override those of the folder, such as `hard=True`.
 
         Raises:
-            InputError: If a file is missing or damaged; if they describe another class than this, or name one that is
-                not on the closed list; or if the weights do not fit the settings.
+            InputError: If a file is missing or damaged; if they describe a different class, or one that is not on
+                the closed list; or if the weights do not match the settings.
         """
         if not Path(folder).is_dir():
             raise InputError(f"there is no folder {one_line(folder)}: from_pretrained downloads nothing")
@@ -98,17 +98,17 @@ class Pretrained(nn.Module):
         weights = _read_weights(Path(folder) / WEIGHTS)
         model = restore(lambda: construct(cls, own, path, settings), {"state_dict": weights}, folder)
         check_same(model.settings, own, folder)
-        model.load_state_dict({name: weight.clone() for name, weight in weights.items()}, assign=True)  # in their dtype
+        model.load_state_dict({name: weight.clone() for name, weight in weights.items()}, assign=True)  # keeps dtypes
         return model.to(device or "cpu").eval()
 
 
 def _read_settings(path: Path, kind: type[nn.Module]) -> dict[str, Any]:
-    """The arguments of the constructor of a class, which a file must describe."""
+    """The constructor arguments in a settings file, which must describe the given class."""
     content = _first(path, LARGEST + 1)
     if len(content) > LARGEST:
         raise InputError(f"{path} is refused: it has more than {LARGEST} bytes")
     try:
-        described = json.loads(content, object_pairs_hook=_without_doubles, parse_constant=_refuse)
+        described = json.loads(content, object_pairs_hook=_without_duplicates, parse_constant=_refuse)
     except RecursionError as error:
         raise InputError(f"{path} is refused: its data is nested too deeply") from error
     except ValueError as error:
@@ -123,19 +123,19 @@ def _read_settings(path: Path, kind: type[nn.Module]) -> dict[str, Any]:
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
-    """The weights in a file, which takes no more memory than its size."""
+    """The weights in a file; reading takes no more memory than the size of the file."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     size = int.from_bytes(_first(path, 8), "little")
     if size > LARGEST:
-        raise InputError(f"{path} is refused: it names its weights in {size} bytes, more than {LARGEST}, or is damaged")
+        raise InputError(f"{path} is refused: its header has {size} bytes, more than {LARGEST}, or is damaged")
     try:
         weights = load_file(path)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
-        raise InputError(f"{path} is damaged, or no safetensors file: {one_line(error)[:200]}") from error
+        raise InputError(f"{path} is damaged, or not a safetensors file: {one_line(error)[:200]}") from error
     for name, weight in weights.items():
         if weight.dtype not in DTYPES:
             raise InputError(f"{shown(name)} in {path} is a tensor of {weight.dtype}, but floating point was expected")
@@ -153,15 +153,15 @@ def _first(path: Path, count: int) -> bytes:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a name is there twice")
-    return found
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = dict(pairs)
+    if len(names) < len(pairs):
+        raise ValueError("a name occurs twice")
+    return names
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a number")
 
 
 def _path(kind: type[nn.Module]) -> str:

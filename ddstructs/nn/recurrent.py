@@ -1,4 +1,4 @@
-"""The recurrent networks of torch as a layer beside `MemoryLayer`."""
+"""Torch's recurrent networks, with the interface of `MemoryLayer`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Recurrent", "RecurrentState"]
 
 @dataclass(frozen=True)
 class RecurrentState(State):
-    """What a recurrent layer carries: one or two tensors of shape `(batch, size)`."""
+    """The state of a recurrent layer: one or two tensors of shape `(batch, size)`."""
 
     hidden: tuple[Tensor, ...]
 
@@ -28,7 +28,7 @@ CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "
 
 
 class Recurrent(nn.Module):
-    """A recurrent network of torch as a layer, batch first, with a state that is a value.
+    """A torch recurrent network as a batch-first layer with an immutable state.
 
     Args:
         embed_dim: Size of inputs, outputs and state.
@@ -52,10 +52,10 @@ class Recurrent(nn.Module):
     def forward(
         self, x: Tensor, state: RecurrentState | None = None, lengths: Tensor | Sequence[int] | None = None
     ) -> tuple[Tensor, RecurrentState]:
-        """The next piece of a sequence, shape `(batch, time, embed_dim)`, and the state after the last real step."""
+        """The output for the next piece of a sequence, shape `(batch, time, embed_dim)`, and the state after it."""
         state = state or self.initial_state(len(x), device=x.device, dtype=x.dtype)
-        given = [part[None] for part in state.hidden]
-        hidden = tuple(given) if len(given) > 1 else given[0]
+        initial = [part[None] for part in state.hidden]
+        hidden = tuple(initial) if len(initial) > 1 else initial[0]
         if lengths is None:
             output, after = self.network(x, hidden)
         else:
@@ -63,11 +63,11 @@ class Recurrent(nn.Module):
             packed = pack_padded_sequence(x, count.clamp(min=1), batch_first=True, enforce_sorted=False)
             output, after = self.network(packed, hidden)
             output, _ = pad_packed_sequence(output, batch_first=True, total_length=x.shape[1])
-            some = (count > 0).to(x.device)
-            output = torch.where(some[:, None, None], output, 0)
+            nonempty = (count > 0).to(x.device)
+            output = torch.where(nonempty[:, None, None], output, 0)
             after = tuple(
-                torch.where(some[:, None], new, old)
-                for new, old in zip(after if isinstance(after, tuple) else (after,), given, strict=True)
+                torch.where(nonempty[:, None], new, old)
+                for new, old in zip(after if isinstance(after, tuple) else (after,), initial, strict=True)
             )
         parts = after if isinstance(after, tuple) else (after,)
         return output, RecurrentState(tuple(part[0] for part in parts))
@@ -75,7 +75,7 @@ class Recurrent(nn.Module):
     def initial_state(
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> RecurrentState:
-        """The state before the first step, of zeros."""
+        """The state before the first step: zeros."""
         weight = cast("Tensor", self.network.weight_hh_l0)
         size = self.network.hidden_size
         zero = torch.zeros(batch_size, size, device=device or weight.device, dtype=dtype or weight.dtype)

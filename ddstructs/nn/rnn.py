@@ -1,4 +1,4 @@
-"""A recurrent network that works a memory, with the habits of `nn.LSTM`."""
+"""A recurrent network that controls a memory, with the conventions of `nn.LSTM`."""
 
 from __future__ import annotations
 
@@ -22,53 +22,54 @@ from ddstructs.registry.describe import describe
 __all__ = ["MemoryRNN", "RNNState", "Unrolled", "renamed"]
 
 
-_REASON = "a MemoryRNN runs compiled code of its own, or a loop that would be traced step by step"
+_REASON = "a MemoryRNN runs its own compiled code, or a loop that would be traced step by step"
 
 
 class MemoryRNN(Pretrained):
     r"""A recurrent controller around any memory.
 
-    The last read joins the input of the cell, and the cell's output $h_t$ works the memory:
+    The last read is part of the cell's input, and the cell's output $h_t$ controls the memory:
 
     $$ h_t = \mathrm{cell}([x_t; r_{t-1}], h_{t-1}) \qquad o_t = h_t + g_t \odot U_o r_t $$
 
     $$ d_t = \sigma(W_d h_t + b_d) \qquad u_t = \sigma(W_u h_t + b_u) \qquad v_t = \tanh(W_v h_t + b_v + U_v x_t) $$
 
-    The output is that of the cell, as of any recurrent network in torch, with the read of the same step added; $g_t$
-    is 1, or with `read_gate` $1 + \tanh(W_g h_t + b_g)$, so that the cell can keep a read to itself. The two
-    terms in $U$ are skips that make learning faster and surer. With `value_skip=False, read_skip=False,
-    output_layer=True` the equations are those of the paper, where $o_t = \tanh(W_o h_t + b_o)$. That layer makes the
-    symbols which the cell remembers by itself easy to name, so that many a run learns to do without the memory.
+    The output is that of the cell, as in torch's recurrent networks, plus a term of the read of the same step. The gate
+    $g_t$ is 1, or with `read_gate` $1 + \tanh(W_g h_t + b_g)$, which lets the cell withhold a read from the output. The
+    two terms in $U$ are skip connections that make learning faster and more reliable. With `value_skip=False,
+    read_skip=False, output_layer=True` the equations are those of the paper, where $o_t = \tanh(W_o h_t + b_o)$. That
+    layer makes symbols in the cell's own state easy to decode, so many runs learn not to use the memory.
 
     Args:
         input_size: Size of one input.
         hidden_size: Size of the cell's output and of this network's.
-        memory: What to work; `NoMemory()` gives the bare cell.
+        memory: The memory to control; `NoMemory()` gives the bare cell.
         cell: `"rnn"`, `"lstm"`, `"gru"`, or a module that is called as `cell(input, hidden)`, like `nn.GRUCell`, and
-            has `input_size` (this `input_size` and `heads * read_width` more) and `hidden_size`. One with several
-            tensors for a state, its output first, says how many in `num_states`, and takes and returns a tuple of them.
+            has `input_size` (this `input_size` plus `heads * read_width`) and `hidden_size`. If its state is several
+            tensors, its output first, it gives their number in `num_states`, and takes and returns a tuple of them.
         batch_first: Whether `x` and the output are `(batch, time, ...)` rather than `(time, batch, ...)`.
-        push_bias: b_d at the start; one number, or one a head, or those that the memory names in `starts`.
-        pop_bias: b_u at the start; the same. Popping little at first is what lets it learn.
+        push_bias: Initial b_d: one number, or one for each head; the memory's `starts` if not given.
+        pop_bias: Initial b_u; likewise. A network learns only if it pops little at first.
         value_skip: Whether the input also feeds the value.
         read_skip: Whether the read of the same step also feeds the output.
-        read_gate: Whether the cell says how much of the read feeds the output. A task needs this that must read a
-            value before it is due.
-        read_noise: Standard deviation of the noise on every read in training. Values are at most 1 in size, so with
-            noise as large a read is only of use where it is of one value, and not a blend of several that the
-            network can tell apart while sequences are short. That makes for pushes and pops near 0 and 1.
-        state_noise: Standard deviation of the noise in training on what the cell carries to the next step beside its
-            output, such as the cell state of an LSTM. What drifts a little in each step, and counts them, is of no use
-            then, so that the cell comes to hold what it needs in a way that lasts beyond the lengths of training.
-        output_layer: Whether the cell's output goes through a layer of its own before it becomes the network's.
-        learn_initial: Whether the first hidden state is a parameter, as in the paper, rather than zero.
+        read_gate: Whether the cell controls how much of the read feeds the output. Needed when a value must be read
+            before it is output.
+        read_noise: Standard deviation of the training noise on every read. Values are at most 1 in magnitude, so with
+            noise of that size only reads of a single value are useful, not blends of several, which a network can
+            otherwise tell apart while sequences are short. This favours pushes and pops near 0 and 1.
+        state_noise: Standard deviation of the training noise on the states of the cell other than its output, such as
+            the cell state of an LSTM. It makes small drifts that count steps useless, so the cell learns to store what
+            it needs in a way that generalises beyond the training lengths.
+        output_layer: Whether the cell's output passes through another layer, as in the paper.
+        learn_initial: Whether the initial hidden state is a parameter, as in the paper, rather than zero.
         hard: Whether push and pop are rounded to 0 or 1; see `harden`.
         device: Where the parameters live.
         dtype: Floating-point type of the parameters.
 
     Raises:
-        ValueError: If the cell is unknown or of the wrong size, if a bias is not one a head, if a noise is negative or
-            on a state that the cell does not have, or if a read that feeds no output is to be gated.
+        ValueError: If the cell is unknown or of the wrong size, there is not one bias for each head, a noise is
+            negative or infinite, `state_noise` is set for a cell without another state, or `read_gate` without
+            `read_skip`.
 
     Reference:
         Grefenstette, Hermann, Suleyman & Blunsom 2015, *Learning to Transduce with Unbounded Memory*, section 3.3.
@@ -113,7 +114,7 @@ class MemoryRNN(Pretrained):
             if not 0 <= noise < math.inf:
                 raise ValueError(f"{name} is {noise}, but a finite number from 0 was expected")
         if read_gate and not read_skip:
-            raise ValueError("read_gate says how much of the read feeds the output, but read_skip is off: turn it on")
+            raise ValueError("read_gate scales the read that feeds the output, but read_skip is off: turn it on")
         signals, heads, read_size = memory.signals, memory.heads, memory.heads * memory.read_width
         self.input_size = input_size
         self.hidden_size = hidden_size
@@ -126,13 +127,13 @@ class MemoryRNN(Pretrained):
         self.num_states = 2 if isinstance(self.cell, nn.LSTMCell) else int(getattr(self.cell, "num_states", 1))
         if state_noise and self.num_states == 1:
             raise ValueError(
-                f"state_noise is {state_noise}, but {type(self.cell).__name__} carries nothing beside its output: use 0"
+                f"state_noise is {state_noise}, but {type(self.cell).__name__} has no state besides its output: use 0"
             )
         initial = torch.zeros(self.num_states, hidden_size, device=device, dtype=dtype)
         self.initial = nn.Parameter(initial) if learn_initial else None
 
         def linear(inputs: int, outputs: int, wanted: bool, bias: bool = False) -> nn.Linear | None:
-            wanted = wanted and inputs > 0 and outputs > 0  # a memory without heads needs none
+            wanted = wanted and inputs > 0 and outputs > 0  # not needed for a memory without heads
             return nn.Linear(inputs, outputs, bias, device=device, dtype=dtype) if wanted else None
 
         value_size = heads * memory.width
@@ -168,12 +169,12 @@ class MemoryRNN(Pretrained):
         }
 
     def reset_parameters(self, start: int = 0) -> None:
-        """Set what differs from the usual start of the layers: the biases of push and pop, the gate, the first state.
+        """Initialise the biases of push and pop, the gate and the initial state.
 
-        The layers themselves are left as they are; each has its own `reset_parameters`.
+        Other parameters are unchanged; each layer has its own `reset_parameters`.
 
         Args:
-            start: Which of the memory's `starts` to take, modulo how many there are.
+            start: Index into the memory's `starts`, modulo their number.
         """
         with torch.no_grad():
             if self.to_action is not None:
@@ -193,25 +194,25 @@ class MemoryRNN(Pretrained):
         lengths: Tensor | Sequence[int] | None = None,
         reset: Tensor | None = None,
     ) -> tuple[Tensor | PackedSequence, RNNState]:
-        """Run over a sequence, as `nn.LSTM` does.
+        """Process a sequence, like `nn.LSTM`.
 
         Args:
             x: Inputs, shape `(time, batch, input_size)`, or `(batch, time, input_size)` if `batch_first`, or
-                `(time, input_size)` for a batch of one without its axis, or a `PackedSequence`.
-            state: The state to go on from; the initial one if not given.
-            lengths: How many steps of each row count, shape `(batch,)`, each in 0..time; all of them if not given. What
-                follows in a shorter row is padding: it touches nothing, and the output there is zero.
-            reset: Before which steps a row begins afresh, its memory emptied and its hidden state the initial one, in
-                the form of `x` without its last axis, bool; never, if not given. A row with resets equals its pieces
-                run alone, as episodes and packed documents need.
+                `(time, input_size)` for a single sequence, or a `PackedSequence`.
+            state: The state to continue from; the initial one if not given.
+            lengths: Number of real steps in each row, shape `(batch,)`, each in 0..time; all if not given. The rest of
+                a row is padding: it leaves the state unchanged, and its output is zero.
+            reset: Steps before which a row is reset, its memory emptied and its hidden state the initial one, in the
+                shape of `x` without its last axis, bool; none if not given. The pieces between resets give the same
+                results as if run alone, as needed for episodes and packed documents.
 
         Returns:
-            The output, in the form of `x` and of size `hidden_size`, and the state after the last step of each row.
+            The output, in the format of `x` with size `hidden_size`, and the state after the last step of each row.
 
         Raises:
-            ValueError: If a shape does not fit, or a length is outside 0..time. Lengths on a GPU are not looked at, for
-                that would wait for it.
-            TypeError: If a dtype does not fit.
+            ValueError: If a shape does not match, or a length is outside 0..time. Lengths on a GPU are not checked, to
+                avoid a synchronization.
+            TypeError: If a dtype does not match.
         """
         if not isinstance(x, Tensor | PackedSequence):
             raise TypeError(f"x is a {type(x).__name__}, but a tensor or a PackedSequence was expected")
@@ -251,20 +252,20 @@ class MemoryRNN(Pretrained):
         lengths: Tensor | Sequence[int] | None = None,
         reset: Tensor | None = None,
     ) -> Unrolled:
-        """Run over a sequence and keep what was done to the memory in each step. Always batch first.
+        """Process a sequence, and also return the actions and reads of each step. Always batch first.
 
         Args:
             x: Inputs, shape `(batch, time, input_size)`.
-            state: The state to go on from; the initial one if not given.
-            lengths: As in `forward`. In the padding push and pop are zero, and values have no meaning.
+            state: The state to continue from; the initial one if not given.
+            lengths: As in `forward`. In the padding push and pop are zero, and values are arbitrary.
             reset: As in `forward`, shape `(batch, time)`.
 
         Returns:
             The output, the actions, the reads and the state after the last step of each row.
 
         Raises:
-            ValueError: If a shape or a device does not fit, or a length is outside 0..time.
-            TypeError: If a dtype does not fit.
+            ValueError: If a shape or a device does not match, or a length is outside 0..time.
+            TypeError: If a dtype does not match.
         """
         if x.dim() != 3 or x.shape[-1] != self.input_size:
             raise ValueError(f"x has shape {tuple(x.shape)}, but (batch, time, {self.input_size}) was expected")
@@ -279,24 +280,24 @@ class MemoryRNN(Pretrained):
         *,
         record: bool,
     ) -> Unrolled:
-        """As `unroll`; actions and reads may be missing unless `record` is set."""
+        """Like `unroll`, but actions and reads may be missing unless `record` is set."""
         batch, time = x.shape[:2]
         if not time:
             raise ValueError("x has no time steps: one or more were expected")
         self._check_placement(x)
         if state is not None:
             self._check_state(state, x)
-            state = self._tied(state)
+            state = self._connect_initial(state)
         if lengths is not None:
             lengths = checked(lengths, batch, time)
         reset = check_reset(reset, x)
         noise = self._draw_noise(x)
         network = self._network()
         if fused.fits(network, x, *_parts(state)):
-            return self._all_at_once(network, x, state, lengths, reset, noise, record=record)
-        return self._one_by_one(network, x, state, lengths, reset, noise)
+            return self._run_compiled(network, x, state, lengths, reset, noise, record=record)
+        return self._run_loop(network, x, state, lengths, reset, noise)
 
-    def _all_at_once(
+    def _run_compiled(
         self,
         network: Network,
         x: Tensor,
@@ -307,7 +308,7 @@ class MemoryRNN(Pretrained):
         *,
         record: bool,
     ) -> Unrolled:
-        """All steps in compiled code, with what `read_skip` adds to the output if nothing comes between."""
+        """Run all steps in compiled code, including `read_skip` if no layer or gate comes in between."""
         skip, bare = self.read_skip, self.output_layer is None
         skip = skip if bare and self.read_gate is None and fused.adds_itself(skip) else None
         whole = bare and (self.read_skip is None or skip is not None)
@@ -320,7 +321,7 @@ class MemoryRNN(Pretrained):
         output = run.output if whole else self._output(run.output, run.reads, real)
         return Unrolled(output, run.actions, cast("Tensor", run.reads), RNNState(run.hidden, run.read, run.memory))
 
-    def _one_by_one(
+    def _run_loop(
         self,
         network: Network,
         x: Tensor,
@@ -329,7 +330,7 @@ class MemoryRNN(Pretrained):
         reset: Tensor | None,
         noise: Noise,
     ) -> Unrolled:
-        """The steps in a loop."""
+        """Run the steps in a loop."""
         batch, time = x.shape[:2]
         if state is None:
             state = self.initial_state(batch, device=x.device, dtype=x.dtype)
@@ -341,24 +342,24 @@ class MemoryRNN(Pretrained):
         return Unrolled(self._output(hiddens, reads, real), actions, reads, state)
 
     def _output(self, hiddens: Tensor, reads: Tensor | None, real: Tensor | None) -> Tensor:
-        """What the network puts out, from the outputs of the cell and the reads of the same steps."""
+        """The output of the network, from the outputs of the cell and the reads of the same steps."""
         output = hiddens
         if self.output_layer is not None:
             output = self.output_layer(output).tanh()
         if self.read_skip is not None and reads is not None:
-            heard = self.read_skip(reads.flatten(2))
-            output = output + (heard if self.read_gate is None else heard * (1 + self.read_gate(hiddens).tanh()))
+            skip = self.read_skip(reads.flatten(2))
+            output = output + (skip if self.read_gate is None else skip * (1 + self.read_gate(hiddens).tanh()))
         return output if real is None else torch.where(real[..., None], output, 0)
 
     def _network(self) -> Network:
         return Network(self.cell, self.to_action, self.value_skip, self.memory, self.hard)
 
     def path(self, x: Tensor | PackedSequence, state: RNNState | None = None) -> Path:
-        """How this network would run over a sequence: in compiled code or in a loop over the steps, and why.
+        """How this network would run a sequence, in compiled code or in a loop over the steps, and why.
 
         Args:
             x: Inputs, as for `forward`.
-            state: The state to go on from, if any.
+            state: The state to continue from, if any.
 
         Example:
             >>> import torch
@@ -415,9 +416,9 @@ class MemoryRNN(Pretrained):
             raise TypeError(f"x is {x.dtype}, but the parameters are {weight.dtype}: use x.to(dtype) or autocast")
 
     def _check_state(self, state: RNNState, x: Tensor) -> None:
-        batch = x.shape[0]  # not `len`, which would fix the size of the batch in torch.export
+        batch = x.shape[0]  # `len` would fix the batch size in torch.export
         if not isinstance(state, RNNState):
-            raise TypeError(f"state is a {type(state).__name__}, but a MemoryRNN goes on from a state that it returned")
+            raise TypeError(f"state is a {type(state).__name__}, but a MemoryRNN continues from a state it returned")
         if state.read.shape[0] != batch:
             raise ValueError(f"x has batch {batch}, but the state has batch {state.read.shape[0]}")
         came = ([part.shape[-1] for part in state.hidden], list(state.read.shape[1:]))
@@ -425,7 +426,7 @@ class MemoryRNN(Pretrained):
         if came != expected:
             raise ValueError(
                 f"the state has hidden sizes {came[0]} and reads of {came[1]}, but this network has {expected[0]} "
-                f"and {expected[1]}: it belongs to another"
+                f"and {expected[1]}: it belongs to another network"
             )
         dtype, device = state.read.dtype, state.read.device
         if device != x.device:
@@ -433,11 +434,11 @@ class MemoryRNN(Pretrained):
         if dtype != x.dtype and not torch.is_autocast_enabled(device.type):
             raise TypeError(f"x is {x.dtype}, but the state is {dtype}: use state.to(dtype=x.dtype)")
 
-    def _tied(self, state: RNNState) -> RNNState:
-        """The same state, from which a gradient of zero goes to the first one, for processes that train together.
+    def _connect_initial(self, state: RNNState) -> RNNState:
+        """The same state, connected to `initial` by a zero gradient, for distributed training.
 
-        They exchange gradients only once each parameter has one (`DistributedDataParallel`), and here `initial` would
-        have none. On its own a process leaves it without, so that an optimizer does not move it.
+        `DistributedDataParallel` waits for a gradient of every parameter, and `initial` would have none. In a single
+        process it is left without a gradient, so that an optimizer does not update it.
         """
         if self.initial is None or not (torch.distributed.is_available() and torch.distributed.is_initialized()):
             return state
@@ -470,11 +471,11 @@ def _parts(state: RNNState | None) -> tuple[Tensor | None, tuple[Tensor, ...], S
 
 
 def renamed(name: str, prefix: str = "") -> str:
-    """What a weight of a `MemoryRNN` is called today: version 0.1 called `to_action` `act`.
+    """The current name of a weight of a `MemoryRNN`: version 0.1 called `to_action` `act`.
 
     Args:
-        name: The name of a weight, of this network or of another.
-        prefix: What the names of this network's weights begin with.
+        name: The name of a weight, of this network or another.
+        prefix: The prefix of this network's weights.
 
     Example:
         >>> from ddstructs.nn.rnn import renamed
@@ -485,6 +486,6 @@ def renamed(name: str, prefix: str = "") -> str:
 
 
 def _rename(rnn: nn.Module, weights: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Give the weights of an older version, on their way into a network, the names of today."""
+    """Rename the weights of an older version while they are loaded."""
     for name in list(weights):
         weights[renamed(name, prefix)] = weights.pop(name)

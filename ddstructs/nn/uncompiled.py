@@ -1,4 +1,4 @@
-"""Methods that `torch.compile` leaves as they are."""
+"""Methods that `torch.compile` does not trace."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def uncompiled(reason: str) -> Callable[[Method], Method]:
-    """Decorate a method that `torch.compile` is to call without tracing it; the code around it is compiled.
+    """Decorate a method that `torch.compile` should call without tracing; the code around it is still compiled.
 
-    `torch.export` with `strict=False`, its default, runs it as it is.
+    `torch.export` with `strict=False`, its default, traces through it as usual.
 
     Args:
-        reason: Printed by torch if a graph without breaks is demanded.
+        reason: Shown by torch if a full graph is required.
     """
 
     def decorate(method: Method) -> Method:

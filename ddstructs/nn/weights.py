@@ -1,4 +1,4 @@
-"""Models built from plain settings and weights, which are checked against each other before anything is built."""
+"""Build models from plain settings and weights, which are checked against each other first."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def check_settings(settings: Mapping[str, Any], path: str | Path, replaced: Collection[str] = ()) -> None:
-    """Check the settings of a model, from a file: they are plain, and name only classes on the closed list.
+    """Check that the settings of a model in a file are plain data and name only classes on the closed list.
 
     Args:
         settings: The arguments of the model's constructor.
         path: The file, for error messages.
-        replaced: Settings that the caller overrides, and that are not checked.
+        replaced: Settings that the caller overrides; these are not checked.
 
     Raises:
         InputError: If they are not.
@@ -62,27 +62,27 @@ def construct(
 
     Args:
         kind: Class of the model.
-        settings: Its settings, which `check_settings` passed.
+        settings: Its settings, checked by `check_settings`.
         path: The file, for error messages.
-        overrides: Settings of the caller, which replace those in the file. A list may hold modules.
+        overrides: Settings that replace those in the file; a list may contain modules.
 
     Raises:
-        InputError: If they do not build one.
+        InputError: If the settings do not build a model.
     """
     overrides = overrides or {}
     try:
         arguments = {name: build(value) for name, value in settings.items() if name not in overrides}
-        given = {name: value if isinstance(value, list) else build(value) for name, value in overrides.items()}
-        return kind(**arguments, **given)
+        replaced = {name: value if isinstance(value, list) else build(value) for name, value in overrides.items()}
+        return kind(**arguments, **replaced)
     except InputError:
         raise
-    except Exception as error:  # the settings may be anything, and torch fails in as many ways
+    except Exception as error:  # settings may be arbitrary, and so may torch's errors
         reason = " ".join(str(error).split())
         raise InputError(f"the settings in {path} do not build a {kind.__name__}: {reason[:200]}") from error
 
 
 def restore(make: Callable[[], M], content: Mapping[str, Any], path: str | Path) -> M:
-    """Build a model and load the weights of a checkpoint. The caller's random state is not affected.
+    """Build a model and load the weights of a checkpoint, without changing the caller's random state.
 
     Args:
         make: Builds the model.
@@ -100,10 +100,10 @@ def restore(make: Callable[[], M], content: Mapping[str, Any], path: str | Path)
 
 
 def rehearse(make: Callable[[], nn.Module], content: Mapping[str, Any], path: str | Path) -> None:
-    """Check that weights fit a model, without the memory and time to build it.
+    """Check that weights fit a model, without the cost of building it.
 
-    The model is built on torch's meta device, where tensors have no data. Modules that read their own numbers during
-    construction cannot be built there, and are not checked.
+    The model is built on torch's meta device, where tensors have no data. Models that read tensor data during
+    construction cannot be built there, so they are not checked.
 
     Args:
         make: Builds the model.
@@ -130,14 +130,14 @@ def rehearse(make: Callable[[], nn.Module], content: Mapping[str, Any], path: st
 
 
 def _numbers(state: Any) -> int:
-    found: list[int] = []
+    sizes: list[int] = []
 
     def count(tensor: Tensor) -> Tensor:
-        found.append(tensor.numel())
+        sizes.append(tensor.numel())
         return tensor
 
     state.map(count)
-    return sum(found)
+    return sum(sizes)
 
 
 def load_weights(model: nn.Module, content: Mapping[str, Any], path: str | Path) -> None:
@@ -156,7 +156,7 @@ def load_weights(model: nn.Module, content: Mapping[str, Any], path: str | Path)
 
 
 def check_fit(model: nn.Module, weights: Mapping[str, Tensor], path: str | Path) -> None:
-    """Check that weights have the names, shapes and dtypes of a model's, and are finite.
+    """Check that weights have the names, shapes and dtypes of the model's, and are finite.
 
     Raises:
         InputError: If they do not.
@@ -183,16 +183,16 @@ def check_fit(model: nn.Module, weights: Mapping[str, Tensor], path: str | Path)
 
 
 def _kind(tensor: Tensor) -> object:
-    """The properties that must be equal for one tensor to be copied into another."""
+    """The properties that must match for one tensor to be copied into another."""
     return tensor.layout, tensor.is_quantized, "float" if tensor.is_floating_point() else tensor.dtype
 
 
 def check_same(settings: Mapping[str, Any], checkpoint: Mapping[str, Any], path: str | Path) -> None:
-    """Check that weights are loaded into a model with the settings they were trained with, even if their shapes agree.
+    """Check that a model has the settings its weights were trained with; matching shapes are not enough.
 
     Args:
-        settings: The settings of the controller to load the weights into.
-        checkpoint: The settings of the controller the weights are from.
+        settings: The settings of the controller that receives the weights.
+        checkpoint: The settings of the controller that was trained.
         path: The file, for error messages.
 
     Raises:
