@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import CSVLogger
+from rich import get_console
 
 from ddstructs import Controller, Stack
 from ddstructs.cli.bar import TrainingBar
@@ -21,6 +24,16 @@ class EveryChange(TrainingBar):
         super().refresh(hard=True)
 
 
+@pytest.fixture
+def shared_console() -> Iterator[None]:
+    """Restore the console of the process, on which all tables are printed too: a bar with arguments replaces it."""
+    console = get_console()
+    before = console.__dict__
+    yield
+    console.__dict__ = before
+
+
+@pytest.mark.usefixtures("shared_console")
 def test_the_bar_takes_a_line_for_the_epoch_and_one_for_the_validation(tmp_path: Path) -> None:
     screen = io.StringIO()
     bar = EveryChange({"file": screen, "width": 80, "force_terminal": True, "color_system": None})

@@ -54,8 +54,8 @@ def test_a_checkpoint_becomes_a_file_and_nothing_else_is_said(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--ckpt_path=nowhere.ckpt"], "there is no checkpoint at nowhere.ckpt"),
-        ([f"--ckpt_path={CHECKPOINT}", "--out=model.bin"], "--out is model.bin, but a file that ends with .onnx"),
+        (["--ckpt_path=nowhere.ckpt"], "no checkpoint at nowhere.ckpt"),
+        ([f"--ckpt_path={CHECKPOINT}", "--out=model.bin"], "--out is model.bin, but a file name ending in .onnx"),
         ([f"--ckpt_path={CHECKPOINT}", "--out=a/b.onnx"], "cannot write a/b.onnx"),
         ([f"--ckpt_path={CHECKPOINT}", "--out=folder.onnx"], "cannot write folder.onnx"),
         ([f"--ckpt_path={CHECKPOINT}", "--capacity=0"], "--capacity"),

@@ -293,7 +293,7 @@ def test_values_of_another_type_in_a_journal_are_refused_or_harmless(tmp_path: P
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--memory=Stack", "--study=s"], "--task is missing"),
+        (["--memory=Stack", "--study=s"], "--task is required"),
         (["--task=Copyin", "--memory=Stack", "--study=s"], "did you mean Copying?"),
         (["--task=Copying", "--memory=Stack,Queue", "--study=s"], "--memory has 2 names"),
         (["--task=Copying", "--memory=Stack", "--study=s", "--trials=0"], "--trials is 0"),
