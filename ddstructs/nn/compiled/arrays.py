@@ -2,8 +2,8 @@
 
 Vectors are padded with zeros to whole machine vectors; `Shape` has their padded (`wide...`) and unpadded sizes. A *row*
 is one step of one row of the batch. The rows of a block are consecutive, step by step. A *place* holds the output and
-the read of a row side by side: `wide + wide_reads` numbers, and unused ones up to `place_stride`. Each block has the
-places before its first step, followed by those after each of its steps.
+the read of a row side by side: `wide + wide_reads` numbers, and unused ones up to `place_stride`. The
+places before a step are followed by the places after it, which are those before the next step.
 """
 
 from __future__ import annotations

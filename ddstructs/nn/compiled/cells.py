@@ -60,7 +60,7 @@ def is_cell(cell: Any, kind: type[Cell]) -> bool:
 
 
 def with_arrays(cell: Any, gates: Array, state: Array, extra: Array, carry: Array) -> Any:
-    """The same cell with these arrays."""
+    """A cell of the same class with these arrays."""
 
 
 # Numba infers the types of these functions from their arguments. Annotations would be ignored, and the decorator

@@ -48,7 +48,7 @@ class Setup(NamedTuple):
         hard: Whether signals are rounded.
         record: Whether actions and reads are returned.
         differentiate: Whether backward may run.
-        states: Number of cell states passed in; 0 to start from the initial ones.
+        states: Number of states of the cell passed in; 0 to start from the initial ones.
     """
 
     kind: type[Cell]
