@@ -112,8 +112,8 @@ class Scan(Function):
         return None, values_grad, total[:, :tiles], -total[:, tiles + slots : 2 * tiles]
 
 
-class Walk(NamedTuple):
-    """Tiles in the order in which a window covers them; each tensor has shape `(batch, tiles)`.
+class TileRef(NamedTuple):
+    """References to tiles, in the order in which windows cover them; each tensor has shape `(batch, tiles)`.
 
     Attributes:
         tile: Number of the tile; -1 if there is none.
@@ -138,8 +138,8 @@ class Line(NamedTuple):
         last: The last event of each tile.
     """
 
-    first: Walk
-    next: Walk
+    first: TileRef
+    next: TileRef
     following: Tensor
     after: Tensor
     last: Tensor
@@ -160,7 +160,7 @@ def stack(push: Tensor, pop: Tensor, slots: int) -> Line:
     reached = first_after(below, low + 1)
     there, under = below >= 0, below.clamp(min=0)
     cut = there & (high.gather(1, under) > low)
-    beneath = Walk(below, low - low.gather(1, under), torch.where(cut, tiles + reached, below))
+    beneath = TileRef(below, low - low.gather(1, under), torch.where(cut, tiles + reached, below))
     is_cut = cut & (reached == times)
     next_of_push = first_after(times, high)
     # With zero strength it is at a tie only in the next pop; an initial tile, only if it is above the cut.
@@ -171,7 +171,7 @@ def stack(push: Tensor, pop: Tensor, slots: int) -> Line:
     lowest = torch.cat([low[:, 1:], torch.full_like(low[:, :1], LIMIT)], dim=1).flip(1).cummin(1).values.flip(1)
     last = torch.where(lowest < high, tiles + first_after(times, lowest + 1), times)
     after = (torch.minimum(lowest, high) - low).clamp(min=0)
-    return Line(Walk(times, push, times), beneath, following, after, last)
+    return Line(TileRef(times, push, times), beneath, following, after, last)
 
 
 def queue(push: Tensor, pop: Tensor, slots: int) -> Line:
@@ -186,10 +186,10 @@ def queue(push: Tensor, pop: Tensor, slots: int) -> Line:
     there, at = tile <= times, tile.clamp(max=tiles - 1)
     reached = torch.searchsorted(front, front)
     cut = there & (low.gather(1, at) < front)
-    first = Walk(torch.where(there, tile, -1), high.gather(1, at) - front, torch.where(cut, tiles + reached, at))
+    first = TileRef(torch.where(there, tile, -1), high.gather(1, at) - front, torch.where(cut, tiles + reached, at))
     live = torch.searchsorted(high, high, right=True)
     then = live.clamp(max=tiles - 1)
-    behind = Walk(torch.where(live < tiles, live, -1), push.gather(1, then), then)
+    behind = TileRef(torch.where(live < tiles, live, -1), push.gather(1, then), then)
     is_cut = cut & (reached == times)
     next_of_push = torch.maximum(torch.searchsorted(front, low, right=True), times + 1)
     # With zero strength it is at a tie only in the first pop, and only if it is before the cut.
@@ -210,7 +210,7 @@ def events(next_of_push: Tensor, next_of_pop: Tensor) -> Tensor:
 
 
 def walk(line: Line, slots: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]]:
-    """Walk through the windows of all reads at once.
+    """TileRef through the windows of all reads at once.
 
     Yields:
         The windows not yet covered, the next tile in each, the part of it inside, whether that is the whole tile,
@@ -221,7 +221,7 @@ def walk(line: Line, slots: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tenso
     time = (row % max(tiles - slots, 1)) + slots
     offset = row // max(tiles - slots, 1)
     tile, strength, event = (part[:, slots:].flatten() for part in line.first)
-    after = Walk(*(part.flatten() for part in line.next))
+    after = TileRef(*(part.flatten() for part in line.next))
     missing = torch.full_like(row, UNIT)
     going = tile >= 0
     while True:

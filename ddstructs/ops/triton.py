@@ -97,7 +97,7 @@ def forward_row(
         first = slots + t * heads
         for h in tl.static_range(heads):
             amount, total = tl.load(pop + t * heads + h), tl.full((), 0, tl.float64)
-            eaten, before = low * 0, tl.full((), 0, kind)
+            whole, before = low * 0, tl.full((), 0, kind)
             going = low < high
             while going:
                 if (takes >> h) & 1:
@@ -112,7 +112,7 @@ def forward_row(
                     tl.store(last + deaths, strength)
                     tl.store(strengths + tile, 0.0)
                     deaths += 1
-                    eaten += 1
+                    whole += 1
                     if (takes >> h) & 1:
                         high -= 1
                     else:
@@ -125,7 +125,7 @@ def forward_row(
                         before = strength
                         tl.store(strengths + tile, strength - missing)
                     going = low > high
-            tl.store(consumed + t * heads + h, eaten)
+            tl.store(consumed + t * heads + h, whole)
             tl.store(cut + t * heads + h, before)
             tl.debug_barrier()
         for h in tl.static_range(heads):
@@ -224,15 +224,15 @@ def rewind_row(
             tl.store(pop_grad + t * heads + h, -slope)
             for _ in range(tl.load(consumed + t * heads + h)):
                 deaths -= 1
-                corpse = tl.load(dead + deaths)
+                revived = tl.load(dead + deaths)
                 if (takes >> h) & 1:
-                    tl.store(order + high, corpse)
+                    tl.store(order + high, revived)
                     high += 1
                 else:
                     low -= 1
-                    tl.store(order + low, corpse)
-                tl.store(strengths + corpse, tl.load(last + deaths))
-                tl.store(strengths_grad + corpse, slope)
+                    tl.store(order + low, revived)
+                tl.store(strengths + revived, tl.load(last + deaths))
+                tl.store(strengths_grad + revived, slope)
             tl.debug_barrier()
             # A tile of zero strength before the step is at a tie in its first pop, and has no effect afterwards.
             if h == 0:

@@ -17,7 +17,7 @@ from ddstructs.nn.compiled.elman import Elman
 from ddstructs.nn.compiled.entry import buffer_size, enter_backward, enter_forward
 from ddstructs.nn.compiled.gru import GRU
 from ddstructs.nn.compiled.lstm import LSTM
-from ddstructs.nn.compiled.tapes import heads_of, locked, tape_row, undone
+from ddstructs.nn.compiled.tapes import heads_of, locked, prepare_undo, tape_row
 from ddstructs.nn.compiled.weights import Geometry, Parameters, Sizes, geometry, pack_weights, unpack_grads
 from ddstructs.nn.network import Noise
 from ddstructs.ops import threads
@@ -193,7 +193,7 @@ class Steps(Function):
 
         with locked(tapes):
             tiles = [
-                undone(tape, start, start + time, grad, known)
+                prepare_undo(tape, start, start + time, grad, known)
                 for tape, start, grad, known in zip(tapes, starts, grads[count:], continued, strict=True)
             ]
             call = call._replace(

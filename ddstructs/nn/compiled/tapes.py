@@ -16,7 +16,7 @@ from ddstructs.ops.layout import Layout
 from ddstructs.ops.pages import zeros
 from ddstructs.ops.tape import Tape
 
-__all__ = ["Tiles", "heads_of", "locked", "tape_row", "undone"]
+__all__ = ["Tiles", "heads_of", "locked", "prepare_undo", "tape_row"]
 
 
 class Tiles(NamedTuple):
@@ -70,7 +70,7 @@ def locked(tapes: Sequence[Tape]) -> Iterator[None]:
             tape.lock.release()
 
 
-def undone(tape: Tape, start: int, stop: int, grad: Tensor | None, continued: bool) -> Tiles:
+def prepare_undo(tape: Tape, start: int, stop: int, grad: Tensor | None, continued: bool) -> Tiles:
     """Prepare a line for backward.
 
     Args:
