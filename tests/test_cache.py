@@ -84,7 +84,7 @@ def test_a_long_compilation_is_announced_once(
 ) -> None:
     said: list[bool] = []
     monkeypatch.setattr(compiler, "PATIENCE", 0.0)
-    monkeypatch.setattr(compiler, "_said", said)
+    monkeypatch.setattr(compiler, "_printed", said)
     for _ in range(2):
         with compiler._announced():
             while not said:

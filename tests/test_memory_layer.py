@@ -426,7 +426,7 @@ CALL: list[tuple[Callable[[MemoryLayer], object], str]] = [
     (call(lengths=[5]), "lengths has shape (1,), but one for each of 2 rows was expected"),
     (call(lengths=[5, 6]), "lengths has 6, but x has 5 steps"),
     (call(lengths=[5.0, 5.0]), "lengths are torch.float32, but they count steps"),
-    (call(lengths=[5, 5], padding_mask=torch.zeros(2, 5, dtype=torch.bool)), "lengths and padding_mask both say"),
+    (call(lengths=[5, 5], padding_mask=torch.zeros(2, 5, dtype=torch.bool)), "lengths and padding_mask both mark"),
     (call(padding_mask=torch.zeros(2, 5)), "padding_mask is torch.float32, but a tensor of bool was expected"),
     (call(padding_mask=torch.zeros(5, 2, dtype=torch.bool)), "padding_mask has shape (5, 2), but (batch, time)"),
     (call(reset=torch.zeros(2, 5)), "reset is torch.float32, but a bool tensor was expected"),

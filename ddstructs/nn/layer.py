@@ -169,9 +169,9 @@ class MemoryLayer(nn.Module):
             TypeError: If a dtype does not match.
         """
         if not isinstance(x, Tensor) or x.dim() not in (2, 3) or x.shape[-1] != self.embed_dim:
-            came = f"has shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"is a {type(x).__name__}"
+            actual = f"has shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"is a {type(x).__name__}"
             axes = "batch, time" if self.batch_first else "time, batch"
-            raise ValueError(f"x {came}, but ({axes}, {self.embed_dim}) or (time, {self.embed_dim}) was expected")
+            raise ValueError(f"x {actual}, but ({axes}, {self.embed_dim}) or (time, {self.embed_dim}) was expected")
         masks: tuple[Tensor | None, ...] = (reset, padding_mask)
         if x.dim() == 2:
             x, masks = x[None], tuple(None if mask is None else mask[None] for mask in masks)

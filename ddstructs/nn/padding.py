@@ -67,8 +67,8 @@ def real_steps(
     if padding_mask is None:
         return None
     if not isinstance(padding_mask, Tensor) or padding_mask.dtype != torch.bool:
-        came = padding_mask.dtype if isinstance(padding_mask, Tensor) else type(padding_mask).__name__
-        raise TypeError(f"padding_mask is {came}, but a tensor of bool was expected, True where a step is padding")
+        actual = padding_mask.dtype if isinstance(padding_mask, Tensor) else type(padding_mask).__name__
+        raise TypeError(f"padding_mask is {actual}, but a tensor of bool was expected, True where a step is padding")
     if padding_mask.shape != x.shape[:2]:
         raise ValueError(
             f"padding_mask has shape {tuple(padding_mask.shape)}, but (batch, time) is {tuple(x.shape[:2])}"

@@ -421,11 +421,11 @@ class MemoryRNN(Pretrained):
             raise TypeError(f"state is a {type(state).__name__}, but a MemoryRNN continues from a state it returned")
         if state.read.shape[0] != batch:
             raise ValueError(f"x has batch {batch}, but the state has batch {state.read.shape[0]}")
-        came = ([part.shape[-1] for part in state.hidden], list(state.read.shape[1:]))
+        actual = ([part.shape[-1] for part in state.hidden], list(state.read.shape[1:]))
         expected = ([self.hidden_size] * self.num_states, [self.memory.heads, self.memory.read_width])
-        if came != expected:
+        if actual != expected:
             raise ValueError(
-                f"the state has hidden sizes {came[0]} and reads of {came[1]}, but this network has {expected[0]} "
+                f"the state has hidden sizes {actual[0]} and reads of {actual[1]}, but this network has {expected[0]} "
                 f"and {expected[1]}: it belongs to another network"
             )
         dtype, device = state.read.dtype, state.read.device

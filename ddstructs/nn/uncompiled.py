@@ -16,7 +16,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 def uncompiled(reason: str) -> Callable[[Method], Method]:
     """Decorate a method that `torch.compile` should call without tracing; the code around it is still compiled.
 
-    `torch.export` with `strict=False`, its default, traces through it as usual.
+    `torch.export` with `strict=False`, its default, executes it as ordinary Python.
 
     Args:
         reason: Shown by torch if a full graph is required.

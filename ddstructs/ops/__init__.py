@@ -1,4 +1,4 @@
-"""The kernels behind the memories, and the one place that chooses among them."""
+"""The kernels of the memories, and the selection among them."""
 
 from __future__ import annotations
 
@@ -36,17 +36,18 @@ Kernel = Literal["auto", "reference", "parallel"]
 _choice: Kernel = "auto"
 
 LONG = 16
-"""From so many steps on `parallel` is faster than the reference."""
+"""Minimum number of steps for which `parallel` is faster than the reference."""
 
 
 @contextmanager
 def using(kernel: Kernel) -> Iterator[None]:
-    """Choose the kernels used within a block, by all threads.
+    """Choose the kernels used within a block, in all threads.
 
     Args:
         kernel: "reference" for the paper's equations in plain differentiable torch: slow, but twice differentiable, and
-            the definition to compare with. "parallel" for whole sequences of a stack or a queue in plain torch, as on
-            devices without a kernel. "auto", the default, for the fastest kernel that fits.
+            the definition that the other kernels are compared with. "parallel" for whole sequences of a stack or a
+            queue in plain torch, as used on devices without a kernel. "auto", the default, for the fastest applicable
+            kernel.
 
     Raises:
         ValueError: If the kernel is unknown.
@@ -64,17 +65,17 @@ def using(kernel: Kernel) -> Iterator[None]:
     global _choice
     if kernel not in get_args(Kernel):
         raise ValueError(f"kernel is {kernel!r}, but the kernels are {', '.join(get_args(Kernel))}")
-    before, _choice = _choice, kernel
+    previous, _choice = _choice, kernel
     try:
         yield
     finally:
-        _choice = before
+        _choice = previous
 
 
 def step(layout: Layout, action: Action, state: LineState) -> tuple[Tensor, LineState]:
     """One time step: the read `(batch, heads, width)` and the state after."""
     if on_tape(action.value):
-        from ddstructs.ops import tape  # brings numba: only when it is needed
+        from ddstructs.ops import tape  # imports numba, so only when needed
 
         return tape.step(layout, action, state)
     return reference.step(layout, action, state)
@@ -92,17 +93,17 @@ def scan(layout: Layout, actions: Action, state: LineState) -> tuple[Tensor, Lin
 
 
 def on_tape(value: Tensor) -> bool:
-    """Whether single steps with these values are taken on a `tape.Tape`."""
+    """Whether single steps with these values run on a `tape.Tape`."""
     return value.device.type == "cpu" and not torch.compiler.is_compiling() and kernel_fits(value)
 
 
 def kernel_fits(value: Tensor) -> bool:
-    """Whether to use a compiled kernel for these values: one may be used, and its compiler is installed."""
+    """Whether a compiled kernel is allowed for these values, and its compiler installed."""
     return _plain(value) and _compiler_found(value.device.type)
 
 
 def _plain(value: Tensor) -> bool:
-    """Whether a faster form than the reference may be used; none supports torch.func or forward-mode derivatives."""
+    """Whether a faster kernel than the reference is allowed; none supports torch.func or forward-mode derivatives."""
     if _choice == "reference" or value.dtype not in _DTYPES:
         return False
     return torch.compiler.is_compiling() or not (_transformed() or forward_ad._current_level >= 0)
@@ -111,7 +112,7 @@ def _plain(value: Tensor) -> bool:
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 _transformed = torch._C._are_functorch_transforms_active
 _COMPILERS = {"cpu": "numba", "cuda": "triton"}
-_MISSING = {name for name in _COMPILERS.values() if find_spec(name) is None}  # importing one is slow
+_MISSING = {name for name in _COMPILERS.values() if find_spec(name) is None}  # without importing them, which is slow
 _warned = set[str]()
 
 
@@ -122,7 +123,7 @@ def _compiler_found(device: str) -> bool:
         _warned.add(compiler)
         warnings.warn(
             f"ddstructs runs without {compiler}: sequences are slower, those of a deque quadratic in time and memory; "
-            f"`pip install {compiler}` brings the fast kernels back",
+            f"`pip install {compiler}` enables the fast kernels",
             RuntimeWarning,
             stacklevel=6,
         )

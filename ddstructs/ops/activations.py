@@ -1,12 +1,12 @@
-r"""The hyperbolic tangent and the logistic function of vectors, with their slopes.
+r"""The hyperbolic tangent and the logistic function of vectors, with their derivatives.
 
-Both rest on $e^{-x}$ for $x \ge 0$, which cannot overflow: with $n = \mathrm{round}(-x / \ln 2)$ and
-$r = -x - n \ln 2$ it is $2^n e^r$, where a polynomial gives $e^r$. A NaN stays one, and far out the results are exactly
-0, 1 and -1, so that slopes computed from them are exactly 0.
+Both are computed from $e^{-x}$ for $x \ge 0$, which cannot overflow: with $n = \mathrm{round}(-x / \ln 2)$ and
+$r = -x - n \ln 2$ it is $2^n e^r$, where a polynomial gives $e^r$. NaN propagates, and for large inputs the results are
+exactly 0, 1 and -1, so that derivatives computed from them are exactly 0.
 
 Reference:
-    Moshier 1989, *Methods and Programs for Mathematical Functions* (Cephes): the constants, but for the exponential in
-    float64, which is its series.
+    Moshier 1989, *Methods and Programs for Mathematical Functions* (Cephes): the constants, except those of the
+    exponential in float64, which is its Taylor series.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ _LOG2E = 1.4426950408889634
 
 
 def decay(x: Any) -> Any:
-    """e^-x, for x from 0."""
+    """e^-x, for x >= 0."""
 
 
 def rise(x: Any) -> Any:
-    """The tangent between 0 and .625."""
+    """The hyperbolic tangent between 0 and 0.625."""
 
 
+# Numba infers the types of these functions from their arguments. Annotations would be ignored, and the decorator
+# replaces the functions.
 @chosen(decay)
 def _decay(x: Any) -> Any:
     if not isinstance(x, Vector):
@@ -38,8 +40,8 @@ def _decay(x: Any) -> Any:
     if x.kind == types.float32:
 
         def single(x):  # type: ignore[no-untyped-def]
-            x = where_less(104.0, x, 104.0, x)  # from here on it is zero
-            magic = 12582912.0  # 1.5 * 2**23: a sum with it is rounded to an integer, which its bits count
+            x = where_less(104.0, x, 104.0, x)  # zero from here on
+            magic = 12582912.0  # 1.5 * 2**23: adding it rounds to an integer, held in the low bits
             power = magic - x * _LOG2E
             n = power - magic
             r = n * 2.12194440e-4 - (n * 0.693359375 + x)
@@ -103,11 +105,11 @@ def sigmoid(x: Any) -> Any:
 
 @compiled(inline=True)
 def tanh_slope(y: Any) -> Any:
-    """The slope of the tangent where its value is y."""
+    """The derivative of the hyperbolic tangent where its value is y."""
     return 1.0 - y * y
 
 
 @compiled(inline=True)
 def sigmoid_slope(y: Any) -> Any:
-    """The slope of the logistic function where its value is y."""
+    """The derivative of the logistic function where its value is y."""
     return y * (1.0 - y)

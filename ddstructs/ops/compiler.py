@@ -1,4 +1,4 @@
-"""Compilation by numba, with a cache on disk that notices when any of the sources changed."""
+"""Compilation by numba, with a disk cache that is invalidated when any of the sources changes."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ __all__ = ["chosen", "compiled", "intrinsic", "stamp"]
 
 PACKAGE = Path(__file__).parents[1]
 SOURCES = "ops", "nn/compiled"
-"""The folders of this package in which anything is compiled."""
+"""The folders of this package with compiled functions."""
 
 PATIENCE = 1.0
-"""After so many seconds of compiling a line is printed."""
+"""Seconds of compilation after which a message is printed."""
 
-_told = False
-_said: list[bool] = []
+_warned = False
+_printed: list[bool] = []
 _announcing = threading.Lock()
 
 
 def compiled(*, inline: bool = False, fastmath: bool | set[str] = False) -> Callable[..., Callable[..., Any]]:
-    """Compile a function with numba on its first call: serial, since numba's threads do not survive a fork, and
-    without the GIL.
+    """Compile a function with numba on its first call, to serial code (numba's threads do not survive a fork) that
+    releases the GIL.
 
-    Numba itself reuses compiled code until the file of the called function changes, even if that function calls others
-    whose files did. Here it is compiled anew when any file changed in which something is compiled.
+    By default numba reuses cached code until the function's own file changes, even if it calls functions from files
+    that did change. Here it is recompiled when any file with compiled functions changes.
 
     Args:
-        inline: Whether to inline it at every call. Measured to pay for small functions in the innermost loops, where an
+        inline: Whether to inline it at every call. Worthwhile for small functions in the innermost loops, since an
             array is passed as seven numbers: without it backward takes twice as long.
-        fastmath: Which rules of floating-point arithmetic the compiler may break.
+        fastmath: Which rules of floating-point arithmetic the compiler may relax.
     """
 
     def compile_(function: Callable[..., Any]) -> Callable[..., Any]:
         made: Any = numba.njit(nogil=True, fastmath=fastmath, forceinline=inline, error_model="numpy")(function)
         if not inline:
-            _remember(made, function)
+            _attach_cache(made, function)
         by_type, build = made.get_call_template, made.compile
-        # Numba would compile a call with the number 0 apart from one with any integer.
+        # Otherwise numba compiles a call with a literal 0 separately from one with any other integer.
         made.get_call_template = lambda arguments, names: by_type(tuple(map(numba.types.unliteral, arguments)), names)
 
         def announced(signature: Any) -> Any:
@@ -62,12 +62,12 @@ def compiled(*, inline: bool = False, fastmath: bool | set[str] = False) -> Call
 
 @contextmanager
 def _announced() -> Iterator[None]:
-    """Say on the error stream, once in a process, that something is compiled if that takes over a second."""
-    if _announcing.locked() or _said:
+    """Print to stderr, once per process, that kernels are being compiled if that takes longer than `PATIENCE`."""
+    if _announcing.locked() or _printed:
         yield
         return
     with _announcing:
-        timer = threading.Timer(PATIENCE, _say)
+        timer = threading.Timer(PATIENCE, _announce)
         timer.daemon = True
         timer.start()
         try:
@@ -76,10 +76,10 @@ def _announced() -> Iterator[None]:
             timer.cancel()
 
 
-def _say() -> None:
-    _said.append(True)
+def _announce() -> None:
+    _printed.append(True)
     print(
-        "ddstructs: compiling kernels; this takes some seconds, once "
+        "ddstructs: compiling kernels; this takes a few seconds, once "
         "(`python -m ddstructs.nn warm` compiles them in advance)",
         file=sys.stderr,
         flush=True,
@@ -87,18 +87,18 @@ def _say() -> None:
 
 
 def chosen(function: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorate what chooses the form of a function by the types of its arguments; the form is inlined at every call."""
+    """Decorate a function that returns an implementation by argument types, which is inlined at every call."""
     options: Any = {"error_model": "numpy", "forceinline": True}
     return cast("Callable[..., Any]", extending.overload(function, jit_options=options, strict=False))
 
 
 def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a function that gives numba a signature and what emits LLVM's code for it."""
+    """Decorate a function that returns a signature for numba, and a function that emits its LLVM code."""
     return cast("Callable[..., Any]", extending.intrinsic(function))
 
 
 def stamp() -> str:
-    """What stands for the sources of all compiled code: it changes with any of them."""
+    """A hash of the sources of all compiled code."""
     digest = hashlib.sha256()
     for path in sorted(path for folder in SOURCES for path in (PACKAGE / folder).rglob("*.py")):
         digest.update(path.read_bytes())
@@ -109,33 +109,33 @@ _STAMP = stamp()
 
 
 class Cache(caching.FunctionCache):
-    """A cache that is never worse than none: what is damaged in it, or cannot be written, is compiled again."""
+    """A cache that is never worse than none: code whose entry is damaged or cannot be written is compiled again."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)  # type: ignore[no-untyped-call]
         self._cache_file._source_stamp = _STAMP
-        # Numba compares versions before it unpickles an index, which may name classes that other sources have and these
-        # do not; it compares stamps after.
+        # Numba compares versions before it unpickles an index, and stamps afterwards. An index from other sources may
+        # refer to classes that do not exist here.
         self._cache_file._version = f"{numba.__version__} {_STAMP}"
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
             return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
         except Exception as error:
-            _warn(f"what it holds cannot be read ({_one_line(error)})")
+            _warn(f"the cache cannot be read ({_one_line(error)})")
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         try:
             super().save_overload(sig, data)  # type: ignore[no-untyped-call]
         except Exception as error:
-            _warn(f"it cannot be written ({_one_line(error)})")
+            _warn(f"the cache cannot be written ({_one_line(error)})")
 
 
-def _remember(dispatcher: Any, function: Callable[..., Any]) -> None:
+def _attach_cache(dispatcher: Any, function: Callable[..., Any]) -> None:
     try:
         dispatcher._cache = Cache(function)
-    except Exception as error:  # numba finds no folder where it may write
+    except Exception as error:  # numba finds no writable folder
         _warn(_one_line(error))
 
 
@@ -143,14 +143,14 @@ def _one_line(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-def _warn(what: str) -> None:
-    """Say once in a process why compiled code is not kept."""
-    global _told
-    if not _told:
-        _told = True
+def _warn(reason: str) -> None:
+    """Warn, once per process, that compiled code is not cached."""
+    global _warned
+    if not _warned:
+        _warned = True
         warnings.warn(
-            f"the compiled kernels of ddstructs are not cached: {what}; each process compiles them again, unless "
-            "NUMBA_CACHE_DIR names a folder for them",
+            f"the compiled kernels of ddstructs are not cached: {reason}; each process compiles them again, unless "
+            "NUMBA_CACHE_DIR names a writable folder",
             RuntimeWarning,
             stacklevel=2,
         )

@@ -13,17 +13,17 @@ from ddstructs.ops.layout import Inputs
 
 __all__ = ["backward", "forward"]
 
-# Large arrays are allocated by numpy, which asks the system for large pages: the first touch of each small page costs
-# more than the arithmetic on it.
+# Large arrays are allocated by numpy, which requests huge pages: the first access to each small page costs more than
+# the arithmetic on it.
 
 
 def forward(inputs: Inputs, pushes: Sequence[int], takes: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Take all steps.
+    """Run all steps.
 
     Args:
         inputs: The initial state and the actions.
         pushes: The end at which each head pushes.
-        takes: The end from which each head takes.
+        takes: The end from which each head pops and reads.
 
     Returns:
         The reads, shape `(batch, time, heads, width)`, and the strengths of all tiles after the last step, shape
@@ -48,7 +48,7 @@ def backward(
     pushes: Sequence[int],
     takes: Sequence[int],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Carry gradients back through all steps.
+    """Propagate gradients back through all steps.
 
     Args:
         reads_grad: Gradient of the reads; zero if None.
@@ -66,11 +66,11 @@ def backward(
     reads_grad = torch.zeros_like(inputs.value) if reads_grad is None else reads_grad
     after_grad = inputs.strengths[:, :0] if strengths_grad is None else strengths_grad
     others = [np.empty(part.shape, part.dtype) for part in (arrays.strengths, arrays.push, arrays.pop)]
-    heads, given = engine.Heads.at(pushes, takes), (reads_grad.contiguous().numpy(), after_grad.contiguous().numpy())
+    heads, incoming = engine.Heads.at(pushes, takes), (reads_grad.contiguous().numpy(), after_grad.contiguous().numpy())
 
     def run(rows: slice) -> None:
-        written = (part[rows] for part in (*given, values_grad, *others))
-        engine.scan_backward(heads, _part(arrays, rows), *written)
+        slices = (part[rows] for part in (*incoming, values_grad, *others))
+        engine.scan_backward(heads, _part(arrays, rows), *slices)
 
     threads.over(run, threads.cuts(len(values_grad)), values_grad.size)
     before_grad, push_grad, pop_grad = map(torch.from_numpy, others)

@@ -1,13 +1,13 @@
-"""The arithmetic of the CPU kernels, compiled by numba: tiles on a line, drawn from its ends.
+"""The arithmetic of the CPU kernels, compiled by numba: tiles on a line, taken from its ends.
 
 Each row of the batch is a line of tiles. `order` lists the live tiles from bottom to top and `strengths` gives the
 length of each. A pop or a read walks inward from an end until its amount is covered, so a tile that a pop has consumed
 is never visited again: a step costs what it consumes and reads, however much is stored.
 
-Backward undoes the steps in reverse order from a log of what each did, so it sees every step as forward saw it without
-a copy of the state per step. The log has a fixed size because a tile dies only once.
+Backward undoes the steps in reverse order using a log, so it has the state of every step without a copy per step. The
+log has a fixed size because a tile dies only once.
 
-Rows that are not in use, such as those of a network whose sequence has ended, are left out by the `rows` of a call.
+The `rows` of a call exclude inactive rows, such as those whose sequence has ended.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Array = NDArray[Any]
 
 
 class Heads(NamedTuple):
-    """Where each head works: 1 for the top, 0 for the bottom.
+    """The ends of each head: 1 for the top, 0 for the bottom.
 
     Attributes:
         pushes: The end at which it pushes, shape `(heads,)`, int64.
@@ -71,18 +71,18 @@ class Strided(NamedTuple):
 
 
 class Line(NamedTuple):
-    """The tiles of a batch of lines, and the log of how they came to be as they are.
+    """The tiles of a batch of lines, and the log of their changes.
 
     Tile `i < slots` is slot `i` of the initial state; head `h` pushes tile `slots + t * heads + h` in step `t`.
 
     Attributes:
-        strengths: Strength left in each tile, shape `(batch, tiles)`; zero once it is dead.
+        strengths: Remaining strength of each tile, shape `(batch, tiles)`; zero once it is dead.
         order: The live tiles from bottom to top, shape `(batch, room)`, int32.
         ends: First live position in `order`, position after the last, and number of dead tiles, shape `(batch, 3)`,
             int32.
         dead: The dead tiles in the order of their death, shape `(batch, tiles)`, int32.
         last: Their strengths just before, shape `(batch, tiles)`.
-        consumed: Tiles that each pop consumed whole, shape `(batch, time, heads)`, int32.
+        consumed: Number of tiles that each pop consumed whole, shape `(batch, time, heads)`, int32.
         cut: Strength, before the pop, of the tile it consumed in part; 0 if none. Shape `(batch, time, heads)`.
     """
 
@@ -100,7 +100,7 @@ class Line(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """What a scan is a function of; see `layout.Inputs`."""
+    """The arguments of a scan; see `layout.Inputs`."""
 
     initial: Array
     strengths: Array
@@ -113,8 +113,8 @@ class Gradients(NamedTuple):
     """Gradients of the loss, written by `rewind`.
 
     Attributes:
-        values: Of the value of each tile; added to.
-        strengths: Of the strength of each tile, after the steps on entry and before them on return.
+        values: Gradient of the value of each tile; accumulated.
+        strengths: Gradient of the strength of each tile, after the steps on entry and before them on return.
         push: Shape `(batch, steps, heads)`.
         pop: Shape `(batch, steps, heads)`.
     """
@@ -126,8 +126,8 @@ class Gradients(NamedTuple):
 
 
 # A sum over the width may be reassociated, and so vectorised; a sum of strengths may not, since it decides ties.
-# Indices are unsigned: a signed index is checked for counting from the end, which prevents vectorisation (15 times
-# slower).
+# Indices are unsigned: a signed index may be negative and count from the end, and the check for that prevents
+# vectorisation (15 times slower).
 
 
 @compiled(inline=True, fastmath={"reassoc", "contract"})
@@ -150,8 +150,8 @@ def window(strengths: Array, order: Array, b: int, low: int, high: int, top: boo
     """Walk inward from an end of row `b` until a unit of strength is covered.
 
     Returns:
-        The number of tiles in the window, and the part of the last one that lies inside if it is cut, else 0. Sums are
-        kept in float64 and rounded to the dtype of the strengths for each comparison, as torch.cumsum does.
+        The number of tiles in the window, and the part of the last one inside it if that tile is cut, else 0. Sums are
+        in float64 and rounded to the dtype of the strengths for each comparison, like torch.cumsum.
     """
     total, count = 0.0, 0
     while count < high - low:
@@ -166,7 +166,7 @@ def window(strengths: Array, order: Array, b: int, low: int, high: int, top: boo
 
 @compiled(inline=True)
 def outside(head: int, tile: int, first: int, pushes: Array, top: bool) -> Any:
-    """Whether the tile pushed by `head` is nearer to an end than `tile`, which is of the same step or older."""
+    """Whether the tile pushed by `head` is nearer to an end than `tile`, which is from the same step or earlier."""
     own = pushes[head] == top
     if tile >= first and pushes[tile - first] == pushes[head]:
         return (head > tile - first) == own
@@ -175,12 +175,12 @@ def outside(head: int, tile: int, first: int, pushes: Array, top: bool) -> Any:
 
 @compiled()
 def begin(initial: Array, line: Line, below: int) -> None:
-    """Lay the tiles of an initial state on an empty line.
+    """Place the tiles of an initial state on an empty line.
 
     Args:
         initial: Their strengths, shape `(batch, slots)`.
         line: Written.
-        below: Room to leave in `order` for the tiles that will be pushed below them.
+        below: Space to leave in `order` for tiles pushed below them.
     """
     for b in range(len(initial)):
         high = below
@@ -197,25 +197,25 @@ def forward(
     start: int, stop: int, slots: int, width: int, layout: Heads, rows: Array, push: Array, pop: Array,
     initial: Strided, value: Strided, line: Line, reads: Array,
 ) -> None:  # fmt: skip
-    """Take the steps from `start` to `stop`.
+    """Run the steps from `start` to `stop`.
 
     Args:
         start: The first step.
         stop: The step after the last.
         slots: Number of tiles in the initial state.
         width: Size of one value.
-        layout: Where the heads work.
-        rows: The row of the line that each row of the actions and reads goes with, shape `(batch,)`, int64.
+        layout: The ends of the heads.
+        rows: The row of the line for each row of the actions and reads, shape `(batch,)`, int64.
         push: Shape `(batch, stop - start, heads)`.
         pop: Shape `(batch, stop - start, heads)`; infinity empties the line.
         initial: Values of the initial state.
-        value: Values pushed, from the first step of all.
-        line: As of step `start`; changed in place to step `stop`.
-        reads: Written, flat, of shape `(batch, stop - start, heads, width)`; if empty, nothing is read.
+        value: Pushed values, from step 0 on.
+        line: The line before step `start`; advanced in place to step `stop`.
+        reads: Written, flat, of shape `(batch, stop - start, heads, width)`; if empty, reads are skipped.
     """
-    # Unpacked here, because numba counts a reference at each access to a field: 15 % of the time in the loops. Rows are
-    # not taken out of arrays for the same reason.
-    (pushes, takes), (start_values, start_row, start_tile), (values, row, apart) = layout, initial, value
+    # Unpacked here because numba updates a reference count at each access to a field, which takes 15 % of the time in
+    # the loops. Arrays are not sliced by row for the same reason.
+    (pushes, takes), (start_values, start_row, start_tile), (values, row, stride) = layout, initial, value
     strengths, order, ends, dead, last, consumed, cut = line
     heads, unit = len(pushes), strengths.dtype.type(1)
     for i in range(len(push)):
@@ -231,7 +231,7 @@ def forward(
                     missing = amount - strengths.dtype.type(total)
                     strength = strengths[b, tile]
                     if not strength <= missing:
-                        if not missing <= 0:  # written so that a NaN leaves its mark
+                        if not missing <= 0:  # written so that NaN propagates
                             cut[b, t, h] = strength
                             strengths[b, tile] = strength - missing
                         break
@@ -263,7 +263,7 @@ def forward(
                     if tile < slots:
                         add(weight, start_values, b * start_row + tile * start_tile, reads, read, width)
                     else:
-                        place = b * row + (tile - slots) * apart
+                        place = b * row + (tile - slots) * stride
                         add(weight, values, place, reads, read, width)
         ends[b, 0], ends[b, 1], ends[b, 2] = low, high, deaths
 
@@ -273,23 +273,23 @@ def rewind(
     start: int, stop: int, slots: int, width: int, layout: Heads, rows: Array, initial: Strided, value: Strided,
     line: Line, reads_grad: Array, grads: Gradients,
 ) -> None:  # fmt: skip
-    """Undo the steps from `stop` back to `start`, carrying gradients with them if there are any.
+    """Undo the steps from `stop` back to `start`, propagating gradients if there are any.
 
     Args:
         start: The first step.
         stop: The step after the last.
         slots: Number of tiles in the initial state.
         width: Size of one value.
-        layout: Where the heads work.
-        rows: The rows of the line to undo, in the order of those of the gradients, shape `(batch,)`, int64.
+        layout: The ends of the heads.
+        rows: The row of the line for each row of the gradients, shape `(batch,)`, int64.
         initial: Values of the initial state.
-        value: Values pushed, from the first step of all.
-        line: As of step `stop`; changed in place to step `start`, but for its log.
+        value: Pushed values, from step 0 on.
+        line: The line after step `stop - 1`; rewound in place to step `start`, except for its log.
         reads_grad: Gradient of the reads, flat, of shape `(batch, stop - start, heads, width)`; if empty, the steps are
             undone without gradients.
         grads: Written.
     """
-    (pushes, takes), (start_values, start_row, start_tile), (values, row, apart) = layout, initial, value  # as above
+    (pushes, takes), (start_values, start_row, start_tile), (values, row, stride) = layout, initial, value  # as above
     strengths, order, ends, dead, last, consumed, cut = line
     (values_grad, grad_row, grad_tile), (strengths_grad, slope_row, slope_tile), push_grad, pop_grad = grads
     heads, unit, nothing = len(pushes), strengths.dtype.type(1), strengths_grad.dtype.type(0)
@@ -311,7 +311,7 @@ def rewind(
                             place = b * start_row + edge * start_tile
                             beyond = dot(reads_grad, g, start_values, place, width)
                         else:
-                            place = b * row + (edge - slots) * apart
+                            place = b * row + (edge - slots) * stride
                             beyond = dot(reads_grad, g, values, place, width)
                         add(rest, reads_grad, g, values_grad, b * grad_row + edge * grad_tile, width)
                         count -= 1
@@ -323,13 +323,13 @@ def rewind(
                             place = b * start_row + tile * start_tile
                             slope = dot(reads_grad, g, start_values, place, width)
                         else:
-                            place = b * row + (tile - slots) * apart
+                            place = b * row + (tile - slots) * stride
                             slope = dot(reads_grad, g, values, place, width)
                         strengths_grad[at + tile * slope_tile] += slope - beyond
-                    # A tile pushed with no strength at all is on a tie in every read of its step.
+                    # A tile pushed with zero strength is at a tie in every read of its step.
                     for k in range(heads):
                         if strengths[b, first + k] == 0:
-                            place = b * row + (first + k - slots) * apart
+                            place = b * row + (first + k - slots) * stride
                             strengths_grad[at + (first + k) * slope_tile] += dot(reads_grad, g, values, place, width)
                             if edge >= 0 and outside(k, edge, first, pushes, top):
                                 strengths_grad[at + (first + k) * slope_tile] -= beyond
@@ -362,7 +362,7 @@ def rewind(
                     strengths[b, dead[b, deaths]] = last[b, deaths]
                     if differentiate:
                         strengths_grad[at + dead[b, deaths] * slope_tile] = slope
-                # What had no strength before the step is on a tie in its first pop, and counts for nothing after it.
+                # A tile of zero strength before the step is at a tie in its first pop, and has no effect afterwards.
                 if differentiate and h == 0:
                     for k in range(heads if t > 0 else 0):
                         other = first - heads + k
@@ -381,10 +381,10 @@ def step(
     time: int, slots: int, pushes: Array, takes: Array, push: Array, pop: Array, values: Array, read: Array,
     *line: Array,
 ) -> None:  # fmt: skip
-    """Take one step.
+    """Run one step.
 
-    The fields of the line come one by one: called from Python, numba takes 1 µs more to unpack a NamedTuple, a tenth of
-    the time of a small step.
+    The fields of the line are separate arguments: when called from Python, numba needs 1 µs more to unpack a
+    NamedTuple, a tenth of the time of a small step.
 
     Args:
         time: Steps taken before.
@@ -393,7 +393,7 @@ def step(
         takes: `Heads.takes`.
         push: Shape `(batch, heads)`.
         pop: Shape `(batch, heads)`.
-        values: Values of all tiles, those of this step included, shape `(batch, tiles, width)`.
+        values: Values of all tiles, including those of this step, shape `(batch, tiles, width)`.
         read: Written, shape `(batch, heads, width)`.
         line: The fields of a `Line`, changed in place.
     """
@@ -409,7 +409,7 @@ def undo(
     time: int, slots: int, pushes: Array, takes: Array, values: Array, read_grad: Array, grad: Array, row: int,
     tile: int, push_grad: Array, pop_grad: Array, *line: Array,
 ) -> None:  # fmt: skip
-    """Undo one step and carry gradients back through it; the fields of the line come one by one, as in `step`.
+    """Undo one step and propagate gradients back through it; the fields of the line are separate, as in `step`.
 
     Args:
         time: Steps taken before it.
@@ -435,17 +435,17 @@ def undo(
 
 @compiled(inline=True)
 def strided(vectors: Array, first: int) -> Strided:
-    """Contiguous vectors, shape `(batch, ..., width)`, by tile, from the given one on."""
+    """Contiguous vectors, shape `(batch, ..., width)`, as one vector per tile, starting at index `first`."""
     width = vectors.shape[-1]
     return Strided(vectors.reshape(-1)[first * width :], vectors.size // max(len(vectors), 1), width)
 
 
 @compiled()
 def scan(layout: Heads, inputs: Inputs, strengths: Array, reads: Array) -> None:
-    """Take all steps of a batch, one row after another: the next row overwrites the log of the last.
+    """Run all steps of a batch, one row after another; each row overwrites the log of the one before.
 
     Args:
-        layout: Where the heads work.
+        layout: The ends of the heads.
         inputs: The initial state and the actions.
         strengths: Written: strengths of all tiles after the last step, shape `(batch, tiles)`.
         reads: Written, shape `(batch, time, heads, width)`.
@@ -468,14 +468,14 @@ def scan_backward(
     layout: Heads, inputs: Inputs, reads_grad: Array, after_grad: Array, values_grad: Array, strengths_grad: Array,
     push_grad: Array, pop_grad: Array,
 ) -> None:  # fmt: skip
-    """Carry gradients back through all steps of a batch; each row takes its steps once more to write its log.
+    """Propagate gradients back through all steps of a batch; each row runs its steps again to write its log.
 
     Args:
-        layout: Where the heads work.
+        layout: The ends of the heads.
         inputs: The initial state and the actions.
         reads_grad: Gradient of the reads, shape `(batch, time, heads, width)`.
         after_grad: Gradient of the strengths after the last step, shape `(batch, tiles)`, or `(batch, 0)` if zero.
-        values_grad: Gradient of the values of all tiles, shape `(batch, tiles, width)`; added to.
+        values_grad: Gradient of the values of all tiles, shape `(batch, tiles, width)`; accumulated.
         strengths_grad: Written: gradient of the strengths of the initial state.
         push_grad: Written.
         pop_grad: Written.

@@ -1,4 +1,4 @@
-"""What all kernels share: the two ends of a line, the heads that work at them, and the state between two steps."""
+"""What all kernels share: the ends of a line, the heads at these ends, and the state between two steps."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ class End(IntEnum):
     BOTTOM = 0
     TOP = 1
 
-    __hash__ = int.__hash__  # that of an enum is a function in Python, and layouts are looked up in every call
+    __hash__ = int.__hash__  # an enum's hash is Python code, and every call looks up a layout
 
 
 class Head(NamedTuple):
-    """Where a head works: the end at which it pushes, and the end from which it takes (pops and reads)."""
+    """The position of a head: the end at which it pushes, and the end from which it takes (pops and reads)."""
 
     push: End
     take: End
 
 
-torch.serialization.add_safe_globals([End, Head])  # a state has its layout in it
+torch.serialization.add_safe_globals([End, Head])  # states contain their layout
 
 Layout = tuple[Head, ...]
 """The heads of a structure, in the order in which they pop."""
 
 
 class Inputs(NamedTuple):
-    """What a scan is a function of: the initial state and the actions.
+    """The arguments of a scan: the initial state and the actions.
 
     Attributes:
         initial: Values of the initial state, shape `(batch, slots, width)`.
@@ -68,7 +68,7 @@ class Inputs(NamedTuple):
 
 
 class LineState(State):
-    """What a line holds. Each kernel stores it in its own form; all of them convert to `Slots`."""
+    """The contents of a line. Each kernel stores them in its own format; all convert to `Slots`."""
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> LineState:
         """The same state on another device, or with its values in another dtype; strengths stay at least float32."""
@@ -80,7 +80,7 @@ class LineState(State):
         return Slots(slots.values.to(device, dtype), strengths)
 
     def select(self, rows: Tensor) -> LineState:
-        """The state of some rows of the batch, in the order given; a kernel's own form may not keep them apart."""
+        """The state of some rows of the batch, in the given order; it may be stored in another format."""
         return self.map(lambda tensor: tensor.index_select(0, rows))
 
     @abstractmethod
@@ -95,12 +95,12 @@ class LineState(State):
 
 @dataclass(frozen=True)
 class Slots(LineState):
-    """The slots of a line from bottom to top; dead slots, of strength zero, may lie anywhere among them.
+    """The slots of a line from bottom to top; dead slots, of strength zero, may be anywhere.
 
     Attributes:
         values: Stored values, shape `(batch, slots, width)`; V_t in the paper.
-        strengths: Strength left in each, shape `(batch, slots)`; s_t in the paper. At least float32, so that sums of
-            small strengths keep their precision beside half-precision values.
+        strengths: Remaining strength of each, shape `(batch, slots)`; s_t in the paper. At least float32, so that sums
+            of small strengths stay precise even with half-precision values.
     """
 
     values: Tensor
@@ -116,13 +116,13 @@ class Slots(LineState):
 
 @dataclass(frozen=True)
 class Tiles(LineState):
-    """The slots of a line in order of time: the initial ones, then one for each head of each step.
+    """The slots of a line in chronological order: the initial ones, then one for each head of each step.
 
     Attributes:
         layout: The heads.
         initial: Initial values, shape `(batch, slots, width)`.
         value: Values pushed since, shape `(batch, time, heads, width)`.
-        strengths: Strength left in each slot, shape `(batch, slots + time * heads)`.
+        strengths: Remaining strength of each slot, shape `(batch, slots + time * heads)`.
     """
 
     layout: Layout
@@ -146,7 +146,7 @@ class Tiles(LineState):
 
 
 def arrange(layout: Layout, initial: Tensor, pushed: Tensor) -> Tensor:
-    """Reorder slots from the order of time to the order of the line, bottom to top.
+    """Reorder slots from chronological order to the order on the line, bottom to top.
 
     Args:
         layout: The heads.
@@ -162,7 +162,7 @@ def compact(contents: Contents) -> Contents:
     """Drop dead slots: live ones first, in order, padded with zeros to the longest row.
 
     Args:
-        contents: Values `(batch, slots, width)` and strengths `(batch, slots)`, dead slots anywhere.
+        contents: Values `(batch, slots, width)` and strengths `(batch, slots)`, with dead slots anywhere.
     """
     live = contents.strengths > 0
     slots = int(live.sum(dim=1).max()) if live.numel() else 0

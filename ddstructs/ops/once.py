@@ -1,8 +1,8 @@
-"""Backward passes that cannot be differentiated again, and say so.
+"""Backward passes that raise an error when differentiated.
 
-`torch.autograd.function.once_differentiable` refuses too, but only if an incoming gradient requires a gradient. With
-`reads.sum()` for a loss none does, although the outgoing gradients depend on the actions: a penalty on them would
-silently train nothing. Its message also cannot name the remedy.
+`torch.autograd.function.once_differentiable` raises too, but only if an incoming gradient requires a gradient. With the
+loss `reads.sum()` none does, although the outgoing gradients depend on the actions: a penalty on them would silently
+have no effect. Its message also cannot suggest a solution.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Grads = tuple[Tensor | None, ...]
 
 
 def refuse(ctx: Any, *_: Tensor | None) -> Any:
-    """The backward pass of a backward pass.
+    """Raise an error, as the backward pass of a backward pass.
 
     Raises:
         RuntimeError: Always.
     """
     raise RuntimeError(
-        "the kernels of ddstructs are differentiated once: for a second derivative run the forward pass "
+        "the kernels of ddstructs can only be differentiated once: for a second derivative run the forward pass "
         'under `with ddstructs.ops.using("reference"):`'
     )
 
@@ -36,18 +36,18 @@ def differentiable_once(backward: Callable[..., Grads]) -> Callable[..., Any]:
     """Mark the `backward` of a `Function`: it runs without autograd, and differentiating its result raises."""
 
     @wraps(backward)
-    def marked(ctx: Any, *grads: Tensor | None) -> Any:
+    def checked(ctx: Any, *grads: Tensor | None) -> Any:
         if not torch.is_grad_enabled():
             return backward(ctx, *grads)
         with torch.no_grad():
-            found = backward(ctx, *grads)
-        return Refusing.apply(*(part if part is None else part.detach().requires_grad_() for part in found))  # type: ignore[no-untyped-call]
+            results = backward(ctx, *grads)
+        return Refusing.apply(*(part if part is None else part.detach().requires_grad_() for part in results))  # type: ignore[no-untyped-call]
 
-    return marked
+    return checked
 
 
 class Refusing(Function):
-    """The identity, which refuses to be differentiated."""
+    """The identity, which raises an error when differentiated."""
 
     @staticmethod
     def forward(ctx: Any, *grads: Tensor | None) -> Grads:

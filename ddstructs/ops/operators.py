@@ -1,4 +1,4 @@
-"""A whole sequence as two operators, visible to autograd, `torch.compile` and `torch.export`, over any kernel."""
+"""Whole sequences as two custom operators for autograd, `torch.compile` and `torch.export`, with any kernel."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ddstructs.ops.once import refuse
 __all__ = ["KERNELS", "scan"]
 
 KERNELS = {"cpu": "ddstructs.ops.cpu", "cuda": "ddstructs.ops.triton"}
-"""The module with the kernels for each type of device; imported on first use, because compilers load slowly."""
+"""The module with the kernels for each type of device; imported on first use, because compilers are slow to import."""
 
 
 def scan(layout: Layout, actions: Action, state: LineState) -> tuple[Tensor, Tiles]:

@@ -1,7 +1,7 @@
-"""Tensors whose memory is new: large ones on large pages.
+"""Newly allocated tensors, with large ones on huge pages.
 
-The first touch of each page of 4 KiB costs more than the arithmetic on it. numpy asks the system for pages of 2 MiB
-for large arrays, which torch does not.
+The first access to each 4 KiB page costs more than the arithmetic on it. For large arrays numpy requests pages of
+2 MiB from the system; torch does not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 __all__ = ["empty", "zeros"]
 
 LARGE = 1 << 22
-"""Size in bytes from which numpy asks for large pages."""
+"""Minimum size in bytes for which numpy requests huge pages."""
 
 
 def empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:

@@ -1,22 +1,23 @@
 r"""Whole sequences of a stack or a queue in plain torch operations, parallel over time, for devices without a kernel.
 
-Values are tiles on a line (see `engine`). With all actions known beforehand, levels on the line are prefix scans:
+Values are tiles on a line (see `engine`). Since all actions are known in advance, levels on the line are prefix scans:
 
 $$ L_t = \max(H_{t-1} - u_t,\ 0) \qquad H_t = L_t + d_t \qquad F_t = \min(F_{t-1} + u_t,\ D_{t-1}) \qquad
    D_t = D_{t-1} + d_t $$
 
-A stack pushes tile t on $[L_t, H_t]$; below it lies the latest earlier tile with a lower level. A queue pushes it on
+A stack pushes tile t on $[L_t, H_t]$; below it is the latest earlier tile with a lower level. A queue pushes it on
 $[D_{t-1}, D_t]$ and takes from the front $F_t$. A read walks from tile to tile until it has covered a unit.
 
-Backward needs no walk through time. The strength of a tile changes in *events*: its push, and each pop that cuts it.
-The gradient of a strength right after an event is what the reads until the tile's next event contribute, plus the
-gradient right after that event; if the next event consumes the tile whole, that of the tile cut by the same pop takes
-its place (`engine.rewind` does the same step by step). So gradients are sums along chains of events, by doubling.
+Backward does not iterate over time. The strength of a tile changes in *events*: its push, and each pop that cuts it.
+The gradient of a strength right after an event is the contribution of the reads until the tile's next event, plus the
+gradient right after that event; if that event consumes the whole tile, it is instead the gradient of the tile cut by
+the same pop (`engine.rewind` does the same step by step). Gradients are therefore sums along chains of events, computed
+by doubling.
 
-Levels are integers, multiples of 2^-40: sums are exact in any order, so ties are those of the reference, and devices
-without float64 have them as well. Strengths are rounded to such a multiple once, and may add up to 2^20.
+Levels are integers, multiples of 2^-40: sums are exact in any order, so ties match the reference, even on devices
+without float64. Strengths are rounded to such a multiple once, and may add up to 2^20.
 
-Time is O(T log T) plus the tiles within the windows, memory O(T log T) integers plus O(T) values.
+Time is O(T log T) plus the number of tiles in the windows; memory is O(T log T) integers plus O(T) values.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ UNIT = 1 << 40
 """A strength of 1."""
 
 LIMIT = 1 << 60
-"""More than all strengths together: 2^20 of them."""
+"""An upper bound of the total strength: 2^20."""
 
 
 def fits(layout: Layout) -> bool:
-    """Whether a layout is that of a stack or a queue."""
+    """Whether this kernel supports a layout: that of a stack or a queue."""
     return layout in ((Head(End.TOP, End.TOP),), (Head(End.TOP, End.BOTTOM),))
 
 
@@ -76,7 +77,7 @@ class Scan(Function):
         ctx.save_for_backward(values, push, edge)
         ctx.set_materialize_grads(False)
         reads = reads.view(*pop.shape, values.shape[2]) + wrong[..., None]
-        if take is End.BOTTOM:  # out of range, but what a numerical derivative at 0 asks for
+        if take is End.BOTTOM:  # out of range, but used by numerical derivatives at 0
             reads += push[:, slots:, None].clamp(max=0) * values[:, slots:]
         return reads, line.after.to(push.dtype) / UNIT
 
@@ -86,7 +87,7 @@ class Scan(Function):
         values, push, edge = ctx.saved_tensors
         line, slots, (batch, tiles) = ctx.line, ctx.slots, push.shape
         flat, values_grad = values.flatten(0, 1), torch.zeros_like(values)
-        since = push.new_zeros(batch * (2 * tiles + 1))  # gradient that reads contribute between an event and the next
+        since = push.new_zeros(batch * (2 * tiles + 1))  # contribution of the reads between an event and the next
         if reads_grad is not None:
             flat_grad = reads_grad.flatten(0, 1)
             beyond = torch.where(edge >= 0, (flat_grad * flat[edge.clamp(min=0)]).sum(1), 0)
@@ -95,7 +96,7 @@ class Scan(Function):
                 values_grad.view_as(flat).index_add_(0, tile, (weight.to(grad.dtype) / UNIT)[:, None] * grad)
                 slope = (grad * flat[tile]).sum(1) - beyond[row]
                 since.index_add_(0, event[whole], slope[whole])
-            if ctx.take is End.BOTTOM:  # a tile pushed with no strength is on a tie in the read of its step
+            if ctx.take is End.BOTTOM:  # a tile pushed with zero strength is at a tie in the read of its step
                 slope = (reads_grad * values[:, slots:]).sum(2)
                 since.view(batch, 2 * tiles + 1)[:, slots:tiles] += torch.where(
                     integers(push[:, slots:]) <= 0, slope, 0
@@ -103,7 +104,7 @@ class Scan(Function):
                 values_grad[:, slots:] += push[:, slots:, None].clamp(max=0) * reads_grad
         if after_grad is not None:
             counts = line.after > 0
-            counts[:, -1] = True  # even without strength, its gradient is that of the last push
+            counts[:, -1] = True  # even with zero strength, its gradient is that of the last push
             since.view(batch, 2 * tiles + 1).scatter_add_(1, line.last, torch.where(counts, after_grad, 0))
         total, following = since.view(batch, 2 * tiles + 1), line.following
         for _ in range((tiles + 1).bit_length()):
@@ -111,12 +112,12 @@ class Scan(Function):
         return None, values_grad, total[:, :tiles], -total[:, tiles + slots : 2 * tiles]
 
 
-class Seen(NamedTuple):
-    """Tiles in the order in which a window covers them; each tensor has shape `(batch, tiles)`.
+class TileRef(NamedTuple):
+    """References to tiles, in the order in which windows cover them; each tensor has shape `(batch, tiles)`.
 
     Attributes:
         tile: Number of the tile; -1 if there is none.
-        strength: Strength left in it.
+        strength: Its remaining strength.
         event: Its latest event: `i` for the push of tile `i`, `tiles + t` for the pop of step `t`.
     """
 
@@ -126,18 +127,19 @@ class Seen(NamedTuple):
 
 
 class Line(NamedTuple):
-    """The tiles of a batch of lines at all times. Each tile of the initial state counts as pushed in a step of its own.
+    """The tiles of a batch of lines at all times. Each tile of the initial state counts as pushed in a separate step.
 
     Attributes:
-        first: By step, the first tile of its window.
-        next: By tile, the one after it in any window.
-        following: By event, the next event of its tile, shape `(batch, 2 * tiles + 1)`; the last stands for none.
+        first: For each step, the first tile of its window.
+        next: For each tile, the one after it in any window.
+        following: For each event, the next event of its tile, shape `(batch, 2 * tiles + 1)`; the last index means
+            none.
         after: Strengths after the last step, shape `(batch, tiles)`.
-        last: The latest event of each tile by then.
+        last: The last event of each tile.
     """
 
-    first: Seen
-    next: Seen
+    first: TileRef
+    next: TileRef
     following: Tensor
     after: Tensor
     last: Tensor
@@ -158,10 +160,10 @@ def stack(push: Tensor, pop: Tensor, slots: int) -> Line:
     reached = first_after(below, low + 1)
     there, under = below >= 0, below.clamp(min=0)
     cut = there & (high.gather(1, under) > low)
-    beneath = Seen(below, low - low.gather(1, under), torch.where(cut, tiles + reached, below))
+    beneath = TileRef(below, low - low.gather(1, under), torch.where(cut, tiles + reached, below))
     is_cut = cut & (reached == times)
     next_of_push = first_after(times, high)
-    # Without strength it is on a tie in the next pop only; one of the initial state if it lies above the cut.
+    # With zero strength it is at a tie only in the next pop; an initial tile, only if it is above the cut.
     tie = (times + 1).clamp(min=slots)
     outside = (times >= slots) | (times > below[:, slots : slots + 1])
     next_of_push = torch.where(push == 0, torch.where(outside, tie, tiles), next_of_push)
@@ -169,7 +171,7 @@ def stack(push: Tensor, pop: Tensor, slots: int) -> Line:
     lowest = torch.cat([low[:, 1:], torch.full_like(low[:, :1], LIMIT)], dim=1).flip(1).cummin(1).values.flip(1)
     last = torch.where(lowest < high, tiles + first_after(times, lowest + 1), times)
     after = (torch.minimum(lowest, high) - low).clamp(min=0)
-    return Line(Seen(times, push, times), beneath, following, after, last)
+    return Line(TileRef(times, push, times), beneath, following, after, last)
 
 
 def queue(push: Tensor, pop: Tensor, slots: int) -> Line:
@@ -184,13 +186,13 @@ def queue(push: Tensor, pop: Tensor, slots: int) -> Line:
     there, at = tile <= times, tile.clamp(max=tiles - 1)
     reached = torch.searchsorted(front, front)
     cut = there & (low.gather(1, at) < front)
-    first = Seen(torch.where(there, tile, -1), high.gather(1, at) - front, torch.where(cut, tiles + reached, at))
+    first = TileRef(torch.where(there, tile, -1), high.gather(1, at) - front, torch.where(cut, tiles + reached, at))
     live = torch.searchsorted(high, high, right=True)
     then = live.clamp(max=tiles - 1)
-    behind = Seen(torch.where(live < tiles, live, -1), push.gather(1, then), then)
+    behind = TileRef(torch.where(live < tiles, live, -1), push.gather(1, then), then)
     is_cut = cut & (reached == times)
     next_of_push = torch.maximum(torch.searchsorted(front, low, right=True), times + 1)
-    # Without strength it is on a tie in no pop but the first, if it lies before the cut.
+    # With zero strength it is at a tie only in the first pop, and only if it is before the cut.
     outside = (times < slots) & (times < tile[:, slots : slots + 1])
     next_of_push = torch.where(push == 0, torch.where(outside, slots, tiles), next_of_push)
     following = events(next_of_push, torch.where(is_cut, torch.searchsorted(front, front, right=True), -1))
@@ -208,18 +210,18 @@ def events(next_of_push: Tensor, next_of_pop: Tensor) -> Tensor:
 
 
 def walk(line: Line, slots: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]]:
-    """Walk through the windows of all reads at once.
+    """TileRef through the windows of all reads at once.
 
     Yields:
-        The windows not yet covered, the next tile in each, the part of it inside, whether that is all of it, and its
-        latest event. Windows, tiles and events are numbered across the batch.
+        The windows not yet covered, the next tile in each, the part of it inside, whether that is the whole tile,
+        and its latest event. Windows, tiles and events are numbered across the batch.
     """
     batch, tiles = line.after.shape
     row = torch.arange(batch * (tiles - slots), device=line.after.device)
     time = (row % max(tiles - slots, 1)) + slots
     offset = row // max(tiles - slots, 1)
     tile, strength, event = (part[:, slots:].flatten() for part in line.first)
-    after = Seen(*(part.flatten() for part in line.next))
+    after = TileRef(*(part.flatten() for part in line.next))
     missing = torch.full_like(row, UNIT)
     going = tile >= 0
     while True:
@@ -238,7 +240,7 @@ def walk(line: Line, slots: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tenso
 
 
 def integers(strengths: Tensor) -> Tensor:
-    """Strengths as multiples of 2^-40, an unlimited one as the most there can be, NaN as 0."""
+    """Strengths as multiples of 2^-40; infinity becomes the maximum, NaN becomes 0."""
     return (strengths.nan_to_num(0.0).clamp(max=LIMIT // UNIT) * UNIT).round().to(torch.int64)
 
 

@@ -1,11 +1,11 @@
-"""Products of matrices so small that they stay in the cache, for code that numba compiles.
+"""Products of matrices that fit in the cache, for code compiled by numba.
 
-All matrices are flat arrays, by the offset of the first number and the stride of a row. Rows are as long as a multiple
-of a vector, filled up with zeros. A product holds a tile of its result in registers: as many sums as the machine has
-room for, over which it goes through the inner axis once.
+A matrix is part of a flat array, given by the offset of its first number and the stride of its rows. Rows are padded
+with zeros to a multiple of the vector size. A product keeps a tile of its result in registers, as large as the machine
+allows, and computes it in one pass over the inner axis.
 
-The right matrix of `product` is packed (`pack`): in panels of four vectors' width one after another, so that it is read
-in one stream.
+The right-hand matrix of `product` is packed (`pack`) into consecutive panels, four vectors wide, so that it is read
+sequentially.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ from ddstructs.ops.vectors import Vector, broadcast, call, lanes, load, pointer,
 __all__ = ["add_rows", "blank", "copy", "gram", "pack", "pack_transposed", "product"]
 
 PANEL = 4
-"""Vectors in the width of a panel."""
+"""Width of a panel in vectors."""
 
 DEPTH = 256
-"""How much of the inner axis is gone through at a time, so that a panel stays in the first cache."""
+"""Length of the inner axis processed at a time, so that a panel stays in the L1 cache."""
 
 
 def _large() -> bool:
-    """Whether the registers of the machine hold 32 vectors; others hold 8."""
-    told: str | None = getattr(config, "CPU_FEATURES", None)  # numba was told what to use
-    if told is not None:
-        return "+avx512f" in told.split(",")
+    """Whether the machine has registers for 32 vectors, rather than 8."""
+    features: str | None = getattr(config, "CPU_FEATURES", None)  # set to override the host's
+    if features is not None:
+        return "+avx512f" in features.split(",")
     return bool(llvmlite.binding.get_host_cpu_features().get("avx512f"))
 
 
 WIDE = PANEL if _large() else 1
-"""Vectors in the width of a tile."""
+"""Width of a tile in vectors."""
 
 TALL = 8 if _large() else 4
-"""Rows of a tile that is one vector wide."""
+"""Height of a tile that is one vector wide."""
 
 
 def tile(rows: int, columns: int, *, turned: bool = False) -> Any:
-    """A function for one tile: c[r, j] = s[r, j] + sum_k a[r, k] w[k, j].
+    """Build a function that computes one tile: c[r, j] = s[r, j] + sum_k a[r, k] w[k, j].
 
     Args:
         rows: Rows of the tile.
         columns: Its width in vectors.
-        turned: Whether a lies transposed, a row for each k.
+        turned: Whether a is stored transposed, with a row for each k.
     """
 
     @intrinsic
@@ -113,7 +113,7 @@ def pack(
     matrix: Any, start: int, stride: int, rows: int, columns: int, panels: Any, at: int, inner: int, width: int,
     row: int, column: int,
 ) -> None:  # fmt: skip
-    """Write a matrix into the panels of a larger one, which are zero elsewhere.
+    """Write a matrix into the panels of a larger one, which are otherwise zero.
 
     Args:
         matrix: The numbers, flat.
@@ -122,7 +122,7 @@ def pack(
         rows: Number of its rows.
         columns: Number of its columns.
         panels: Written, flat.
-        at: Where they begin.
+        at: Offset of the panels.
         inner: Rows of the larger matrix.
         width: Columns of the larger matrix, a multiple of a vector.
         row: Row of the larger matrix at which the first row goes.
@@ -140,7 +140,7 @@ def pack_transposed(
     matrix: Any, start: int, stride: int, rows: int, columns: int, panels: Any, at: int, inner: int, width: int,
     row: int, column: int,
 ) -> None:  # fmt: skip
-    """As `pack`, for the transposed matrix: its element `(r, c)` goes to `(row + c, column + r)`."""
+    """Like `pack`, but for the transposed matrix: element `(r, c)` goes to `(row + c, column + r)`."""
     step = lanes(panels)
     for r in range(0, rows, step):
         wide = min(PANEL * step, width - (column + r) // (PANEL * step) * PANEL * step)
@@ -156,10 +156,10 @@ def pack_transposed(
 
 @intrinsic
 def turn(typing: Any, x: Any, x_at: Any, x_row: Any, y: Any, y_at: Any, y_row: Any) -> Any:
-    """Transpose a square of as many rows as a vector has numbers, by the offset and the stride of either.
+    """Transpose a square block from x to y whose size n is that of a vector; both are given by offset and row stride.
 
-    A round interleaves row i with row i + n / 2, which rotates the bits of all positions by one: after log n rounds
-    rows and columns have changed places.
+    Each round interleaves row i with row i + n / 2, which rotates the bits of all positions by one: after log n rounds
+    rows and columns are swapped.
     """
     kind, align = Vector(x.dtype), x.dtype.bitwidth // 8
     count, long = kind.lanes, ir.IntType(64)
@@ -258,7 +258,7 @@ def add_rows(count: int, columns: int, z: Any, z_row: int, g: Any) -> None:
 
 
 def _bytes(context: Any, b: Any, array: Any, count: Any, kind: Any) -> Any:
-    """The size of so many numbers of an array."""
+    """The size in bytes of a number of elements of an array."""
     return b.mul(context.cast(b, count, kind, types.int64), ir.IntType(64)(array.dtype.bitwidth // 8))
 
 
@@ -270,7 +270,7 @@ def _place(context: Any, b: Any, array: Any, data: Any, kind: Any, at: Any) -> A
 
 @intrinsic
 def copy(typing: Any, x: Any, x_at: Any, y: Any, y_at: Any, count: Any) -> Any:
-    """Write `y = x` for so many numbers of two flat arrays of one dtype."""
+    """Write `y = x` for `count` elements of two flat arrays of the same dtype."""
 
     def emit(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
         kinds = signature.args
@@ -284,7 +284,7 @@ def copy(typing: Any, x: Any, x_at: Any, y: Any, y_at: Any, count: Any) -> Any:
 
 @intrinsic
 def blank(typing: Any, x: Any, at: Any, count: Any) -> Any:
-    """Write `x = 0` for so many numbers of a flat array."""
+    """Write `x = 0` for `count` elements of a flat array."""
 
     def emit(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
         kinds = signature.args

@@ -1,7 +1,7 @@
 """The definition: the equations of Grefenstette et al. 2015, section 3, over batch and slots at once.
 
-"At equality in max or min the derivative of the left argument is used" (section 3.1). Hard 0/1 signals sit on such
-ties all the time, so the rule is part of the definition: `relu` follows it for max(0, x), and `take` for min.
+"At equality in max or min the derivative of the left argument is used" (section 3.1). Hard 0/1 signals lead to
+such ties all the time, so the rule is part of the definition: `relu` follows it for max(0, x), and `take` for min.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["scan", "step"]
 
 
 def nearer(strengths: Tensor, end: End) -> Tensor:
-    """For each slot, the sum of the strengths between it and an end of the line."""
+    """For each slot, the total strength between it and an end of the line."""
     if end is End.TOP:
         return nearer(strengths.flip(-1), End.BOTTOM).flip(-1)
     return pad(strengths, (1, 0)).cumsum(-1)[..., :-1]
@@ -26,8 +26,8 @@ def nearer(strengths: Tensor, end: End) -> Tensor:
 def take(strengths: Tensor, amount: Tensor, end: End) -> Tensor:
     """Draw `amount` of strength from an end: each slot gives what it has, the next what is still missing.
 
-    Both equations of the paper are this one. Equation 3 reads with the weights `take(s, 1)`. Equation 2 pops with
-    `s - take(s, u)`, for `max(0, s - x) = s - min(s, x)`, derivatives at ties included.
+    Both equations of the paper reduce to this one. Equation 3 reads with the weights `take(s, 1)`. Equation 2 pops with
+    `s - take(s, u)`, since `max(0, s - x) = s - min(s, x)`, including derivatives at ties.
 
     Args:
         strengths: Strengths of the slots, shape `(batch, slots)`.
@@ -35,10 +35,10 @@ def take(strengths: Tensor, amount: Tensor, end: End) -> Tensor:
         end: The end to draw from.
 
     Returns:
-        What each slot gives, shape `(batch, slots)`.
+        The strength drawn from each slot, shape `(batch, slots)`.
     """
     missing = (amount[:, None] - nearer(strengths, end)).relu()
-    return torch.where(strengths <= missing, strengths, missing)  # a tie belongs to the strength
+    return torch.where(strengths <= missing, strengths, missing)  # at a tie the derivative is that of the strength
 
 
 def attach(slots: Tensor, new: Tensor, end: End) -> Tensor:
@@ -48,7 +48,7 @@ def attach(slots: Tensor, new: Tensor, end: End) -> Tensor:
 
 
 def advance(layout: Layout, push: Tensor, pop: Tensor, strengths: Tensor) -> tuple[Tensor, Tensor]:
-    """All heads pop, one after another; then all push; then all read.
+    """One step of all heads: each pops in turn, then all push, then all read.
 
     Args:
         layout: The heads.

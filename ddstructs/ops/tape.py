@@ -1,12 +1,12 @@
-"""One step on the CPU: states that share a tape, each knowing how far along it they are.
+"""Single steps on the CPU: states share a tape, and each is a position on it.
 
-A step from the end of a tape appends to it; a step from an earlier state forks it, so a state never changes. Beside
-the tape a state carries a *token*: a tensor that stores nothing and represents all tiles so far in the autograd graph.
-Its gradient is real, one buffer with a row per tile, which the backward of a step receives, adds its share to and hands
-to the step before. Gradients are therefore values passed on by autograd, and nothing needs cleaning up when a backward
-pass stops half way, runs twice, or joins several branches.
+A step from the end of a tape appends to it; a step from an earlier state forks it, so a state never changes. A state
+also has a *token*: a tensor without storage that represents all tiles so far in the autograd graph. Its gradient is a
+real buffer with a row per tile; the backward of a step receives it, adds its own contribution and passes it to the step
+before. Gradients are therefore values managed by autograd, and no cleanup is needed when a backward pass stops halfway,
+runs twice, or joins several branches.
 
-Steps that need no gradient go on tapes of their own, which restart from the live tiles when they are full.
+Steps without gradients use separate tapes, which restart from the live tiles when they are full.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ __all__ = ["Tape", "TapeState", "empty", "extend", "record", "step"]
 
 
 class Tape:
-    """The history of a batch of lines: all tiles, and the log from which steps are undone.
+    """The history of a batch of lines: all tiles, and the log for undoing steps.
 
     Args:
         layout: The heads.
         start: The initial slots; copied. None if there are none.
         template: An empty tensor with the batch, width and dtype of the states on this tape.
-        room: For how many steps to make room, at least.
+        room: Minimum number of steps to allocate.
 
     Attributes:
         time: Number of steps taken.
         lock: Held while the tape is read or changed, because the engine releases the GIL.
-        room: Number of steps there is room for.
-        floats: Values and strengths of all tiles, and the log of strengths, one after another.
-        ints: The order of the tiles and the rest of the log.
+        room: Number of steps allocated.
+        floats: Values and strengths of all tiles and the log of strengths, in consecutive blocks.
+        ints: The ends and order of the tiles and the rest of the log, likewise.
     """
 
     def __init__(self, layout: Layout, start: Slots | None, template: Tensor, room: int = 32) -> None:
@@ -77,7 +77,7 @@ class Tape:
 
     @cached_property
     def line(self) -> engine.Line:
-        """The tiles as of the last step, and the log."""
+        """The tiles after the last step, and the log."""
         tiles, log = (self.batch, self.tiles(self.room)), (self.batch, self.room, self.heads)
         count, ends = prod(tiles), self.batch * 3
         floats, ints = self.floats.numpy()[count * self.width :], self.ints.numpy()
@@ -101,7 +101,7 @@ class Tape:
         return floats, strengths, order, ints, dead, last, dead + 4 * tiles, last + tiles * size
 
     def append(self, push: Tensor, pop: Tensor, value: Tensor) -> Tensor:
-        """Take a step at the end; the read `(batch, heads, width)`."""
+        """Run a step at the end; return the read `(batch, heads, width)`."""
         time, tiles = self.time, self.tiles(self.time)
         read = np.empty((self.batch, self.heads, self.width), self.array.dtype)
         self.array[:, tiles : tiles + self.heads] = value.numpy()
@@ -113,7 +113,7 @@ class Tape:
         return torch.from_numpy(read)
 
     def unwind(self, time: int, read_grad: Tensor, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Carry gradients back through one step.
+        """Propagate gradients back through one step.
 
         Args:
             time: The time before the step.
@@ -139,13 +139,13 @@ class Tape:
     def at(self, time: int, *, private: bool = False) -> engine.Line:
         """The line as it was at a time; a private one may be rewound further.
 
-        It is rewound from the end, or from where the last rewind stopped: a backward pass, which asks for the times in
-        reverse order, rewinds each step once; any other order is merely slower.
+        It is rewound from the end, or from where the last rewind stopped. A backward pass requests the times in reverse
+        order, so each step is rewound once; any other order is only slower.
         """
         if time == self.time and not private:
             return self.line
         after, line = self.cursor or (-1, self.line)
-        if after < time or line.dead is not self.line.dead:  # none yet, or one from before the tape grew
+        if after < time or line.dead is not self.line.dead:  # no cursor, or one from before the tape grew
             after, line = self.time, self.line.copied()
         if after > time:
             self.cursor = None
@@ -164,7 +164,7 @@ class Tape:
     def live(self, time: int) -> Tensor:
         """The live tiles at a time from bottom to top, padded with -1, shape `(batch, slots)`.
 
-        All tiles of the last step, or of the start, are included: even one without strength still has a derivative.
+        All tiles of the last step, or of the initial state, are included: even one of zero strength has a derivative.
         """
         if not time:
             return torch.arange(self.slots).expand(self.batch, -1)
@@ -193,7 +193,7 @@ class Tape:
         return twin
 
     def reserve(self, steps: int) -> None:
-        """Make room for more steps, and more than asked for: by three quarters."""
+        """Allocate room for more steps, growing by at least three quarters."""
         if self.time + steps > self.room:
             self._make_room(max(self.time + steps, self.room * 7 // 4 + 5), self.line)
 
@@ -220,7 +220,7 @@ class Tape:
                 used = count if new.ndim == 2 else time
                 new[:, :used] = old[:, :used]
             self.line.strengths[:, :count] = line.strengths[:, :count]
-            # Live tiles lie around the place of the initial ones, no further away than there were pushes on each side.
+            # Live tiles are around the initial ones, at most as far away as there were pushes on that side.
             place = (line.order.shape[1] - self.slots) // self.heads * self.below
             first, shift = place - time * self.below, self.room * self.below - place
             last = first + count
@@ -242,11 +242,11 @@ def _heads(layout: Layout) -> tuple[int, int, list[int], engine.Heads]:
 
 @dataclass(frozen=True, eq=False)
 class TapeState(LineState):
-    """The state of a line at a time of its tape.
+    """The state of a line: a tape and a time.
 
     Attributes:
-        tape: Shared with the states before and after.
-        time: Number of its steps that had been taken.
+        tape: The tape, shared with earlier and later states.
+        time: Number of steps on it so far.
         token: Receives the gradient of the tiles, shape `(batch, tiles, width + 1)`; None if no tile needs one.
     """
 
@@ -267,7 +267,7 @@ class TapeState(LineState):
     def template(self) -> Tensor:
         return self.tape.template
 
-    # A tape can neither change device nor drop rows, so the state is converted to slots.
+    # A tape cannot change its device or rows, so the state is converted to slots.
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Slots:  # type: ignore[override]
         return self.slots().map(function)
@@ -355,7 +355,7 @@ class Export(Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        # Separate from forward, so that a transform of torch.func may use a state from outside.
+        # Separate from forward, so that torch.func transforms can use a state from outside.
         tape, time, ctx.tiles, _ = inputs
         ctx.count = tape.tiles(time)
 

@@ -1,9 +1,9 @@
-"""Parts of a batch on several threads.
+"""Run slices of a batch on several threads.
 
-Rows are independent and compiled code runs without the GIL, so slices of a batch can run side by side. Whoever sums
-over slices cuts them by the batch alone and sums them in order; then results do not depend on the number of threads.
+Rows are independent and compiled code releases the GIL, so slices of a batch can run in parallel. Sums over slices must
+not depend on the number of threads: the caller chooses the slices by the batch alone and sums them in order.
 
-The pool is made when it is first needed, and anew in a forked process, which inherits none of its parent's threads.
+The pool is created on first use, and again in a forked process, which does not inherit its parent's threads.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 __all__ = ["SMALL", "cuts", "over"]
 
 SMALL = 500_000
-"""Multiplications and moves of numbers below which one thread is as fast: waking another takes 20 to 50 µs."""
+"""Number of multiplications and moves below which one thread is as fast: waking another takes 20 to 50 µs."""
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
@@ -27,15 +27,15 @@ _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
 
 def over(function: Callable[[Part], Result], parts: Sequence[Part], work: int) -> list[Result]:
-    """Call a function on each part, on up to `torch.get_num_threads()` threads, this one among them.
+    """Call a function on each part, on up to `torch.get_num_threads()` threads including this one.
 
     Args:
-        function: What to call; most of its time is to be spent without the GIL.
+        function: The function; it should release the GIL for most of its time.
         parts: The parts.
-        work: Multiplications and moves of numbers in all of them, roughly.
+        work: Approximate total number of multiplications and moves.
 
     Returns:
-        The results in the order of the parts.
+        The results, in the order of the parts.
 
     Example:
         >>> from ddstructs.ops.threads import over
@@ -62,7 +62,7 @@ def over(function: Callable[[Part], Result], parts: Sequence[Part], work: int) -
 
 
 def cuts(count: int) -> list[slice]:
-    """A batch in as many even slices as there are threads, where nothing is summed over them."""
+    """Cut a batch into equal slices, one for each thread; not for sums over slices."""
     step = max(1, -(-count // torch.get_num_threads()))
     return [slice(first, first + step) for first in range(0, max(1, count), step)]
 

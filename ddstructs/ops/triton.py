@@ -1,11 +1,11 @@
-"""The kernels for whole sequences on CUDA: those of `engine`, one program a row, with lanes along the width.
+"""The kernels for whole sequences on CUDA: those of `engine`, with one program per row and lanes along the width.
 
-Functions are documented under the same names there; pointers are those of the fields of `engine.Line` and of the
-arguments, handed over one by one because a kernel takes pointers. Heads are unrolled: the ends where they push and take
-are bits of a compile-time constant. A barrier separates what one lane writes to memory from its use by others.
+The functions are documented in `engine` under the same names. A kernel takes pointers, so the fields of `engine.Line`
+and of the arguments are passed one by one. Heads are unrolled: the ends at which they push and take are bits of a
+compile-time constant. A barrier separates a lane's writes to memory from reads by other lanes.
 """
 
-# Triton reads annotations and knows none but constexpr, and it has no conditional expressions on tensors.
+# Triton interprets annotations and supports only constexpr, and it has no conditional expressions on tensors.
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-incomplete-defs
 # pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false, reportCallIssue=false
 # ruff: noqa: SIM108
@@ -97,7 +97,7 @@ def forward_row(
         first = slots + t * heads
         for h in tl.static_range(heads):
             amount, total = tl.load(pop + t * heads + h), tl.full((), 0, tl.float64)
-            eaten, before = low * 0, tl.full((), 0, kind)
+            whole, before = low * 0, tl.full((), 0, kind)
             going = low < high
             while going:
                 if (takes >> h) & 1:
@@ -112,7 +112,7 @@ def forward_row(
                     tl.store(last + deaths, strength)
                     tl.store(strengths + tile, 0.0)
                     deaths += 1
-                    eaten += 1
+                    whole += 1
                     if (takes >> h) & 1:
                         high -= 1
                     else:
@@ -121,11 +121,11 @@ def forward_row(
                 else:
                     if missing <= 0:
                         before = before * 1
-                    else:  # written so that a NaN leaves its mark
+                    else:  # written so that NaN propagates
                         before = strength
                         tl.store(strengths + tile, strength - missing)
                     going = low > high
-            tl.store(consumed + t * heads + h, eaten)
+            tl.store(consumed + t * heads + h, whole)
             tl.store(cut + t * heads + h, before)
             tl.debug_barrier()
         for h in tl.static_range(heads):
@@ -197,7 +197,7 @@ def rewind_row(
                 add(tl.load(strengths + tile), g, values_grad + tile.to(tl.int64) * width, width, lanes)
                 slope = tl.sum(g * look(tile, initial, value, slots, width, lanes)) - beyond
                 tl.store(strengths_grad + tile, tl.load(strengths_grad + tile) + slope)
-            # A tile pushed with no strength at all is on a tie in every read of its step.
+            # A tile pushed with zero strength is at a tie in every read of its step.
             for k in tl.static_range(heads):
                 if tl.load(strengths + first + k) == 0:
                     slope = tl.sum(g * look(first + k, initial, value, slots, width, lanes))
@@ -224,17 +224,17 @@ def rewind_row(
             tl.store(pop_grad + t * heads + h, -slope)
             for _ in range(tl.load(consumed + t * heads + h)):
                 deaths -= 1
-                corpse = tl.load(dead + deaths)
+                revived = tl.load(dead + deaths)
                 if (takes >> h) & 1:
-                    tl.store(order + high, corpse)
+                    tl.store(order + high, revived)
                     high += 1
                 else:
                     low -= 1
-                    tl.store(order + low, corpse)
-                tl.store(strengths + corpse, tl.load(last + deaths))
-                tl.store(strengths_grad + corpse, slope)
+                    tl.store(order + low, revived)
+                tl.store(strengths + revived, tl.load(last + deaths))
+                tl.store(strengths_grad + revived, slope)
             tl.debug_barrier()
-            # What had no strength before the step is on a tie in its first pop, and counts for nothing after it.
+            # A tile of zero strength before the step is at a tie in its first pop, and has no effect afterwards.
             if h == 0:
                 if t > 0:
                     for k in tl.static_range(heads):
@@ -250,7 +250,7 @@ def rewind_row(
 
 
 def forward(inputs: Inputs, pushes: Sequence[int], takes: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Take all steps; see `cpu.forward`."""
+    """Run all steps; see `cpu.forward`."""
     reads = torch.empty_like(inputs.value, memory_format=torch.contiguous_format)
     return reads, _run(inputs, pushes, takes, reads)[0]
 
@@ -262,7 +262,7 @@ def backward(
     pushes: Sequence[int],
     takes: Sequence[int],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Carry gradients back through all steps, which are taken once more for their log; see `cpu.backward`."""
+    """Propagate gradients back through all steps, which run again to write the log; see `cpu.backward`."""
     initial, _, push, pop, value = inputs
     slots, (batch, time, _, width) = initial.shape[1], value.shape
     line = _run(inputs, pushes, takes, None)

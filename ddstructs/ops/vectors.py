@@ -1,9 +1,9 @@
-"""Vectors of 64 bytes for code that numba compiles: 16 numbers of float32, or 8 of float64.
+"""Vectors of 64 bytes for code compiled by numba: 16 numbers of float32, or 8 of float64.
 
-LLVM makes of a vector what the machine has: one register with AVX-512, two with AVX2, four on Arm. Loops over single
-numbers it may leave as they are without a word, so what has to be fast is written with these.
+LLVM maps a vector to the machine's registers: one with AVX-512, two with AVX2, four on Arm. It may silently fail to
+vectorise loops over single numbers, so code that must be fast uses these vectors.
 
-A number beside a vector stands for a vector of it. Products and sums may be contracted to one operation.
+In an operation with a vector, a number is broadcast. Products and sums may be contracted to fused multiply-adds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ddstructs.ops.compiler import intrinsic
 __all__ = ["BYTES", "Vector", "absolute", "lanes", "load", "raised", "signed", "splat", "store", "where_less"]
 
 BYTES = 64
-"""Size of a vector."""
+"""Size of a vector in bytes."""
 
 
 class Vector(types.Type):
@@ -38,12 +38,12 @@ class Vector(types.Type):
 
     @property
     def llvm(self) -> ir.VectorType:
-        """Of its numbers."""
+        """The LLVM type of the vector."""
         return ir.VectorType(ir.FloatType() if self.kind == types.float32 else ir.DoubleType(), self.lanes)
 
     @property
     def integers(self) -> ir.VectorType:
-        """Of integers of the same size."""
+        """The LLVM type of a vector of integers of the same size."""
         return ir.VectorType(ir.IntType(self.kind.bitwidth), self.lanes)
 
 
@@ -54,14 +54,14 @@ class Model(models.PrimitiveModel):
 
 
 def broadcast(builder: Any, kind: Vector, number: Any) -> Any:
-    """A vector of one number."""
+    """A vector with all elements equal to a number."""
     empty = kind.llvm(ir.Undefined)
     first = builder.insert_element(empty, number, ir.IntType(32)(0))
     return builder.shuffle_vector(first, empty, ir.VectorType(ir.IntType(32), kind.lanes)(None))
 
 
 def call(builder: Any, name: str, kind: Vector, *vectors: Any) -> Any:
-    """A function of LLVM for vectors, which all machines have."""
+    """Call an LLVM intrinsic on vectors; LLVM provides it for every machine."""
     letter = "f" if kind.kind == types.float32 else "d"
     signature = ir.FunctionType(kind.llvm, [kind.llvm] * len(vectors))
     full = f"llvm.{name}.v{kind.lanes}f{32 if letter == 'f' else 64}"
@@ -69,7 +69,7 @@ def call(builder: Any, name: str, kind: Vector, *vectors: Any) -> Any:
 
 
 def _vectors(context: Any, builder: Any, kind: Vector, kinds: Any, arguments: Any) -> list[Any]:
-    """The arguments, with a vector for each number."""
+    """The arguments, with numbers broadcast to vectors."""
     return [
         argument
         if isinstance(own, Vector)
@@ -82,11 +82,10 @@ def _operator(symbol: Callable[..., Any], emit: Callable[..., Any]) -> None:
     """Define an operator for two vectors, one of which may be a number instead."""
 
     def typed(context: Any) -> Any:
-        def of(left: Any, right: Any) -> Any:
-            found = [kind for kind in (left, right) if isinstance(kind, Vector)]
-            return found[0] if found else None
+        def result(left: Any, right: Any) -> Any:
+            return next((kind for kind in (left, right) if isinstance(kind, Vector)), None)
 
-        return of
+        return result
 
     type_callable(symbol)(typed)
 
@@ -106,19 +105,19 @@ _operator(operator.truediv, lambda b, x, y: b.fdiv(x, y))
 
 @intrinsic
 def absolute(typing: Any, x: Any) -> Any:
-    """The size of each number."""
+    """The absolute value of each element."""
     return x(x), lambda context, b, signature, arguments: call(b, "fabs", x, *arguments)
 
 
 @intrinsic
 def signed(typing: Any, size: Any, sign: Any) -> Any:
-    """The size of one vector with the signs of another."""
+    """The absolute values of one vector with the signs of another."""
     return size(size, sign), lambda context, b, signature, arguments: call(b, "copysign", size, *arguments)
 
 
 @intrinsic
 def where_less(typing: Any, x: Any, limit: Any, then: Any, other: Any) -> Any:
-    """`then` where x is less than the limit, else `other`, also where one is NaN; any may be a number, but not all."""
+    """`then` where x < limit, else `other`, also where either is NaN. Any argument may be a number, but not all."""
     kind = next(part for part in (x, limit, then, other) if isinstance(part, Vector))
 
     def emit(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
@@ -130,9 +129,9 @@ def where_less(typing: Any, x: Any, limit: Any, then: Any, other: Any) -> Any:
 
 @intrinsic
 def raised(typing: Any, x: Any, power: Any, zero: Any) -> Any:
-    """`x` times two to a power, which is the distance of the bits of `power` from those of `zero`, in -2200..0.
+    """`x * 2**n`, where `n` is the difference between the bits of `power` and `zero` as integers, in -2200..0.
 
-    It is multiplied in two steps, so that it ends right among the numbers below the normal ones.
+    It is multiplied in two steps, so that subnormal results are correct.
     """
 
     def emit(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
@@ -150,7 +149,7 @@ def raised(typing: Any, x: Any, power: Any, zero: Any) -> Any:
 
 @intrinsic
 def splat(typing: Any, like: Any, number: Any) -> Any:
-    """A vector of one number, for an array of the same dtype."""
+    """A vector with all elements equal to a number, in the dtype of an array."""
     kind = Vector(like.dtype)
 
     def emit(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
@@ -161,12 +160,12 @@ def splat(typing: Any, like: Any, number: Any) -> Any:
 
 @intrinsic
 def lanes(typing: Any, like: Any) -> Any:
-    """How many numbers a vector for this array has."""
+    """Number of elements of a vector in the dtype of an array."""
     return types.int64(like), lambda context, b, signature, arguments: ir.IntType(64)(Vector(like.dtype).lanes)
 
 
 def pointer(context: Any, builder: Any, array: Any, data: Any, place: Any, at: Any) -> Any:
-    """The address of a vector in a flat array."""
+    """The address of a vector at an offset in a flat array."""
     start = cgutils.create_struct_proxy(array)(context, builder, value=data).data
     address = builder.gep(start, [context.cast(builder, at, place, types.int64)])
     return builder.bitcast(address, Vector(array.dtype).llvm.as_pointer())
@@ -174,7 +173,7 @@ def pointer(context: Any, builder: Any, array: Any, data: Any, place: Any, at: A
 
 @intrinsic
 def load(typing: Any, array: Any, at: Any) -> Any:
-    """The vector that begins at a place in a flat array; nothing checks that it is one."""
+    """The vector at an offset in a flat array; bounds are not checked."""
     kind = Vector(array.dtype)
 
     def emit(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
@@ -185,7 +184,7 @@ def load(typing: Any, array: Any, at: Any) -> Any:
 
 @intrinsic
 def store(typing: Any, array: Any, at: Any, vector: Any) -> Any:
-    """Write a vector to a place in a flat array; nothing checks that it is one."""
+    """Write a vector at an offset in a flat array; bounds are not checked."""
 
     def emit(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
         place = pointer(context, b, array, arguments[0], at, arguments[1])

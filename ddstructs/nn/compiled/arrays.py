@@ -1,9 +1,9 @@
-"""What the compiled loop works on. Arrays are flat unless a shape says otherwise.
+"""The data of the compiled loop; arrays are flat unless a shape is given.
 
-Vectors are padded with zeros to whole machine vectors; `Shape` gives their padded (`wide...`) and their own sizes. A
-*row* is one step of one row of the batch. The rows of a block lie one after another, step by step. A *place* holds the
-output and the read of a row side by side, `wide + wide_reads` numbers and, up to `joint`, unused ones. Those before a
-row are at `fed + row`, those after it one step further.
+Vectors are padded with zeros to whole machine vectors; `Shape` has their padded (`wide...`) and unpadded sizes. A *row*
+is one step of one row of the batch. The rows of a block are consecutive, step by step. A *place* holds the output and
+the read of a row side by side: `wide + wide_reads` numbers, and unused ones up to `place_stride`. The
+places before a step are followed by the places after it, which are those before the next step.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ __all__ = [
     "Border",
     "Call",
     "Cut",
-    "Given",
     "Grads",
     "Layout",
     "Record",
     "Ring",
     "Shape",
+    "SliceInputs",
     "Spread",
     "Tensors",
     "Weights",
@@ -42,13 +42,13 @@ class Shape(NamedTuple):
         wide: `hidden`, padded.
         wide_reads: `reads`, padded.
         wide_signals: A push and a pop for each head, padded.
-        entered: Number of sums with a term of the input; these come first.
+        entered: Number of sums that depend on the input; these come first.
         sums: Number of sums of the cell.
-        wide_state: Size of the state beside the output, padded; 0 if there is none.
-        wide_extra: Size of what the cell keeps beside gates and state, padded; 0 if there is nothing.
-        joint: Distance between two places, `wide + wide_reads` or more.
-        apart: Distance between the gradients of the sums of two rows, `sums` or more. Both are odd numbers of machine
-            vectors: at a distance of a power of two all rows would share a few lines of the cache.
+        wide_state: Size of the cell state, padded; 0 if the output is the only state.
+        wide_extra: Size of the cell's other activations, padded; 0 if there are none.
+        place_stride: Distance between two places, at least `wide + wide_reads`.
+        sums_stride: Distance between the gradients of the sums of two rows, at least `sums`. Both are odd numbers of
+            machine vectors: with a power of two all rows would share a few cache lines.
     """
 
     time: int
@@ -65,18 +65,18 @@ class Shape(NamedTuple):
     sums: int
     wide_state: int
     wide_extra: int
-    joint: int
-    apart: int
+    place_stride: int
+    sums_stride: int
 
 
 class Layout(NamedTuple):
-    """Where the weights lie in one array, as panels (`products.pack`), and the two biases after them.
+    """Offsets of the weights in one array, as panels (`products.pack`), followed by the two biases.
 
     Attributes:
         entry: Panels from the input to the sums.
-        action: From the output to the values and signals.
-        value: From the input to the values; -1 if there are none.
-        read: From the read to the output; -1 if there are none.
+        action: Panels from the output to the values and signals.
+        value: Panels from the input to the values; -1 if there are none.
+        read: Panels from the read to the output; -1 if there are none.
         bias: Bias of the sums.
         action_bias: Bias of the values and signals.
         size: Size of the array.
@@ -94,7 +94,7 @@ class Layout(NamedTuple):
 
 
 class Tensors(NamedTuple):
-    """Addresses of tensors; 0 for one that is absent. In backward those of their gradients, but for `x`.
+    """Addresses of tensors, 0 for an absent one; in backward those of their gradients, except for `x`.
 
     Attributes:
         x: Inputs, as in `Spread`.
@@ -103,16 +103,16 @@ class Tensors(NamedTuple):
         pop: Shape `(batch, time, heads)`.
         value: Shape `(batch, time, reads)`.
         reads: Shape `(batch, time, reads)`.
-        initial: States with which a row begins, shape `(states, hidden)`; of its gradient in backward, each slice
-            returns its own.
+        initial: Initial states, shape `(states, hidden)`; unused in backward, where each slice returns its own
+            gradient.
         first_read: Read before the first step, shape `(batch, reads)`.
         first_output: Output before the first step, shape `(batch, hidden)`.
-        first_state: State beside the output before the first step, shape `(batch, hidden)`.
+        first_state: Cell state before the first step, shape `(batch, hidden)`.
         last_read: Read after the last step of each row, shape `(batch, reads)`.
         last_output: Output after the last step, shape `(batch, hidden)`.
-        last_state: State beside the output after the last step, shape `(batch, hidden)`.
+        last_state: Cell state after the last step, shape `(batch, hidden)`.
         reads_noise: Noise on the reads, shape `(time, batch, reads)`.
-        state_noise: Noise on the state beside the output, shape `(time, batch, hidden)`.
+        state_noise: Noise on the cell state, shape `(time, batch, hidden)`.
         x_grad: Backward only: gradient of the inputs, as in `Spread`.
     """
 
@@ -135,7 +135,7 @@ class Tensors(NamedTuple):
 
 
 class Call(NamedTuple):
-    """What all slices of a call have in common.
+    """The data shared by all slices of a call.
 
     Attributes:
         parts: As in `Weights`.
@@ -145,17 +145,17 @@ class Call(NamedTuple):
         steps: Offset of each of their steps.
         grad_rows: Backward only: offset of each row of the gradient of the inputs.
         grad_steps: Offset of each of its steps.
-        reset: As in `Given`.
-        table: The lines; see `line.Lines`.
+        reset: As in `SliceInputs`.
+        table: Table of the lines; see `line.Lines`.
         pushes: The end at which each head pushes.
         takes: The end from which each head pops and reads.
         panels: Address of the weights.
         width: Size of one value.
-        hard: As in `Given`.
-        padded: As in `Given`.
-        lasting: Whether the gates of all rows are kept for backward.
-        like: Empty; its dtype is that of the network.
-        integers: Empty; its dtype is that of the indices on a tape.
+        hard: As in `SliceInputs`.
+        padded: As in `SliceInputs`.
+        keep_gates: Whether the gates of all rows are stored for backward.
+        like: An empty array of the network's dtype.
+        integers: An empty array of the dtype of indices on a tape.
     """
 
     parts: Array
@@ -173,21 +173,21 @@ class Call(NamedTuple):
     width: int
     hard: bool
     padded: bool
-    lasting: bool
+    keep_gates: bool
     like: Array
     integers: Array
 
 
 class Cut(NamedTuple):
-    """How a slice of the batch is cut into blocks of steps.
+    """The division of a slice of the batch into blocks of steps.
 
     Attributes:
-        rows: As in `Given`.
-        lengths: As in `Given`.
-        blocks: As in `Given`.
+        rows: As in `SliceInputs`.
+        lengths: As in `SliceInputs`.
+        blocks: As in `SliceInputs`.
         total: Number of rows in all blocks.
         places: Number of places.
-        most: Rows of the largest block.
+        most: Number of rows of the largest block.
     """
 
     rows: Array
@@ -202,7 +202,7 @@ class Spread(NamedTuple):
     """One vector for each step of each row of the batch, at `flat[rows[b] + steps[t]]`, padded or packed.
 
     Attributes:
-        flat: The numbers.
+        flat: The underlying array.
         rows: Offset of each row of the batch.
         steps: Offset of each step.
     """
@@ -213,13 +213,13 @@ class Spread(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """The weights: as they are for forward, transposed for backward.
+    """The weights for forward, or their transpose for backward.
 
     Attributes:
-        panels: All of them.
-        parts: Which sums come from which part of a place: first sum, number of sums, first number of the place, count,
-            and where the panels begin. Shape `(parts, 5)`.
-        layout: Where the others lie.
+        panels: Array of all panels.
+        parts: The part of a place that each group of sums depends on: first sum, number of sums, offset in the place,
+            size, and offset of the panels. Shape `(parts, 5)`.
+        layout: Offsets of the other weights.
     """
 
     panels: Array
@@ -227,20 +227,20 @@ class Weights(NamedTuple):
     layout: Layout
 
 
-class Given(NamedTuple):
-    """The inputs of a slice of the batch, and options of its steps.
+class SliceInputs(NamedTuple):
+    """The inputs of a slice of the batch, and options for its steps.
 
     Attributes:
         x: The inputs.
-        blocks: The blocks of steps: first step, step after the last, number of rows of the batch that take part, first
-            row, first place, and 1 if the places begin anew. Shape `(blocks, 6)`.
+        blocks: The blocks of steps: first step, step after the last, number of active rows of the batch, first row,
+            first place, and 1 if it starts a new sequence of places. Shape `(blocks, 6)`.
         rows: The rows of the batch in this slice, the longest first, shape `(slice,)`.
-        lengths: Number of steps that each takes, shape `(slice,)`.
-        reset: Steps before which a row of the batch begins afresh, shape `(batch, time)`; `(0, 0)` if there are none.
+        lengths: Number of steps of each, shape `(slice,)`.
+        reset: Steps before which a row of the batch is reset, shape `(batch, time)`; `(0, 0)` if there are none.
         reads_noise: Noise on the reads, shape `(time, batch, reads)`; `(0, 0, 0)` if there is none.
-        state_noise: Noise on the state beside the output, shape `(time, batch, hidden)`; `(0, 0, 0)` if there is none.
+        state_noise: Noise on the cell state, shape `(time, batch, hidden)`; `(0, 0, 0)` if there is none.
         hard: Whether signals are rounded to 0 or 1.
-        padded: Whether x and the output have room for all steps of all rows; packed ones have not.
+        padded: Whether x and the output have all steps of all rows, rather than being packed.
     """
 
     x: Spread
@@ -255,19 +255,19 @@ class Given(NamedTuple):
 
 
 class Border(NamedTuple):
-    """The state that enters a slice, and leaves it: output and read as a place, and the state beside the output.
+    """The state of a slice before its first step, overwritten with that after its last.
 
     Attributes:
-        place: Shape `(slice, wide + wide_reads)`; overwritten with the last one.
-        kept: Shape `(slice, wide_state)`; overwritten with the last one.
-        fresh_place: The place with which a row begins afresh.
-        fresh_kept: The state beside the output with which it does.
+        place: Output and read, shape `(slice, wide + wide_reads)`.
+        state: Cell state, shape `(slice, wide_state)`.
+        fresh_place: The place that a row is reset to.
+        fresh_state: The cell state that it is reset to.
     """
 
     place: Array
-    kept: Array
+    state: Array
     fresh_place: Array
-    fresh_kept: Array
+    fresh_state: Array
 
 
 class Ring(NamedTuple):
@@ -275,14 +275,14 @@ class Ring(NamedTuple):
 
     Attributes:
         x: Inputs, shape `(rows, wide_inputs)`; the padding is zero.
-        actions: Values and signals before their activation or, in backward, the gradient of that, shape
+        actions: Values and signals before their activation or, in backward, their gradient, shape
             `(rows, wide_reads + wide_signals)`; the padding is zero.
         output: Outputs, or their gradient, shape `(rows, wide)`; the padding is zero.
         reads: Backward only: gradient of the reads, shape `(rows, wide_reads)`.
-        sums: Backward only: gradient of the sums, shape `(rows, apart)`.
+        sums: Backward only: gradient of the sums, shape `(rows, sums_stride)`.
         values: Backward only: the values, in the shape of `actions`; the padding is zero.
-        push: Of one step, shape `(slice, heads)`, or its gradient.
-        pop: The same.
+        push: Pushes of one step, shape `(slice, heads)`, or their gradient.
+        pop: Pops of one step; likewise.
         read: Backward only: gradient of the reads of one step, shape `(slice, reads)`, with room for `wide_reads` more.
     """
 
@@ -298,7 +298,7 @@ class Ring(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What is recorded of each step or, in backward, the gradients of that; an array that nobody asked for is empty.
+    """The recorded results of each step or, in backward, their gradients; arrays that were not requested are empty.
 
     Attributes:
         output: The outputs.
@@ -316,19 +316,19 @@ class Record(NamedTuple):
 
 
 class Grads(NamedTuple):
-    """Gradients of the weights of a slice, which are added to, and of its inputs.
+    """Gradients of the weights of a slice, which are accumulated, and of its inputs, which are written.
 
     Attributes:
-        x: Of the inputs.
-        recurrent: From a place to the sums, shape `(sums, joint)`.
-        entry: From the input to the sums, shape `(entered, wide_inputs)`.
-        action: From the output to values and signals, shape `(wide_reads + wide_signals, wide)`.
-        value: From the input to the values, shape `(wide_reads, wide_inputs)`.
-        read: From the read to the output, shape `(wide, wide_reads)`.
-        bias: Of the sums.
-        action_bias: Of values and signals.
-        fresh_place: Of the place with which a row begins afresh.
-        fresh_kept: Of the state beside the output with which it does.
+        x: Gradient of the inputs.
+        recurrent: Weights from a place to the sums, shape `(sums, place_stride)`.
+        entry: Weights from the input to the sums, shape `(entered, wide_inputs)`.
+        action: Weights from the output to values and signals, shape `(wide_reads + wide_signals, wide)`.
+        value: Weights from the input to the values, shape `(wide_reads, wide_inputs)`.
+        read: Weights from the read to the output, shape `(wide, wide_reads)`.
+        bias: Bias of the sums.
+        action_bias: Bias of values and signals.
+        fresh_place: The place that a row is reset to.
+        fresh_state: The cell state that it is reset to.
     """
 
     x: Spread
@@ -340,4 +340,4 @@ class Grads(NamedTuple):
     bias: Array
     action_bias: Array
     fresh_place: Array
-    fresh_kept: Array
+    fresh_state: Array

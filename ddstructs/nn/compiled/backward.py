@@ -1,7 +1,7 @@
-r"""All steps of a network, backward, for a slice of the batch.
+r"""The backward pass of all steps of a network, for a slice of the batch.
 
-Where $\bar{x}$ is the gradient of the loss in $x$, a place $p_t = [h_t; r_t]$ holds the output and the read, $z_t$ are
-the sums of the cell and $a_t$ the action before its activation $\phi$,
+Where $\bar{x}$ is the gradient of the loss with respect to $x$, a place $p_t = [h_t; r_t]$ holds the output and the
+read, $z_t$ are the sums of the cell and $a_t$ the action before its activation $\phi$,
 
 $$ \bar{p}_t \mathrel{+}= W^\top \bar{z}_{t+1} \qquad
    (\bar{d}_t, \bar{u}_t, \bar{v}_t) \mathrel{+}= \mathrm{memory}'(\bar{r}_t) \qquad
@@ -10,14 +10,14 @@ $$ \bar{p}_t \mathrel{+}= W^\top \bar{z}_{t+1} \qquad
 $$ \bar{z}_t = \mathrm{cell}'(\bar{h}_t + U^\top \bar{a}_t) \qquad
    \bar{W} = \textstyle\sum_t \bar{z}_t p_{t-1}^\top \qquad \bar{U} = \textstyle\sum_t \bar{a}_t h_t^\top $$
 
-The gradients of the weights are summed a block of steps at a time.
+The gradients of the weights are accumulated one block of steps at a time.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from ddstructs.nn.compiled.arrays import Given, Grads, Record, Ring, Shape, Weights
+from ddstructs.nn.compiled.arrays import Grads, Record, Ring, Shape, SliceInputs, Weights
 from ddstructs.nn.compiled.cells import slope
 from ddstructs.nn.compiled.line import undo
 from ddstructs.ops.activations import sigmoid_slope, tanh_slope
@@ -31,41 +31,41 @@ __all__ = ["backward"]
 
 @compiled()
 def backward(
-    cell: Any, memory: Any, shape: Shape, weights: Weights, given: Given, ring: Ring, fed: Array, signals: Array,
-    carry: Array, record: Record, grads: Grads,
+    cell: Any, memory: Any, shape: Shape, weights: Weights, slice_inputs: SliceInputs, ring: Ring, places: Array,
+    signals: Array, carry: Array, record: Record, grads: Grads,
 ) -> None:  # fmt: skip
-    """Carry gradients back through all steps.
+    """Propagate gradients back through all steps.
 
     Args:
-        cell: The cell, with its arrays, and the gradient of its last state in `carry`.
-        memory: The memory as of the last step; undone to the first.
+        cell: The cell with its arrays, with the gradient of its last state in `carry`.
+        memory: The memory after the last step; rewound to before the first.
         shape: Sizes.
         weights: The weights, transposed.
-        given: The inputs.
+        slice_inputs: The inputs.
         ring: Buffers for a block.
-        fed: The places.
+        places: The places.
         signals: Push and pop of each row before they were rounded.
-        carry: The gradient of the last places, shape `(slice, joint)`; on return that of the first.
-        record: The gradients of what was recorded.
+        carry: The gradient of the last places, shape `(slice, place_stride)`; on return that of the first.
+        record: The gradients of the recorded results.
         grads: The gradients; written.
     """
     time, inputs, hidden, reads, heads = shape.time, shape.inputs, shape.hidden, shape.reads, shape.heads
     wide_inputs, wide, wide_reads, wide_signals = shape.wide_inputs, shape.wide, shape.wide_reads, shape.wide_signals
     entered, sums = shape.entered, shape.sums
     panels, parts, (entry, to_action, to_value, to_output, _, _, _, _) = weights
-    (x, x_rows, x_steps), blocks, rows, lengths, reset, _, _, _, padded = given
+    (x, x_rows, x_steps), blocks, rows, lengths, reset, _, _, _, padded = slice_inputs
     (out, out_rows, out_steps), all_push, all_pop, all_value, all_reads = record
     dx, dx_rows, dx_steps = grads.x
-    place, step, acted, apart = shape.joint, lanes(fed), wide_reads + wide_signals, shape.apart
+    place, step, wide_action, stride = shape.place_stride, lanes(places), wide_reads + wide_signals, shape.sums_stride
     block, actions, output, above, dz, values, push_now, pop_now, read = ring
     unpadded = wide_reads + 2 * heads
-    has_state = len(cell.kept) > 0
+    has_state = len(cell.state) > 0
     for i in range(len(rows) if len(all_reads) > 0 else 0):  # the last read is repeated in the padding
         for t in range(lengths[i], time):
             for j in range(reads):
                 carry[i * place + wide + j] += all_reads[rows[i], t, j]
     for n in range(len(blocks) - 1, -1, -1):
-        first, last, count, row, at, anew = blocks[n]
+        first, last, count, row, at, restart = blocks[n]
         size = (last - first) * count
         for t in range(first, last):
             for i in range(count):
@@ -80,22 +80,22 @@ def backward(
             )  # fmt: skip
         for t in range(last - 1, first - 1, -1):
             now = (t - first) * count
-            before, after, action = at + now, at + now + count, now * acted
+            before, after, action = at + now, at + now + count, now * wide_action
             for i in range(count):
                 for j in range(0, wide, step):
                     store(carry, i * place + j, load(carry, i * place + j) + load(output, (now + i) * wide + j))
                 from_, to = i * place + wide, i * reads
-                for j in range(0, wide_reads, step):  # beyond its end lies the next row, which is written later
+                for j in range(0, wide_reads, step):  # may overwrite the start of the next row, which is written later
                     store(read, to + j, load(carry, from_ + j) + load(above, (now + i) * wide_reads + j))
                 if len(all_reads):
                     for j in range(reads):
                         read[to + j] += all_reads[rows[i], t, j]
                 blank(carry, from_, wide_reads)
             undo(
-                memory, t, rows[:count], read, push_now, pop_now, values, actions, action, acted
+                memory, t, rows[:count], read, push_now, pop_now, values, actions, action, wide_action
             )  # fmt: skip
             for i in range(count):
-                value, signal = action + i * acted, (row + now + i) * wide_signals
+                value, signal = action + i * wide_action, (row + now + i) * wide_signals
                 if len(all_value):
                     for j in range(reads):
                         actions[value + j] += all_value[rows[i], t, j]
@@ -110,12 +110,12 @@ def backward(
                     actions[value + wide_reads + h] = push_grad * sigmoid_slope(signals[signal + h])
                     actions[value + wide_reads + heads + h] = pop_grad * sigmoid_slope(signals[signal + heads + h])
             product(
-                count, wide, unpadded, actions, action, acted, panels, to_action, carry, 0, place, carry, 0, place
+                count, wide, unpadded, actions, action, wide_action, panels, to_action, carry, 0, place, carry, 0, place
             )  # fmt: skip
             for i in range(count):
-                to = (now + i) * apart
+                to = (now + i) * stride
                 slope(
-                    cell, row + now + i, before + i, i, wide, fed, (before + i) * place, (after + i) * place, carry,
+                    cell, row + now + i, before + i, i, wide, places, (before + i) * place, (after + i) * place, carry,
                     i * place, dz, to,
                 )  # fmt: skip
                 if hidden < wide:
@@ -124,38 +124,41 @@ def backward(
             for k in range(len(parts)):
                 column, columns, target, inner, panel = parts[k]
                 product(
-                    count, inner, columns, dz, now * apart + column, apart, panels, panel, carry, target, place, carry,
-                    target, place,
+                    count, inner, columns, dz, now * stride + column, stride, panels, panel, carry, target, place,
+                    carry, target, place,
                 )  # fmt: skip
         for k in range(len(parts)):
             column, columns, target, inner, _ = parts[k]
             gram(
-                size, columns, inner, dz, column, apart, fed, at * place + target, place, grads.recurrent,
+                size, columns, inner, dz, column, stride, places, at * place + target, place, grads.recurrent,
                 column * place + target, place,
             )  # fmt: skip
-        gram(size, entered, wide_inputs, dz, 0, apart, block, 0, wide_inputs, grads.entry, 0, wide_inputs)
+        gram(size, entered, wide_inputs, dz, 0, stride, block, 0, wide_inputs, grads.entry, 0, wide_inputs)
         gram(
-            size, wide_reads + (2 * heads + 3) // 4 * 4, wide, actions, 0, acted, fed, (at + count) * place, place,
-            grads.action, 0, wide,
+            size, wide_reads + (2 * heads + 3) // 4 * 4, wide, actions, 0, wide_action, places, (at + count) * place,
+            place, grads.action, 0, wide,
         )  # fmt: skip
         if to_value >= 0:
-            gram(size, wide_reads, wide_inputs, actions, 0, acted, block, 0, wide_inputs, grads.value, 0, wide_inputs)
+            gram(
+                size, wide_reads, wide_inputs, actions, 0, wide_action, block, 0, wide_inputs, grads.value, 0,
+                wide_inputs,
+            )  # fmt: skip
         if to_output >= 0:
             gram(
-                size, wide, wide_reads, output, 0, wide, fed, (at + count) * place + wide, place, grads.read, 0,
+                size, wide, wide_reads, output, 0, wide, places, (at + count) * place + wide, place, grads.read, 0,
                 wide_reads,
             )  # fmt: skip
-        add_rows(size, sums, dz, apart, grads.bias)
-        add_rows(size, acted, actions, acted, grads.action_bias)
+        add_rows(size, sums, dz, stride, grads.bias)
+        add_rows(size, wide_action, actions, wide_action, grads.action_bias)
         if len(dx):
             blank(block, 0, size * wide_inputs)
             product(
-                size, wide_inputs, entered, dz, 0, apart, panels, entry, block, 0, wide_inputs, block, 0, wide_inputs
+                size, wide_inputs, entered, dz, 0, stride, panels, entry, block, 0, wide_inputs, block, 0, wide_inputs
             )
             if to_value >= 0:
                 product(
-                    size, wide_inputs, wide_reads, actions, 0, acted, panels, to_value, block, 0, wide_inputs, block,
-                    0, wide_inputs,
+                    size, wide_inputs, wide_reads, actions, 0, wide_action, panels, to_value, block, 0, wide_inputs,
+                    block, 0, wide_inputs,
                 )  # fmt: skip
             for t in range(first, last):
                 for i in range(count):
@@ -163,14 +166,14 @@ def backward(
                     copy(block, here, dx, dx_rows[rows[i]] + dx_steps[t], inputs)
                     if inputs < wide_inputs:
                         blank(block, here + inputs, wide_inputs - inputs)
-        for i in range(count if anew and len(reset) else 0):
+        for i in range(count if restart and len(reset) else 0):
             if reset[rows[i], first]:
                 for j in range(place):
                     grads.fresh_place[j] += carry[i * place + j]
                 blank(carry, i * place, place)
                 if has_state:
                     for j in range(wide):
-                        grads.fresh_kept[j] += cell.carry[i * wide + j]
+                        grads.fresh_state[j] += cell.carry[i * wide + j]
                     blank(cell.carry, i * wide, wide)
     for i in range(len(rows) if len(dx) and padded else 0):
         for t in range(lengths[i], time):

@@ -1,8 +1,8 @@
-r"""The cell of Elman: $h_t = \tanh(z_t)$ and $\bar{z}_t = \bar{h}_t \odot (1 - h_t^2)$, with $z_t$ the sum."""
+r"""The Elman cell: $h_t = \tanh(z_t)$ and $\bar{z}_t = \bar{h}_t \odot (1 - h_t^2)$, where $z_t$ is the sum."""
 
 from __future__ import annotations
 
-from ddstructs.nn.compiled.cells import Cell, activate, of, slope
+from ddstructs.nn.compiled.cells import Cell, activate, is_cell, slope
 from ddstructs.ops.activations import tanh, tanh_slope
 from ddstructs.ops.compiler import chosen
 from ddstructs.ops.vectors import lanes, load, splat, store
@@ -11,35 +11,37 @@ __all__ = ["Elman"]
 
 
 class Elman(Cell):
-    """`nn.RNNCell` with a tangent."""
+    """`nn.RNNCell` with tanh."""
 
     __slots__ = ()
     from_input = (0,)
     from_output = (0,)
-    lasting = False
+    keep_gates = False
 
 
+# Numba infers the types of these functions from their arguments. Annotations would be ignored, and the decorator
+# replaces the functions.
 @chosen(activate)
-def _activate(cell, row, before, after, wide, fed, last, out):  # type: ignore[no-untyped-def]
-    if not of(cell, Elman):
+def _activate(cell, row, before, after, wide, places, last, out):  # type: ignore[no-untyped-def]
+    if not is_cell(cell, Elman):
         return None
 
-    def form(cell, row, before, after, wide, fed, last, out):  # type: ignore[no-untyped-def]
+    def implementation(cell, row, before, after, wide, places, last, out):  # type: ignore[no-untyped-def]
         gates, z = cell.gates, row * wide
-        for j in range(0, wide, lanes(fed)):
-            store(fed, out + j, tanh(load(gates, z + j)))
+        for j in range(0, wide, lanes(places)):
+            store(places, out + j, tanh(load(gates, z + j)))
 
-    return form
+    return implementation
 
 
 @chosen(slope)
-def _slope(cell, row, before, b, wide, fed, last, out, grad, at, sums, to):  # type: ignore[no-untyped-def]
-    if not of(cell, Elman):
+def _slope(cell, row, before, b, wide, places, last, out, grad, at, sums, to):  # type: ignore[no-untyped-def]
+    if not is_cell(cell, Elman):
         return None
 
-    def form(cell, row, before, b, wide, fed, last, out, grad, at, sums, to):  # type: ignore[no-untyped-def]
-        for j in range(0, wide, lanes(fed)):
-            store(sums, to + j, load(grad, at + j) * tanh_slope(load(fed, out + j)))
-            store(grad, at + j, splat(fed, 0))
+    def implementation(cell, row, before, b, wide, places, last, out, grad, at, sums, to):  # type: ignore[no-untyped-def]
+        for j in range(0, wide, lanes(places)):
+            store(sums, to + j, load(grad, at + j) * tanh_slope(load(places, out + j)))
+            store(grad, at + j, splat(places, 0))
 
-    return form
+    return implementation

@@ -1,6 +1,6 @@
-"""The compiled loop by addresses: finds the tensors of a slice, lays out its buffers, and runs all its steps.
+"""The entry points of the compiled loop: locate the tensors of a slice, allocate its buffers, and run all its steps.
 
-Called from Python with little but numbers: converting and passing an array costs as much as a step of a small network.
+Tensors are passed as addresses: converting and passing an array costs as much as a step of a small network.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from ddstructs.nn.compiled.arrays import (
     Border,
     Call,
     Cut,
-    Given,
     Layout,
     Record,
     Ring,
     Shape,
+    SliceInputs,
     Spread,
     Tensors,
     Weights,
 )
 from ddstructs.nn.compiled.backward import backward
-from ddstructs.nn.compiled.cells import Cell, holding
+from ddstructs.nn.compiled.cells import Cell, with_arrays
 from ddstructs.nn.compiled.forward import forward
 from ddstructs.nn.compiled.line import Lines
 from ddstructs.nn.compiled.weights import grads_at
@@ -33,27 +33,26 @@ from ddstructs.ops.pointers import array_at
 from ddstructs.ops.products import blank, copy
 from ddstructs.ops.vectors import BYTES
 
-__all__ = ["enter_backward", "enter_forward", "kept_size"]
+__all__ = ["buffer_size", "enter_backward", "enter_forward"]
 
 
-def kept_size(kind: type[Cell], shape: Shape, cut: Cut, *, lasting: bool) -> int:
+def buffer_size(kind: type[Cell], shape: Shape, cut: Cut, *, keep_gates: bool) -> int:
     """Size of the buffer that `enter_forward` writes and `enter_backward` reads."""
-    places = cut.places * (shape.joint + shape.wide_state)
-    return (
-        places + cut.total * (shape.wide_signals + shape.wide_extra) + (cut.total if lasting else cut.most) * shape.sums
-    )
+    places = cut.places * (shape.place_stride + shape.wide_state)
+    gates = (cut.total if keep_gates else cut.most) * shape.sums
+    return places + cut.total * (shape.wide_signals + shape.wide_extra) + gates
 
 
 @compiled(inline=True)
-def kept_at(call: Call, shape: Shape, cut: Cut, address: int) -> tuple[Array, Array, Array, Array, Array]:
-    """The parts of that buffer: places, signals, and the gates, states and extra of the cell."""
-    fed = cut.places * shape.joint
-    signals = fed + cut.total * shape.wide_signals
-    gates = signals + (cut.total if call.lasting else cut.most) * shape.sums
+def buffer_parts(call: Call, shape: Shape, cut: Cut, address: int) -> tuple[Array, Array, Array, Array, Array]:
+    """The parts of the buffer: places, signals, and the gates, cell states and extra activations of the cell."""
+    places = cut.places * shape.place_stride
+    signals = places + cut.total * shape.wide_signals
+    gates = signals + (cut.total if call.keep_gates else cut.most) * shape.sums
     states = gates + cut.places * shape.wide_state
     extra = states + cut.total * shape.wide_extra
     flat = array_at(address, extra, call.like)
-    return flat[:fed], flat[fed:signals], flat[signals:gates], flat[gates:states], flat[states:extra]
+    return flat[:places], flat[places:signals], flat[signals:gates], flat[gates:states], flat[states:extra]
 
 
 @compiled(inline=True)
@@ -66,7 +65,7 @@ def zeros(count: int, like: Array) -> Any:
 
 @compiled(inline=True)
 def aligned(count: int, like: Array) -> Any:
-    """An array that begins where a vector does in memory."""
+    """An uninitialised array, aligned to vectors."""
     flat = np.empty(count + BYTES // like.itemsize, like.dtype)
     first = (-flat.ctypes.data % BYTES) // like.itemsize
     return flat[first : first + count]
@@ -75,19 +74,19 @@ def aligned(count: int, like: Array) -> Any:
 @compiled(inline=True)
 def ring_of(shape: Shape, cut: Cut, like: Array, back: bool) -> Ring:
     """The buffers for a block of steps."""
-    most, acted, rows = cut.most, shape.wide_reads + shape.wide_signals, len(cut.rows)
+    most, wide_action, rows = cut.most, shape.wide_reads + shape.wide_signals, len(cut.rows)
     later = most if back else 0
     return Ring(
-        zeros(most * shape.wide_inputs, like), zeros(most * acted, like), zeros(most * shape.wide, like),
-        aligned(later * shape.wide_reads, like), aligned(later * shape.apart, like), zeros(later * acted, like),
-        zeros(rows * shape.heads, like), zeros(rows * shape.heads, like),
+        zeros(most * shape.wide_inputs, like), zeros(most * wide_action, like), zeros(most * shape.wide, like),
+        aligned(later * shape.wide_reads, like), aligned(later * shape.sums_stride, like),
+        zeros(later * wide_action, like), zeros(rows * shape.heads, like), zeros(rows * shape.heads, like),
         zeros(rows * shape.reads + shape.wide_reads, like),
     )  # fmt: skip
 
 
 @compiled(inline=True)
 def lines_of(call: Call, shape: Shape, cut: Cut) -> Lines:
-    """The memory, with buffers for one of its lines in one step."""
+    """The memory, with buffers for one step of one line."""
     rows, like = len(cut.rows), call.like
     heads = rows * shape.heads
     return Lines(
@@ -98,7 +97,7 @@ def lines_of(call: Call, shape: Shape, cut: Cut) -> Lines:
 
 @compiled(inline=True)
 def record_of(call: Call, shape: Shape, tensors: Tensors) -> Record:
-    """What is recorded, or its gradients."""
+    """The recorded results, or their gradients."""
     like = call.like
     output = Spread(extent(tensors.output, call.rows, call.steps, shape.hidden, like), call.rows, call.steps)
     return Record(
@@ -116,19 +115,19 @@ def sequence(address: int, shape: Shape, size: int, like: Array) -> Any:
 
 @compiled(inline=True)
 def extent(address: int, rows: Array, steps: Array, size: int, like: Array) -> Any:
-    """The numbers of a `Spread`."""
+    """The underlying array of a `Spread`."""
     count = rows[len(rows) - 1] + steps[len(steps) - 1] + size if len(rows) else 0
     return array_at(address, count, like)
 
 
 @compiled(inline=True)
-def given_of(call: Call, shape: Shape, cut: Cut, tensors: Tensors) -> Given:
+def slice_inputs(call: Call, shape: Shape, cut: Cut, tensors: Tensors) -> SliceInputs:
     """The inputs of a slice."""
     like = call.like
     time = shape.time if tensors.reads_noise else 0
     reads_noise = array_at(tensors.reads_noise, shape.time * shape.batch * shape.reads, like)
     state_noise = array_at(tensors.state_noise, shape.time * shape.batch * shape.hidden, like)
-    return Given(
+    return SliceInputs(
         Spread(extent(tensors.x, call.x_rows, call.x_steps, shape.inputs, like), call.x_rows, call.x_steps),
         cut.blocks, cut.rows, cut.lengths, call.reset,
         reads_noise.reshape(time, shape.batch, shape.reads),
@@ -139,87 +138,88 @@ def given_of(call: Call, shape: Shape, cut: Cut, tensors: Tensors) -> Given:
 
 @compiled()
 def enter_forward(cell: Any, shape: Shape, layout: Layout, call: Call, cut: Cut, tensors: Tensors, buffer: int) -> None:
-    """Take all steps of a slice.
+    """Run all steps of a slice.
 
     Args:
         cell: A cell without arrays, for its type.
         shape: Sizes.
-        layout: Where the weights lie.
-        call: What all slices have in common.
+        layout: Offsets of the weights.
+        call: The data shared by all slices.
         cut: The slice.
         tensors: The tensors of the batch.
-        buffer: Address of a buffer of `kept_size`; written, for backward.
+        buffer: Address of a buffer of `buffer_size`; written, for backward.
     """
     like, rows, hidden, reads = call.like, cut.rows, shape.hidden, shape.reads
-    wide, joint = shape.wide, shape.joint
-    fed, signals, gates, kept, extra = kept_at(call, shape, cut, buffer)
+    wide, place_stride = shape.wide, shape.place_stride
+    places, signals, gates, state, extra = buffer_parts(call, shape, cut, buffer)
     states = 2 if shape.wide_state else 1
     initial = array_at(tensors.initial, states * hidden, like)
     first_read = array_at(tensors.first_read, shape.batch * reads, like)
     first_output = array_at(tensors.first_output, shape.batch * hidden, like)
     first_state = array_at(tensors.first_state, shape.batch * hidden, like)
     border = Border(
-        zeros(len(rows) * joint, like), zeros(len(rows) * shape.wide_state, like), zeros(joint, like), zeros(wide, like)
+        zeros(len(rows) * place_stride, like), zeros(len(rows) * shape.wide_state, like), zeros(place_stride, like),
+        zeros(wide, like),
     )  # fmt: skip
     if len(initial):
         copy(initial, 0, border.fresh_place, 0, hidden)
         if states > 1:
-            copy(initial, hidden, border.fresh_kept, 0, hidden)
+            copy(initial, hidden, border.fresh_state, 0, hidden)
     for i in range(len(rows)):
         if len(first_output):
-            copy(first_output, rows[i] * hidden, border.place, i * joint, hidden)
+            copy(first_output, rows[i] * hidden, border.place, i * place_stride, hidden)
         else:
-            copy(border.fresh_place, 0, border.place, i * joint, hidden)
+            copy(border.fresh_place, 0, border.place, i * place_stride, hidden)
         if len(first_read):
-            copy(first_read, rows[i] * reads, border.place, i * joint + wide, reads)
+            copy(first_read, rows[i] * reads, border.place, i * place_stride + wide, reads)
         if len(first_state):
-            copy(first_state, rows[i] * hidden, border.kept, i * wide, hidden)
+            copy(first_state, rows[i] * hidden, border.state, i * wide, hidden)
         elif states > 1:
-            copy(border.fresh_kept, 0, border.kept, i * wide, hidden)
+            copy(border.fresh_state, 0, border.state, i * wide, hidden)
     forward(
-        holding(cell, gates, kept, extra, like), call.lasting, lines_of(call, shape, cut), shape,
-        Weights(array_at(call.panels, layout.size, like), call.parts, layout), given_of(call, shape, cut, tensors),
-        border, ring_of(shape, cut, like, False), fed, signals, record_of(call, shape, tensors),
+        with_arrays(cell, gates, state, extra, like), call.keep_gates, lines_of(call, shape, cut), shape,
+        Weights(array_at(call.panels, layout.size, like), call.parts, layout), slice_inputs(call, shape, cut, tensors),
+        border, ring_of(shape, cut, like, False), places, signals, record_of(call, shape, tensors),
     )  # fmt: skip
     last_read = array_at(tensors.last_read, shape.batch * reads, like)
     last_output = array_at(tensors.last_output, shape.batch * hidden, like)
     last_state = array_at(tensors.last_state, shape.batch * hidden, like)
     for i in range(len(rows)):
-        copy(border.place, i * joint, last_output, rows[i] * hidden, hidden)
-        copy(border.place, i * joint + wide, last_read, rows[i] * reads, reads)
+        copy(border.place, i * place_stride, last_output, rows[i] * hidden, hidden)
+        copy(border.place, i * place_stride + wide, last_read, rows[i] * reads, reads)
         if states > 1:
-            copy(border.kept, i * wide, last_state, rows[i] * hidden, hidden)
+            copy(border.state, i * wide, last_state, rows[i] * hidden, hidden)
 
 
 @compiled()
 def enter_backward(
     cell: Any, shape: Shape, layout: Layout, call: Call, cut: Cut, tensors: Tensors, buffer: int, summed: int
 ) -> None:
-    """Carry gradients back through all steps of a slice.
+    """Propagate gradients back through all steps of a slice.
 
     Args:
         cell: A cell without arrays, for its type.
         shape: Sizes.
-        layout: Where the transposed weights lie.
-        call: What all slices have in common.
+        layout: Offsets of the transposed weights.
+        call: The data shared by all slices.
         cut: The slice.
         tensors: The gradients.
         buffer: Address of the buffer that forward wrote.
         summed: Address of the gradients of the weights, of size `Layout.grads`; written.
     """
     like, rows, hidden, reads = call.like, cut.rows, shape.hidden, shape.reads
-    wide, joint = shape.wide, shape.joint
-    fed, signals, gates, kept, extra = kept_at(call, shape, cut, buffer)
+    wide, place_stride = shape.wide, shape.place_stride
+    places, signals, gates, state, extra = buffer_parts(call, shape, cut, buffer)
     has_state = shape.wide_state > 0
     last_read = array_at(tensors.last_read, shape.batch * reads, like)
     last_output = array_at(tensors.last_output, shape.batch * hidden, like)
     last_state = array_at(tensors.last_state, shape.batch * hidden, like)
-    carry, state_carry = zeros(len(rows) * joint, like), zeros(len(rows) * shape.wide_state, like)
+    carry, state_carry = zeros(len(rows) * place_stride, like), zeros(len(rows) * shape.wide_state, like)
     for i in range(len(rows)):
         if len(last_output):
-            copy(last_output, rows[i] * hidden, carry, i * joint, hidden)
+            copy(last_output, rows[i] * hidden, carry, i * place_stride, hidden)
         if len(last_read):
-            copy(last_read, rows[i] * reads, carry, i * joint + wide, reads)
+            copy(last_read, rows[i] * reads, carry, i * place_stride + wide, reads)
         if has_state and len(last_state):
             copy(last_state, rows[i] * hidden, state_carry, i * wide, hidden)
     flat = array_at(summed, layout.grads, like)
@@ -229,22 +229,22 @@ def enter_backward(
     )
     grads = grads_at(shape, flat, x_grad)
     backward(
-        holding(cell, gates, kept, extra, state_carry), lines_of(call, shape, cut), shape,
-        Weights(array_at(call.panels, layout.size, like), call.parts, layout), given_of(call, shape, cut, tensors),
-        ring_of(shape, cut, like, True), fed, signals, carry, record_of(call, shape, tensors), grads,
+        with_arrays(cell, gates, state, extra, state_carry), lines_of(call, shape, cut), shape,
+        Weights(array_at(call.panels, layout.size, like), call.parts, layout), slice_inputs(call, shape, cut, tensors),
+        ring_of(shape, cut, like, True), places, signals, carry, record_of(call, shape, tensors), grads,
     )  # fmt: skip
     first_read = array_at(tensors.first_read, shape.batch * reads, like)
     first_output = array_at(tensors.first_output, shape.batch * hidden, like)
     first_state = array_at(tensors.first_state, shape.batch * hidden, like)
     for i in range(len(rows)):
         if len(first_read):
-            copy(carry, i * joint + wide, first_read, rows[i] * reads, reads)
+            copy(carry, i * place_stride + wide, first_read, rows[i] * reads, reads)
         if len(first_output):
-            copy(carry, i * joint, first_output, rows[i] * hidden, hidden)
+            copy(carry, i * place_stride, first_output, rows[i] * hidden, hidden)
             if has_state:
                 copy(state_carry, i * wide, first_state, rows[i] * hidden, hidden)
-        else:  # the slice began with the first states of the cell
+        else:  # the slice started from the initial states
             for j in range(hidden):
-                grads.fresh_place[j] += carry[i * joint + j]
+                grads.fresh_place[j] += carry[i * place_stride + j]
                 if has_state:
-                    grads.fresh_kept[j] += state_carry[i * wide + j]
+                    grads.fresh_state[j] += state_carry[i * wide + j]

@@ -1,7 +1,7 @@
-"""All steps of a network, forward, for a slice of the batch.
+"""The forward pass of all steps of a network, for a slice of the batch.
 
-What does not depend on the step before is computed for a block of steps at once, while it is in the cache: what the
-input adds to the sums and to the values, and what the reads add to the output.
+Terms that do not depend on the step before are computed for a block of steps at once, while it is in the cache: those
+of the input in the sums and in the values, and those of the reads in the output.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ddstructs.nn.compiled.arrays import Border, Given, Record, Ring, Shape, Weights
+from ddstructs.nn.compiled.arrays import Border, Record, Ring, Shape, SliceInputs, Weights
 from ddstructs.nn.compiled.cells import activate
 from ddstructs.nn.compiled.line import rest, take
 from ddstructs.ops.activations import sigmoid, tanh
@@ -24,49 +24,49 @@ __all__ = ["forward"]
 
 @compiled()
 def forward(
-    cell: Any, lasting: bool, memory: Any, shape: Shape, weights: Weights, given: Given, border: Border, ring: Ring,
-    fed: Array, signals: Array, record: Record,
+    cell: Any, keep_gates: bool, memory: Any, shape: Shape, weights: Weights, slice_inputs: SliceInputs, border: Border,
+    ring: Ring, places: Array, signals: Array, record: Record,
 ) -> None:  # fmt: skip
-    """Take all steps.
+    """Run all steps.
 
     Args:
-        cell: The cell, with its arrays.
-        lasting: Whether it keeps the gates of all rows, rather than those of one block.
-        memory: The memory, as of the first step.
+        cell: The cell with its arrays.
+        keep_gates: Whether to store the gates of all rows, rather than those of one block.
+        memory: The memory before the first step.
         shape: Sizes.
         weights: The weights.
-        given: The inputs.
+        slice_inputs: The inputs.
         border: The state before the first step, and after the last.
         ring: Buffers for a block.
-        fed: The places; written.
+        places: The places; written.
         signals: Push and pop of each row before they are rounded, shape `(rows, wide_signals)`; written.
-        record: What is recorded; written.
+        record: The results to record; written.
     """
     time, inputs, hidden, reads, heads = shape.time, shape.inputs, shape.hidden, shape.reads, shape.heads
     wide_inputs, wide, wide_reads, wide_signals = shape.wide_inputs, shape.wide, shape.wide_reads, shape.wide_signals
     entered, sums = shape.entered, shape.sums
     panels, parts, (entry, to_action, to_value, to_output, bias, action_bias, _, _) = weights
-    (x, x_rows, x_steps), blocks, rows, lengths, reset, reads_noise, state_noise, hard, padded = given
+    (x, x_rows, x_steps), blocks, rows, lengths, reset, reads_noise, state_noise, hard, padded = slice_inputs
     (out, out_rows, out_steps), all_push, all_pop, all_value, all_reads = record
-    state, kept_state, fresh_place, fresh_kept = border
+    border_place, border_state, fresh_place, fresh_state = border
     block, actions, output, push_now, pop_now = ring.x, ring.actions, ring.output, ring.push, ring.pop
-    place, gates, kept = shape.joint, cell.gates, cell.kept
-    acted, has_state, step = wide_reads + wide_signals, len(cell.kept) > 0, lanes(fed)
+    place, gates, state = shape.place_stride, cell.gates, cell.state
+    wide_action, has_state, step = wide_reads + wide_signals, len(cell.state) > 0, lanes(places)
     for n in range(len(blocks)):
-        first, last, count, row, at, anew = blocks[n]
+        first, last, count, row, at, restart = blocks[n]
         size = (last - first) * count
-        gate = row * sums if lasting else 0
-        if anew:
+        gate = row * sums if keep_gates else 0
+        if restart:
             for i in range(count):
-                afresh = len(reset) > 0 and reset[rows[i], first]
-                if afresh:
-                    copy(fresh_place, 0, fed, (at + i) * place, place)
+                reset_now = len(reset) > 0 and reset[rows[i], first]
+                if reset_now:
+                    copy(fresh_place, 0, places, (at + i) * place, place)
                 else:
-                    copy(state, i * place, fed, (at + i) * place, place)
-                if has_state and afresh:
-                    copy(fresh_kept, 0, kept, (at + i) * wide, wide)
+                    copy(border_place, i * place, places, (at + i) * place, place)
+                if has_state and reset_now:
+                    copy(fresh_state, 0, state, (at + i) * wide, wide)
                 elif has_state:
-                    copy(kept_state, i * wide, kept, (at + i) * wide, wide)
+                    copy(border_state, i * wide, state, (at + i) * wide, wide)
         for t in range(first, last):
             for i in range(count):
                 copy(x, x_rows[rows[i]] + x_steps[t], block, ((t - first) * count + i) * wide_inputs, inputs)
@@ -75,40 +75,40 @@ def forward(
             copy(panels, bias + entered, gates, gate + i * sums + entered, sums - entered)
         if to_value >= 0:
             product(
-                size, wide_reads, wide_inputs, block, 0, wide_inputs, panels, to_value, actions, 0, acted,
+                size, wide_reads, wide_inputs, block, 0, wide_inputs, panels, to_value, actions, 0, wide_action,
                 panels, action_bias, 0,
             )  # fmt: skip
         for i in range(size):
             if to_value >= 0:
-                copy(panels, action_bias + wide_reads, actions, i * acted + wide_reads, wide_signals)
+                copy(panels, action_bias + wide_reads, actions, i * wide_action + wide_reads, wide_signals)
             else:
-                copy(panels, action_bias, actions, i * acted, acted)
+                copy(panels, action_bias, actions, i * wide_action, wide_action)
         for t in range(first, last):
             now = (t - first) * count  # the first row of the step, from the first of the block
             before, after = at + now, at + now + count
             for k in range(len(parts)):
                 column, columns, source, inner, panel = parts[k]
                 product(
-                    count, columns, inner, fed, before * place + source, place, panels, panel, gates,
+                    count, columns, inner, places, before * place + source, place, panels, panel, gates,
                     gate + now * sums + column, sums, gates, gate + now * sums + column, sums,
                 )  # fmt: skip
             for i in range(count):
                 activate(
-                    cell, (row if lasting else 0) + now + i, before + i, after + i, wide, fed, (before + i) * place,
-                    (after + i) * place,
+                    cell, (row if keep_gates else 0) + now + i, before + i, after + i, wide, places,
+                    (before + i) * place, (after + i) * place,
                 )  # fmt: skip
                 if hidden < wide:
-                    blank(fed, (after + i) * place + hidden, wide - hidden)
+                    blank(places, (after + i) * place + hidden, wide - hidden)
                 if len(state_noise):
                     for j in range(hidden):
-                        kept[(after + i) * wide + j] += state_noise[t, rows[i], j]
-            action = now * acted
+                        state[(after + i) * wide + j] += state_noise[t, rows[i], j]
+            action = now * wide_action
             product(
-                count, acted, wide, fed, after * place, place, panels, to_action, actions, action, acted,
-                actions, action, acted,
+                count, wide_action, wide, places, after * place, place, panels, to_action, actions, action, wide_action,
+                actions, action, wide_action,
             )  # fmt: skip
             for i in range(count):
-                value = action + i * acted
+                value = action + i * wide_action
                 for j in range(0, wide_reads, step):
                     store(actions, value + j, tanh(load(actions, value + j)))
                 signal = (row + now + i) * wide_signals
@@ -122,41 +122,42 @@ def forward(
                     if len(all_push):
                         all_push[rows[i], t, h], all_pop[rows[i], t, h] = push, pop
                 if len(reset) and reset[rows[i], t]:
-                    for h in range(heads):  # the first head of each line empties it
+                    for h in range(heads):  # the first pop of each line empties it
                         pop_now[i * heads + h] = np.inf
                 if len(all_value):
                     for j in range(reads):
                         all_value[rows[i], t, j] = actions[value + j]
             take(
-                memory, t, rows[:count], push_now, pop_now, actions, action, acted, fed, after * place + wide, place
+                memory, t, rows[:count], push_now, pop_now, actions, action, wide_action, places, after * place + wide,
+                place,
             )  # fmt: skip
             for i in range(count):
                 to = (after + i) * place + wide
                 if len(reads_noise):
                     for j in range(reads):
-                        fed[to + j] += reads_noise[t, rows[i], j]
+                        places[to + j] += reads_noise[t, rows[i], j]
                 if reads < wide_reads:
-                    blank(fed, to + reads, wide_reads - reads)
+                    blank(places, to + reads, wide_reads - reads)
                 if len(all_reads):
                     for j in range(reads):
-                        all_reads[rows[i], t, j] = fed[to + j]
-        source, apart, origin = fed, place, (at + count) * place
+                        all_reads[rows[i], t, j] = places[to + j]
+        source, stride, origin = places, place, (at + count) * place
         if to_output >= 0:
             product(
-                size, wide, wide_reads, fed, origin + wide, place, panels, to_output, output, 0, wide, fed,
+                size, wide, wide_reads, places, origin + wide, place, panels, to_output, output, 0, wide, places,
                 origin, place,
             )  # fmt: skip
-            source, apart, origin = output, wide, 0
+            source, stride, origin = output, wide, 0
         for t in range(first, last):
             for i in range(count):
-                from_ = origin + ((t - first) * count + i) * apart
+                from_ = origin + ((t - first) * count + i) * stride
                 copy(source, from_, out, out_rows[rows[i]] + out_steps[t], hidden)
         if n + 1 == len(blocks) or blocks[n + 1, 5]:
             end = at + size
             for i in range(count):
-                copy(fed, (end + i) * place, state, i * place, place)
+                copy(places, (end + i) * place, border_place, i * place, place)
                 if has_state:
-                    copy(kept, (end + i) * wide, kept_state, i * wide, wide)
+                    copy(state, (end + i) * wide, border_state, i * wide, wide)
     for i in range(len(rows)):
         b = rows[i]
         for t in range(lengths[i], time if padded else 0):
@@ -167,11 +168,11 @@ def forward(
                 all_value[b, t] = 0
             if len(all_reads):
                 for j in range(reads):
-                    all_reads[b, t, j] = state[i * place + wide + j]
+                    all_reads[b, t, j] = border_place[i * place + wide + j]
         rest(memory, b, lengths[i], time)
 
 
 @compiled(inline=True)
 def rounded(signal: float) -> float:
-    """1 from a half on, else 0; NaN stays NaN."""
+    """1 if the signal is at least 0.5, else 0; NaN propagates."""
     return signal - signal + (signal >= 0.5)

@@ -1,4 +1,4 @@
-r"""The GRU in the form of torch, whose last sum is of the last output alone.
+r"""Torch's variant of the GRU, whose last sum depends only on the last output.
 
 With the sums $[z^r; z^u; z^n; z^m]$,
 
@@ -12,7 +12,7 @@ $$ \bar{z}^n = \bar{n} \qquad \bar{z}^m = \bar{n} \odot r \qquad \bar{h}_{t-1} \
 
 from __future__ import annotations
 
-from ddstructs.nn.compiled.cells import Cell, activate, of, slope
+from ddstructs.nn.compiled.cells import Cell, activate, is_cell, slope
 from ddstructs.ops.activations import sigmoid, sigmoid_slope, tanh, tanh_slope
 from ddstructs.ops.compiler import chosen
 from ddstructs.ops.vectors import lanes, load, store
@@ -28,39 +28,41 @@ class GRU(Cell):
     from_output = (0, 1, None, 2)
 
 
+# Numba infers the types of these functions from their arguments. Annotations would be ignored, and the decorator
+# replaces the functions.
 @chosen(activate)
-def _activate(cell, row, before, after, wide, fed, last, out):  # type: ignore[no-untyped-def]
-    if not of(cell, GRU):
+def _activate(cell, row, before, after, wide, places, last, out):  # type: ignore[no-untyped-def]
+    if not is_cell(cell, GRU):
         return None
 
-    def form(cell, row, before, after, wide, fed, last, out):  # type: ignore[no-untyped-def]
+    def implementation(cell, row, before, after, wide, places, last, out):  # type: ignore[no-untyped-def]
         gates, z = cell.gates, row * 4 * wide
-        for j in range(0, wide, lanes(fed)):
+        for j in range(0, wide, lanes(places)):
             r, u = sigmoid(load(gates, z + j)), sigmoid(load(gates, z + wide + j))
             n = tanh(load(gates, z + 2 * wide + j) + r * load(gates, z + 3 * wide + j))
             store(gates, z + j, r)
             store(gates, z + wide + j, u)
             store(gates, z + 2 * wide + j, n)
-            store(fed, out + j, n + u * (load(fed, last + j) - n))
+            store(places, out + j, n + u * (load(places, last + j) - n))
 
-    return form
+    return implementation
 
 
 @chosen(slope)
-def _slope(cell, row, before, b, wide, fed, last, out, grad, at, sums, to):  # type: ignore[no-untyped-def]
-    if not of(cell, GRU):
+def _slope(cell, row, before, b, wide, places, last, out, grad, at, sums, to):  # type: ignore[no-untyped-def]
+    if not is_cell(cell, GRU):
         return None
 
-    def form(cell, row, before, b, wide, fed, last, out, grad, at, sums, to):  # type: ignore[no-untyped-def]
+    def implementation(cell, row, before, b, wide, places, last, out, grad, at, sums, to):  # type: ignore[no-untyped-def]
         gates, z = cell.gates, row * 4 * wide
-        for j in range(0, wide, lanes(fed)):
+        for j in range(0, wide, lanes(places)):
             r, u, n = load(gates, z + j), load(gates, z + wide + j), load(gates, z + 2 * wide + j)
             h_grad = load(grad, at + j)
             n_grad = h_grad * (1.0 - u) * tanh_slope(n)
             store(sums, to + j, n_grad * load(gates, z + 3 * wide + j) * sigmoid_slope(r))
-            store(sums, to + wide + j, h_grad * (load(fed, last + j) - n) * sigmoid_slope(u))
+            store(sums, to + wide + j, h_grad * (load(places, last + j) - n) * sigmoid_slope(u))
             store(sums, to + 2 * wide + j, n_grad)
             store(sums, to + 3 * wide + j, n_grad * r)
             store(grad, at + j, h_grad * u)
 
-    return form
+    return implementation

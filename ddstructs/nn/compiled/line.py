@@ -1,7 +1,7 @@
-"""Memories on lines in the compiled loop: how they take a step, undo one, and let one pass.
+"""Line memories in the compiled loop: run a step, undo a step, or skip steps.
 
-The functions are chosen by the type of the memory, as those of a cell are by its own. `rows` are the rows of the memory
-that take the step, in the order of the network's.
+The functions are selected by the type of the memory, like those of a cell. `rows` are the rows of the memory that run
+the step, in the order of the network's rows.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ __all__ = ["Lines", "rest", "take", "undo"]
 
 
 class Lines(NamedTuple):
-    """Lines side by side, each on a tape of its own; a bank has several, a stack one.
+    """Parallel lines, each on its own tape; a bank has several, a stack one.
 
     Attributes:
         batch: Number of rows.
         width: Size of one value.
         heads: Number of heads of all lines.
         pushes: The end at which each head pushes.
-        takes: The end from which it pops and reads.
-        table: For each line: its number of heads, the steps taken before the network's first, the number of tiles in
-            the initial state, the room for tiles, steps and in the order, and the addresses of values, strengths,
-            order, ends, dead, last, consumed and cut of the tape. Backward only: address of the gradients of the
-            values of tiles, with the distances of two rows and two tiles; the same for those of their strengths. Shape
-            `(lines, 20)`.
+        takes: The end from which each head pops and reads.
+        table: For each line: its number of heads, the number of steps before the network's first, the number of tiles
+            in the initial state, the allocated numbers of tiles, steps and entries of the order, and the addresses of
+            values, strengths, order, ends, dead, last, consumed and cut of the tape. Backward only: address of the
+            gradients of the values of tiles, with the distances between two rows and two tiles; likewise for those of
+            their strengths. Shape `(lines, 20)`.
         push: Buffer for the pushes of one line in one step.
         pop: Buffer for its pops.
         read: Buffer for its reads.
-        integers: Empty; its dtype is that of the indices on a tape.
+        integers: An empty array of the dtype of indices on a tape.
     """
 
     batch: int
@@ -50,10 +50,10 @@ class Lines(NamedTuple):
 
 
 def take(
-    memory: Any, t: int, rows: Array, push: Array, pop: Array, value: Array, at: int, apart: int, read: Array, to: int,
-    between: int,
+    memory: Any, t: int, rows: Array, push: Array, pop: Array, value: Array, at: int, stride: int, read: Array, to: int,
+    read_stride: int,
 ) -> None:  # fmt: skip
-    """Take a step.
+    """Run a step.
 
     Args:
         memory: The memory.
@@ -61,20 +61,20 @@ def take(
         rows: Shape `(batch,)`.
         push: Flat, of shape `(batch, heads)`.
         pop: Flat, of shape `(batch, heads)`.
-        value: Flat; the values of a row lie side by side.
-        at: The offset of the first row.
-        apart: Distance between two rows.
-        read: Written, flat; the reads of a row lie side by side.
-        to: The offset of its first row.
-        between: Distance between two of its rows.
+        value: Flat; the values of a row are contiguous.
+        at: Offset of the first row in `value`.
+        stride: Distance between two rows of `value`.
+        read: Written, flat; the reads of a row are contiguous.
+        to: Offset of the first row in `read`.
+        read_stride: Distance between two rows of `read`.
     """
 
 
 def undo(
     memory: Any, t: int, rows: Array, read_grad: Array, push_grad: Array, pop_grad: Array, value: Array,
-    value_grad: Array, at: int, apart: int,
+    value_grad: Array, at: int, stride: int,
 ) -> None:  # fmt: skip
-    """Undo a step, and carry gradients back through it.
+    """Undo a step, and propagate gradients back through it.
 
     Args:
         memory: The memory.
@@ -83,20 +83,20 @@ def undo(
         read_grad: Flat, of shape `(batch, heads, width)`.
         push_grad: Written, flat, of shape `(batch, heads)`.
         pop_grad: Written, flat, of shape `(batch, heads)`.
-        value: Written, flat: the values that were pushed, side by side for each row.
+        value: Written, flat: the pushed values, contiguous for each row.
         value_grad: Written, flat: their gradient.
-        at: The offset in both of the first row.
-        apart: Distance between two rows.
+        at: Offset of the first row in both.
+        stride: Distance between two rows of both.
     """
 
 
 def rest(memory: Any, row: int, start: int, stop: int) -> None:
-    """Let the steps from `start` to `stop` pass in one row, without a push or a pop."""
+    """Skip the steps from `start` to `stop` of one row: record them without a push or a pop."""
 
 
 @compiled(inline=True)
 def line_at(memory: Lines, n: int, first: int) -> tuple[Heads, Strided, Strided, engine.Line]:
-    """A line of the table, whose first head is the given one: its heads, initial values, pushed values and tiles."""
+    """Line `n` of the table, whose first head is `first`: its heads, initial values, pushed values and tiles."""
     batch, width, table, floats, ints = memory.batch, memory.width, memory.table, memory.push, memory.integers
     heads, slots, tiles, steps, order = table[n, 0], table[n, 2], table[n, 3], table[n, 4], table[n, 5]
     values = array_at(table[n, 6], batch * tiles * width, floats)
@@ -114,12 +114,14 @@ def line_at(memory: Lines, n: int, first: int) -> tuple[Heads, Strided, Strided,
     return ends, Strided(values, row, width), Strided(values[slots * width :], row, width), line
 
 
+# Numba infers the types of these functions from their arguments. Annotations would be ignored, and the decorator
+# replaces the functions.
 @chosen(take)
-def _take(memory, t, rows, push, pop, value, at, apart, read, to, between):  # type: ignore[no-untyped-def]
+def _take(memory, t, rows, push, pop, value, at, stride, read, to, read_stride):  # type: ignore[no-untyped-def]
     if not _are_lines(memory):
         return None
 
-    def form(memory, t, rows, push, pop, value, at, apart, read, to, between):  # type: ignore[no-untyped-def]
+    def implementation(memory, t, rows, push, pop, value, at, stride, read, to, read_stride):  # type: ignore[no-untyped-def]
         first, width, all_heads, table = 0, memory.width, memory.heads, memory.table
         count = len(rows)
         for n in range(len(table)):
@@ -128,7 +130,7 @@ def _take(memory, t, rows, push, pop, value, at, apart, read, to, between):  # t
             values, row, tile = pushed
             size = heads * width
             for i in range(count):
-                copy(value, at + i * apart + first * width, values, rows[i] * row + step * heads * tile, size)
+                copy(value, at + i * stride + first * width, values, rows[i] * row + step * heads * tile, size)
                 copy(push, i * all_heads + first, memory.push, i * heads, heads)
                 copy(pop, i * all_heads + first, memory.pop, i * heads, heads)
             engine.forward(
@@ -136,18 +138,18 @@ def _take(memory, t, rows, push, pop, value, at, apart, read, to, between):  # t
                 memory.pop[: count * heads].reshape(count, 1, heads), initial, pushed, line, memory.read,
             )  # fmt: skip
             for i in range(count):
-                copy(memory.read, i * size, read, to + i * between + first * width, size)
+                copy(memory.read, i * size, read, to + i * read_stride + first * width, size)
             first += heads
 
-    return form
+    return implementation
 
 
 @chosen(undo)
-def _undo(memory, t, rows, read_grad, push_grad, pop_grad, value, value_grad, at, apart):  # type: ignore[no-untyped-def]
+def _undo(memory, t, rows, read_grad, push_grad, pop_grad, value, value_grad, at, stride):  # type: ignore[no-untyped-def]
     if not _are_lines(memory):
         return None
 
-    def form(memory, t, rows, read_grad, push_grad, pop_grad, value, value_grad, at, apart):  # type: ignore[no-untyped-def]
+    def implementation(memory, t, rows, read_grad, push_grad, pop_grad, value, value_grad, at, stride):  # type: ignore[no-untyped-def]
         first, width, all_heads, table, batch = 0, memory.width, memory.heads, memory.table, memory.batch
         count = len(rows)
         for n in range(len(table)):
@@ -168,14 +170,14 @@ def _undo(memory, t, rows, read_grad, push_grad, pop_grad, value, value_grad, at
             for i in range(count):
                 copy(memory.push, i * heads, push_grad, i * all_heads + first, heads)
                 copy(memory.pop, i * heads, pop_grad, i * all_heads + first, heads)
-                place = at + i * apart + first * width
+                place = at + i * stride + first * width
                 copy(values, rows[i] * row + step * heads * tile, value, place, size)
                 for h in range(heads):
                     newest = rows[i] * grad_row + (slots + step * heads + h) * grad_tile
                     copy(grads, newest, value_grad, place + h * width, width)
             first += heads
 
-    return form
+    return implementation
 
 
 @chosen(rest)
@@ -183,19 +185,19 @@ def _rest(memory, row, start, stop):  # type: ignore[no-untyped-def]
     if not _are_lines(memory):
         return None
 
-    def form(memory, row, start, stop):  # type: ignore[no-untyped-def]
+    def implementation(memory, row, start, stop):  # type: ignore[no-untyped-def]
         head = 0
         for n in range(len(memory.table) if start < stop else 0):
             heads, before, slots = memory.table[n, 0], memory.table[n, 1], memory.table[n, 2]
-            _, _, (flat, apart, tile), (strengths, _, _, _, _, consumed, cut) = line_at(memory, n, head)
+            _, _, (flat, stride, tile), (strengths, _, _, _, _, consumed, cut) = line_at(memory, n, head)
             first, last = before + start, before + stop
             strengths[row, slots + first * heads : slots + last * heads] = 0
             consumed[row, first:last] = 0
             cut[row, first:last] = 0
-            blank(flat, row * apart + first * heads * tile, (last - first) * heads * tile)
+            blank(flat, row * stride + first * heads * tile, (last - first) * heads * tile)
             head += heads
 
-    return form
+    return implementation
 
 
 def _are_lines(memory: Any) -> bool:

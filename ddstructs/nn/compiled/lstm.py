@@ -9,12 +9,12 @@ $$ \bar{c}_t = f_{t+1} \odot \bar{c}_{t+1} + \bar{h}_t \odot o_t \odot (1 - \tan
 $$ \bar{z}^i = \bar{c}_t \odot g \odot i (1 - i) \quad \bar{z}^f = \bar{c}_t \odot c_{t-1} \odot f (1 - f) \quad
    \bar{z}^g = \bar{c}_t \odot i (1 - g^2) \quad \bar{z}^o = \bar{h}_t \odot \tanh(c_t) \odot o (1 - o) $$
 
-`extra` is $\tanh(c_t)$, without the noise that is added to $c_t$ afterwards.
+`extra` is $\tanh(c_t)$ before noise is added to $c_t$.
 """
 
 from __future__ import annotations
 
-from ddstructs.nn.compiled.cells import Cell, activate, of, slope
+from ddstructs.nn.compiled.cells import Cell, activate, is_cell, slope
 from ddstructs.ops.activations import sigmoid, sigmoid_slope, tanh, tanh_slope
 from ddstructs.ops.compiler import chosen
 from ddstructs.ops.vectors import lanes, load, splat, store
@@ -32,46 +32,48 @@ class LSTM(Cell):
     extra_states = 1
 
 
+# Numba infers the types of these functions from their arguments. Annotations would be ignored, and the decorator
+# replaces the functions.
 @chosen(activate)
-def _activate(cell, row, before, after, wide, fed, last, out):  # type: ignore[no-untyped-def]
-    if not of(cell, LSTM):
+def _activate(cell, row, before, after, wide, places, last, out):  # type: ignore[no-untyped-def]
+    if not is_cell(cell, LSTM):
         return None
 
-    def form(cell, row, before, after, wide, fed, last, out):  # type: ignore[no-untyped-def]
-        gates, kept, extras, z = cell.gates, cell.kept, cell.extra, row * 4 * wide
-        for j in range(0, wide, lanes(fed)):
+    def implementation(cell, row, before, after, wide, places, last, out):  # type: ignore[no-untyped-def]
+        gates, state, extras, z = cell.gates, cell.state, cell.extra, row * 4 * wide
+        for j in range(0, wide, lanes(places)):
             i, f = sigmoid(load(gates, z + j)), sigmoid(load(gates, z + wide + j))
             g, o = tanh(load(gates, z + 2 * wide + j)), sigmoid(load(gates, z + 3 * wide + j))
-            c = f * load(kept, before * wide + j) + i * g
+            c = f * load(state, before * wide + j) + i * g
             squashed = tanh(c)
             store(gates, z + j, i)
             store(gates, z + wide + j, f)
             store(gates, z + 2 * wide + j, g)
             store(gates, z + 3 * wide + j, o)
-            store(kept, after * wide + j, c)
+            store(state, after * wide + j, c)
             store(extras, row * wide + j, squashed)
-            store(fed, out + j, o * squashed)
+            store(places, out + j, o * squashed)
 
-    return form
+    return implementation
 
 
 @chosen(slope)
-def _slope(cell, row, before, b, wide, fed, last, out, grad, at, sums, to):  # type: ignore[no-untyped-def]
-    if not of(cell, LSTM):
+def _slope(cell, row, before, b, wide, places, last, out, grad, at, sums, to):  # type: ignore[no-untyped-def]
+    if not is_cell(cell, LSTM):
         return None
 
-    def form(cell, row, before, b, wide, fed, last, out, grad, at, sums, to):  # type: ignore[no-untyped-def]
-        gates, kept, extras, carry, z = cell.gates, cell.kept, cell.extra, cell.carry, row * 4 * wide
-        for j in range(0, wide, lanes(fed)):
+    def implementation(cell, row, before, b, wide, places, last, out, grad, at, sums, to):  # type: ignore[no-untyped-def]
+        gates, state, extras, carry, z = cell.gates, cell.state, cell.extra, cell.carry, row * 4 * wide
+        for j in range(0, wide, lanes(places)):
             i, f = load(gates, z + j), load(gates, z + wide + j)
             g, o = load(gates, z + 2 * wide + j), load(gates, z + 3 * wide + j)
             squashed, h_grad = load(extras, row * wide + j), load(grad, at + j)
             c_grad = load(carry, b * wide + j) + h_grad * o * tanh_slope(squashed)
             store(sums, to + j, c_grad * g * sigmoid_slope(i))
-            store(sums, to + wide + j, c_grad * load(kept, before * wide + j) * sigmoid_slope(f))
+            store(sums, to + wide + j, c_grad * load(state, before * wide + j) * sigmoid_slope(f))
             store(sums, to + 2 * wide + j, c_grad * i * tanh_slope(g))
             store(sums, to + 3 * wide + j, h_grad * squashed * sigmoid_slope(o))
             store(carry, b * wide + j, c_grad * f)
-            store(grad, at + j, splat(fed, 0))
+            store(grad, at + j, splat(places, 0))
 
-    return form
+    return implementation

@@ -1,4 +1,4 @@
-"""The compiled loop as one node of autograd, over the parameters as they are."""
+"""The compiled loop as one autograd node, directly on the parameters."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from torch.autograd import Function
 from ddstructs.nn.compiled.arrays import Call, Cut, Tensors
 from ddstructs.nn.compiled.cells import Cell
 from ddstructs.nn.compiled.elman import Elman
-from ddstructs.nn.compiled.entry import enter_backward, enter_forward, kept_size
+from ddstructs.nn.compiled.entry import buffer_size, enter_backward, enter_forward
 from ddstructs.nn.compiled.gru import GRU
 from ddstructs.nn.compiled.lstm import LSTM
-from ddstructs.nn.compiled.tapes import heads_of, locked, tape_row, undone
-from ddstructs.nn.compiled.weights import Form, Parameters, Sizes, form, pack_weights, unpack_grads
+from ddstructs.nn.compiled.tapes import heads_of, locked, prepare_undo, tape_row
+from ddstructs.nn.compiled.weights import Geometry, Parameters, Sizes, geometry, pack_weights, unpack_grads
 from ddstructs.nn.network import Noise
 from ddstructs.ops import threads
 from ddstructs.ops.engine import Array
@@ -30,25 +30,25 @@ from ddstructs.ops.vectors import BYTES
 __all__ = ["CELLS", "Setup", "Steps"]
 
 CELLS: dict[str, type[Cell]] = {"RNNCell": Elman, "LSTMCell": LSTM, "GRUCell": GRU}
-"""The cells that are supported, by the name of torch's class."""
+"""The supported cells, by the name of torch's class."""
 
 
 class Setup(NamedTuple):
-    """What a run depends on besides tensors.
+    """The arguments of a run other than tensors.
 
     Attributes:
         kind: The cell.
-        tapes: The tape of each line of the memory, which ends at its state.
+        tapes: The tape of each line of the memory; each ends at the state to start from.
         time: Number of steps.
         batch: Number of rows.
         cuts: The slices of the batch.
         packed: Positions of the rows and of the steps if x is packed; None if x is padded.
-        reset: Steps before which a row begins afresh, shape `(batch, time)`; `(0, 0)` if there are none.
+        reset: Steps before which a row is reset, shape `(batch, time)`; `(0, 0)` if there are none.
         noise: The noise to add.
         hard: Whether signals are rounded.
         record: Whether actions and reads are returned.
         differentiate: Whether backward may run.
-        states: Number of states of the cell that are given; 0 if it begins with its first ones.
+        states: Number of states of the cell passed in; 0 to start from the initial ones.
     """
 
     kind: type[Cell]
@@ -66,10 +66,10 @@ class Setup(NamedTuple):
 
 
 class Steps(Function):
-    """All steps, from the state before the first one.
+    """All steps of a network.
 
-    Returns the output, shaped like x; push, pop, value and reads, or None; the last read; the states of the cell; and
-    the token of each tape.
+    Returns the output, shaped like x except for its size; push, pop, value and reads, or None; the last read; the
+    states of the cell; and the token of each tape.
     """
 
     @staticmethod
@@ -95,7 +95,7 @@ class Steps(Function):
         pushes, takes = heads_of(tuple(tape.layout for tape in tapes))
         heads = len(pushes)
         hidden_size = weight_hh.shape[1]
-        network = form(
+        network = geometry(
             kind,  # type: ignore[arg-type]  # a class is hashable, whatever its instances are
             Sizes(time, batch, x.shape[-1], hidden_size, heads, width, lanes, value is not None, read is not None),
         )
@@ -104,25 +104,25 @@ class Steps(Function):
         panels = torch.empty(layout.size, dtype=dtype)
         whole = _contiguous(weights)
         pack_weights(shape, layout, parts, gates, Parameters(*_addresses(whole)), False, panels.data_ptr(), like)
-        lasting = differentiate and kind.lasting
-        given = x if x.stride(-1) == 1 else x.contiguous()
+        keep_gates = differentiate and kind.keep_gates
+        source = x if x.stride(-1) == 1 else x.contiguous()
         output = _like(x, hidden_size)
         sizes = ((heads,), (heads,), (heads, width), (heads, width)) if record else ()
         recorded = [empty((batch, time, *size), dtype) for size in sizes]
         last_read = torch.empty(batch, heads, width, dtype=dtype)
         last = [torch.empty(batch, hidden_size, dtype=dtype) for _ in range(kind.states)]
         table = np.array([tape_row(tape, tape.time, tape.places) for tape in tapes], np.int64)
-        x_rows, x_steps = _offsets(given, packed)
+        x_rows, x_steps = _offsets(source, packed)
         rows, steps = _offsets(output, packed)
         call = Call(
             parts, x_rows, x_steps, rows, steps, rows, steps, reset, table, pushes, takes, panels.data_ptr(), width,
-            hard, packed is None, lasting, like, _INTEGERS,
+            hard, packed is None, keep_gates, like, _INTEGERS,
         )  # fmt: skip
         more = _contiguous((initial, first_read, *others[:states], noise.reads, noise.states))
         at = _addresses(more)
         to = _addresses(recorded) or [0] * 4
         tensors = Tensors(
-            x=given.data_ptr(), output=output.data_ptr(), push=to[0], pop=to[1], value=to[2], reads=to[3],
+            x=source.data_ptr(), output=output.data_ptr(), push=to[0], pop=to[1], value=to[2], reads=to[3],
             initial=at[0], first_read=at[1], first_output=at[2] if states else 0,
             first_state=at[3] if states > 1 else 0,
             last_read=last_read.data_ptr(), last_output=last[0].data_ptr(), last_state=last[-1].data_ptr(),
@@ -131,7 +131,7 @@ class Steps(Function):
         cell = _cell(kind, like.dtype.char)  # type: ignore[arg-type]
 
         def run(cut: Cut) -> Tensor:
-            buffer = empty((kept_size(kind, shape, cut, lasting=lasting),), dtype)
+            buffer = empty((buffer_size(kind, shape, cut, keep_gates=keep_gates),), dtype)
             enter_forward(cell, shape, layout, call, cut, tensors, buffer.data_ptr())
             return buffer
 
@@ -152,7 +152,7 @@ class Steps(Function):
     @differentiable_once
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         setup: Setup = ctx.run[0]
-        network: Form = ctx.run[1]
+        network: Geometry = ctx.run[1]
         call, starts = ctx.run[2:]
         kind, tapes, time, batch = setup.kind, setup.tapes, setup.time, setup.batch
         cuts, packed, states = setup.cuts, setup.packed, setup.states
@@ -163,7 +163,7 @@ class Steps(Function):
         dtype, like = x.dtype, call.like
         count = 6 + kind.states
         output_grad, *recorded = grads[:5]
-        given = x if x.stride(-1) == 1 else x.contiguous()
+        source = x if x.stride(-1) == 1 else x.contiguous()
         if output_grad is not None and output_grad.stride(-1) != 1:
             output_grad = output_grad.contiguous()
         rows, steps = (call.rows, call.steps) if output_grad is None else _offsets(output_grad, packed)
@@ -178,7 +178,7 @@ class Steps(Function):
         incoming = _contiguous((*recorded, *grads[5:count]))
         at = _addresses(incoming)
         tensors = Tensors(
-            x=given.data_ptr(), output=0 if output_grad is None else output_grad.data_ptr(), push=at[0], pop=at[1],
+            x=source.data_ptr(), output=0 if output_grad is None else output_grad.data_ptr(), push=at[0], pop=at[1],
             value=at[2], reads=at[3], first_read=0 if first_read is None else first_read.data_ptr(),
             first_output=firsts[0].data_ptr() if states else 0, first_state=firsts[-1].data_ptr() if states else 0,
             last_read=at[4], last_output=at[5], last_state=at[-1], x_grad=0 if x_grad is None else x_grad.data_ptr(),
@@ -193,7 +193,7 @@ class Steps(Function):
 
         with locked(tapes):
             tiles = [
-                undone(tape, start, start + time, grad, known)
+                prepare_undo(tape, start, start + time, grad, known)
                 for tape, start, grad, known in zip(tapes, starts, grads[count:], continued, strict=True)
             ]
             call = call._replace(
@@ -205,7 +205,7 @@ class Steps(Function):
             total, *others = threads.over(run, list(zip(cuts, buffers, strict=True)), 2 * _work(network, cuts))
             for tape, start, each in zip(tapes, starts, tiles, strict=True):
                 tape.cursor = start, each.line
-        for summed in others:  # in the order of the slices, whoever came first
+        for summed in others:  # in the order of the slices, not of completion
             total += summed
         needed = ctx.needs_input_grad[2:10]
         found = [
@@ -232,7 +232,7 @@ def _cell(kind: Any, char: str) -> Cell:
 
 
 def _like(x: Tensor, size: int) -> Tensor:
-    """An uninitialised sequence in the order of the axes of x, but of vectors of another size."""
+    """An uninitialised sequence with the memory order of x, but vectors of another size."""
     if x.dim() == 3 and x.stride(0) < x.stride(1):
         return empty((x.shape[1], x.shape[0], size), x.dtype).transpose(0, 1)
     return empty((*x.shape[:-1], size), x.dtype)
@@ -241,8 +241,8 @@ def _like(x: Tensor, size: int) -> Tensor:
 def _offsets(sequence: Tensor, packed: tuple[Array, Array] | None) -> tuple[Array, Array]:
     """The offsets of each row and of each step of a sequence; see `arrays.Spread`."""
     if packed is not None:
-        apart = sequence.stride(0)
-        return packed[0] * apart, packed[1] * apart
+        stride = sequence.stride(0)
+        return packed[0] * stride, packed[1] * stride
     (batch, time, _), (row, step, _) = sequence.shape, sequence.stride()
     return _ladder(batch, row), _ladder(time, step)
 
@@ -257,11 +257,11 @@ def _contiguous(parts: Sequence[Tensor | None]) -> list[Tensor | None]:
 
 
 def _addresses(parts: Sequence[Tensor | None]) -> list[int]:
-    """The addresses of tensors, 0 for one that is absent; the caller keeps the tensors."""
+    """The addresses of tensors, 0 for an absent one; the caller must keep the tensors alive."""
     return [0 if part is None else part.data_ptr() for part in parts]
 
 
-def _work(network: Form, cuts: Sequence[Cut]) -> int:
+def _work(network: Geometry, cuts: Sequence[Cut]) -> int:
     """Number of multiplications in all steps."""
     shape = network.shape
     step = shape.sums * (shape.wide + shape.wide_reads + shape.wide_inputs) + shape.wide * (

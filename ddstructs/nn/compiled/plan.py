@@ -1,4 +1,4 @@
-"""How a batch is cut: into slices of rows, and each slice into blocks of steps."""
+"""The division of a batch into slices of rows, and of each slice into blocks of steps."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ddstructs.ops.engine import Array
 __all__ = ["NEVER", "cut", "cuts", "even_cuts", "slices"]
 
 SLICE = 32
-"""Rows of the batch that are run together, at most: what a step needs is to stay in the second cache."""
+"""Maximum number of rows of the batch run together, so that the data of a step stays in the L2 cache."""
 
 BLOCK = 128
-"""Rows of a block of steps, at most, if a step has no more."""
+"""Maximum number of rows of a block, unless a single step has more."""
 
 NEVER = np.zeros((0, 0), np.bool_)
-"""Resets of a batch that has none."""
+"""The resets of a batch without any."""
 
 
 def slices(lengths: Array) -> list[Array]:
-    """The rows of the batch, cut by the batch alone so that gradients are summed in one order: the longest first."""
+    """The rows of each slice, longest first; they depend only on the lengths, which fixes the order of summation."""
     order = np.argsort(-lengths, kind="stable")
     parts = max(1, -(-len(order) // SLICE))
     step = max(1, -(-len(order) // parts))
@@ -32,7 +32,7 @@ def slices(lengths: Array) -> list[Array]:
 
 @lru_cache(maxsize=256)
 def even_cuts(batch: int, time: int) -> tuple[Cut, ...]:
-    """The slices of a batch whose rows take all steps, without resets."""
+    """The slices of a batch without padding or resets."""
     return cuts(np.full(batch, time, np.int64), NEVER)
 
 
@@ -41,7 +41,7 @@ def cuts(lengths: Array, reset: Array) -> tuple[Cut, ...]:
 
     Args:
         lengths: Number of steps of each row, shape `(batch,)`, int64.
-        reset: Steps before which a row begins afresh, shape `(batch, time)`; `(0, 0)` if there are none.
+        reset: Steps before which a row is reset, shape `(batch, time)`; `(0, 0)` if there are none.
     """
     return tuple(cut(rows, lengths[rows], reset[rows] if len(reset) else reset) for rows in slices(lengths))
 
@@ -49,12 +49,12 @@ def cuts(lengths: Array, reset: Array) -> tuple[Cut, ...]:
 def cut(rows: Array, lengths: Array, reset: Array) -> Cut:
     """The blocks of a slice.
 
-    All steps of a block have the same rows of the batch, and rows begin afresh only before its first step.
+    All steps of a block have the same active rows of the batch, and rows are reset only before its first step.
 
     Args:
         rows: The rows of the batch, the longest first.
         lengths: Number of steps of each.
-        reset: Steps before which each begins afresh, shape `(slice, time)`; `(0, 0)` if there are none.
+        reset: Steps before which each is reset, shape `(slice, time)`; `(0, 0)` if there are none.
     """
     starts = {0, *lengths.tolist()}
     if len(reset):

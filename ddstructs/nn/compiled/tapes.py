@@ -1,4 +1,4 @@
-"""The lines of a memory as rows of numbers for the compiled loop; see `line.Lines.table`."""
+"""Rows of the table that describes the lines of a memory to the compiled loop; see `line.Lines.table`."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from ddstructs.ops.layout import Layout
 from ddstructs.ops.pages import zeros
 from ddstructs.ops.tape import Tape
 
-__all__ = ["Tiles", "heads_of", "locked", "tape_row", "undone"]
+__all__ = ["Tiles", "heads_of", "locked", "prepare_undo", "tape_row"]
 
 
 class Tiles(NamedTuple):
-    """A line after the last step, which backward undoes.
+    """A line after the last step, for backward to undo.
 
     Attributes:
         row: Its row of the table.
         line: Its tiles; changed in place.
-        grad: The gradient of the tiles before the first step, if it is needed.
-        buffers: Keep the gradients alive whose addresses are in the row.
+        grad: The gradient of the tiles before the first step, if needed.
+        buffers: The gradients whose addresses are in the row, to keep them alive.
     """
 
     row: list[int]
@@ -46,11 +46,11 @@ def heads_of(layouts: tuple[Layout, ...]) -> tuple[Array, Array]:
 
 
 def tape_row(tape: Tape, start: int, places: tuple[int, ...], grads: tuple[int, ...] = (0,) * 6) -> list[int]:
-    """The row of a tape.
+    """The row of a tape in the table.
 
     Args:
         tape: The tape.
-        start: Steps taken before the first one.
+        start: Number of steps before the first one.
         places: Addresses of the values and of the fields of the line.
         grads: The last six columns.
     """
@@ -70,18 +70,18 @@ def locked(tapes: Sequence[Tape]) -> Iterator[None]:
             tape.lock.release()
 
 
-def undone(tape: Tape, start: int, stop: int, grad: Tensor | None, continued: bool) -> Tiles:
-    """A line after a step, for backward.
+def prepare_undo(tape: Tape, start: int, stop: int, grad: Tensor | None, continued: bool) -> Tiles:
+    """Prepare a line for backward.
 
     Args:
         tape: The tape.
-        start: Steps taken before the first one to undo.
-        stop: Steps taken after the last one.
-        grad: The gradient of the tiles after it, shape `(batch, tiles, width + 1)`; None if it is zero.
-        continued: Whether the gradient of the tiles before the first is needed.
+        start: Time before the first step to undo.
+        stop: Time after the last step to undo.
+        grad: The gradient of the tiles at `stop`, shape `(batch, tiles, width + 1)`; None if it is zero.
+        continued: Whether the gradient of the tiles at `start` is needed.
     """
     line, count, width = tape.at(stop, private=True), tape.tiles(stop), tape.width
-    own = tuple(array.ctypes.data for array in line[:3])  # those that change
+    own = tuple(array.ctypes.data for array in line[:3])  # the arrays that change
     values, *logs = tape.places
     places = values, *own, *logs[3:]
     if grad is None and not continued:

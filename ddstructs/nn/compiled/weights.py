@@ -1,4 +1,4 @@
-"""The weights of a network as the compiled loop reads them, and their gradients as torch expects them."""
+"""Convert weights from torch to the layout of the compiled loop, and their gradients back."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ddstructs.ops.engine import Array
 from ddstructs.ops.pointers import array_at
 from ddstructs.ops.products import blank, copy, pack, pack_transposed
 
-__all__ = ["Form", "Parameters", "Sizes", "form", "grads_at", "pack_weights", "unpack_grads"]
+__all__ = ["Geometry", "Parameters", "Sizes", "geometry", "grads_at", "pack_weights", "unpack_grads"]
 
 
 class Parameters(NamedTuple):
-    """Addresses of the parameters of a network, which are contiguous, or of their gradients; 0 for an absent one.
+    """Addresses of the parameters of a network or of their gradients, all contiguous; 0 for an absent one.
 
     Attributes:
         weight_ih: From the input and the read to the sums, shape `(blocks * hidden, inputs + reads)`.
@@ -42,7 +42,7 @@ class Parameters(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """What the form of a network depends on.
+    """The sizes that determine a `Geometry`.
 
     Attributes:
         time: Number of steps.
@@ -67,14 +67,14 @@ class Sizes(NamedTuple):
     read: bool
 
 
-class Form(NamedTuple):
-    """All that a run knows before it sees a number.
+class Geometry(NamedTuple):
+    """All properties of a run that depend only on sizes.
 
     Attributes:
         shape: The sizes.
-        layout: Where the weights lie.
+        layout: Offsets of the weights.
         parts: As in `arrays.Weights`.
-        gates: For each gate the blocks of `weight_ih` and of `weight_hh` it is summed from; -1 for none.
+        gates: The blocks of `weight_ih` and `weight_hh` of each gate; -1 for none.
     """
 
     shape: Shape
@@ -84,8 +84,8 @@ class Form(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def form(kind: Any, sizes: Sizes) -> Form:
-    """The form of a network with a cell of this class, and of a batch."""
+def geometry(kind: Any, sizes: Sizes) -> Geometry:
+    """The geometry of a network with a cell of this class, and of a batch."""
     time, batch, inputs, hidden, heads, width, lanes, value, read = sizes
 
     def padded(count: int) -> int:
@@ -107,23 +107,24 @@ def form(kind: Any, sizes: Sizes) -> Form:
     for column, columns, first, inner in _parts(kind, shape):
         parts.append((column, columns, first, inner, at))
         at += columns * inner
-    acted = shape.wide_reads + shape.wide_signals
+    wide_action = shape.wide_reads + shape.wide_signals
     places = list[int]()
     for size, present in (
-        (entered * shape.wide_inputs, True), (acted * wide, True), (shape.wide_reads * shape.wide_inputs, value),
-        (wide * shape.wide_reads, read), (sums, True), (acted, True),
+        (entered * shape.wide_inputs, True), (wide_action * wide, True), (shape.wide_reads * shape.wide_inputs, value),
+        (wide * shape.wide_reads, read), (sums, True), (wide_action, True),
     ):  # fmt: skip
         places.append(at if present else -1)
         at += size * present
-    joint, skips = shape.joint, shape.wide_reads * shape.wide_inputs + wide * shape.wide_reads
-    grads = sums * joint + entered * shape.wide_inputs + acted * wide + skips + sums + acted + joint + wide
+    place_stride, skips = shape.place_stride, shape.wide_reads * shape.wide_inputs + wide * shape.wide_reads
+    grads = sums * place_stride + entered * shape.wide_inputs + wide_action * wide + skips
+    grads += sums + wide_action + place_stride + wide
     entry, action, from_input, to_output, bias, action_bias = places
     layout = Layout(entry, action, from_input, to_output, bias, action_bias, at, grads)
-    return Form(shape, layout, np.array(parts, np.int64).reshape(-1, 5), np.array(gates, np.int64))
+    return Geometry(shape, layout, np.array(parts, np.int64).reshape(-1, 5), np.array(gates, np.int64))
 
 
 def _parts(kind: type[Cell], shape: Shape) -> list[tuple[int, int, int, int]]:
-    """Which sums come from which part of a place: first sum, number of sums, first number, count."""
+    """The part of a place that each group of sums depends on: first sum, number of sums, offset, size."""
     wide, place, found = shape.wide, shape.wide + shape.wide_reads, list[tuple[int, int, int, int]]()
     for gate, (ih, hh) in enumerate(zip(kind.from_input, kind.from_output, strict=True)):
         start, stop = 0 if hh is not None else wide, place if ih is not None else wide
@@ -143,16 +144,16 @@ def pack_weights(
 
     Args:
         shape: Sizes.
-        layout: Where each matrix goes.
-        parts: As in `Form`.
-        gates: As in `Form`.
+        layout: Offset of each matrix.
+        parts: As in `Geometry`.
+        gates: As in `Geometry`.
         parameters: The parameters.
-        transposed: Whether to transpose them, for backward, which reads no biases.
+        transposed: Whether to transpose them, for backward, which does not use biases.
         panels_at: Address of the panels; written.
         like: An empty array of the dtype.
     """
     inputs, hidden, reads, wide, wide_reads = shape.inputs, shape.hidden, shape.reads, shape.wide, shape.wide_reads
-    wide_inputs, acted, signals = shape.wide_inputs, wide_reads + shape.wide_signals, 2 * shape.heads
+    wide_inputs, wide_action, signals = shape.wide_inputs, wide_reads + shape.wide_signals, 2 * shape.heads
     rows, fan = hidden * (1 + np.max(gates)), inputs + reads
     panels = array_at(panels_at, layout.size, like)
     ih, hh = array_at(parameters.weight_ih, rows * fan, like), array_at(parameters.weight_hh, rows * hidden, like)
@@ -186,7 +187,7 @@ def pack_weights(
             if own_hh >= 0 and len(hh_bias) > 0:
                 total += hh_bias[own_hh + j]
             panels[layout.bias + gate * wide + j] = total
-    rows_of_action = wide_reads + signals if transposed else acted  # the inner axis ends with the last signal
+    rows_of_action = wide_reads + signals if transposed else wide_action  # the inner axis ends with the last signal
     place(
         action, signals * hidden, hidden, reads, hidden, panels, layout.action, rows_of_action, wide, 0, 0, transposed
     )  # fmt: skip
@@ -216,15 +217,15 @@ def place(
 
 @compiled(inline=True)
 def grads_at(shape: Shape, flat: Array, x: Any) -> Grads:
-    """The gradients of a slice, which lie one after another in an array of size `Layout.grads`."""
-    place, acted = shape.joint, shape.wide_reads + shape.wide_signals
+    """The gradients of a slice, stored consecutively in an array of size `Layout.grads`."""
+    place, wide_action = shape.place_stride, shape.wide_reads + shape.wide_signals
     a = shape.sums * place
     b = a + shape.entered * shape.wide_inputs
-    c = b + acted * shape.wide
+    c = b + wide_action * shape.wide
     d = c + shape.wide_reads * shape.wide_inputs
     e = d + shape.wide * shape.wide_reads
     f = e + shape.sums
-    g = f + acted
+    g = f + wide_action
     h = g + place
     return Grads(
         x, flat[:a], flat[a:b], flat[b:c], flat[c:d], flat[d:e], flat[e:f], flat[f:g], flat[g:h],
@@ -237,23 +238,23 @@ def unpack_grads(
     shape: Shape, layout: Layout, gates: Array, summed: int, parameters: Parameters, initial: int, states: int,
     like: Array,
 ) -> None:  # fmt: skip
-    """Write the gradients of the parameters, and of the first states of the cell.
+    """Write the gradients of the parameters, and of the initial states of the cell.
 
     Args:
         shape: Sizes.
-        layout: Says how many gradients there are.
-        gates: As in `Form`.
+        layout: Offsets of the weights, with the size of the gradients.
+        gates: As in `Geometry`.
         summed: Address of the gradients, summed over all slices.
         parameters: Addresses of the gradients; written where they are not 0.
-        initial: Address of the gradient of the first states, shape `(states, hidden)`, if that is not 0; written.
+        initial: Address of the gradient of the initial states, shape `(states, hidden)`; written if it is not 0.
         states: Number of states of the cell.
         like: An empty array of the dtype.
     """
     inputs, hidden, reads, wide, wide_reads = shape.inputs, shape.hidden, shape.reads, shape.wide, shape.wide_reads
-    signals, fan, joint = 2 * shape.heads, inputs + reads, shape.joint
+    signals, fan, place_stride = 2 * shape.heads, inputs + reads, shape.place_stride
     rows = hidden * (1 + np.max(gates))
     none = Spread(like, gates[0, :0], gates[0, :0])
-    _, recurrent, entry, from_output, from_input, to_output, bias, action_bias, place, kept = grads_at(
+    _, recurrent, entry, from_output, from_input, to_output, bias, action_bias, place, state = grads_at(
         shape, array_at(summed, layout.grads, like), none
     )
     ih, hh = array_at(parameters.weight_ih, rows * fan, like), array_at(parameters.weight_hh, rows * hidden, like)
@@ -263,11 +264,11 @@ def unpack_grads(
             row, own_ih, own_hh = gate * wide + j, gates[gate, 0] * hidden + j, gates[gate, 1] * hidden + j
             if gates[gate, 0] >= 0 and len(ih):
                 copy(entry, row * shape.wide_inputs, ih, own_ih * fan, inputs)
-                copy(recurrent, row * joint + wide, ih, own_ih * fan + inputs, reads)
+                copy(recurrent, row * place_stride + wide, ih, own_ih * fan + inputs, reads)
             if gates[gate, 0] >= 0 and len(ih_bias):
                 ih_bias[own_ih] = bias[row]
             if gates[gate, 1] >= 0 and len(hh):
-                copy(recurrent, row * joint, hh, own_hh * hidden, hidden)
+                copy(recurrent, row * place_stride, hh, own_hh * hidden, hidden)
             if gates[gate, 1] >= 0 and len(hh_bias):
                 hh_bias[own_hh] = bias[row]
     action = array_at(parameters.action, (signals + reads) * hidden, like)
@@ -288,4 +289,4 @@ def unpack_grads(
     if len(first):
         copy(place, 0, first, 0, hidden)
         if states > 1:
-            copy(kept, 0, first, hidden, hidden)
+            copy(state, 0, first, hidden, hidden)
