@@ -60,3 +60,11 @@ def test_a_path_that_is_wrong_or_loses_a_nan_is_found(monkeypatch: pytest.Monkey
     assert "outputs differ by 1.0e-02" in str(found)
     monkeypatch.setattr(fused, "run", changed(float("nan")))
     assert check_agreement(rnn, x).outputs == float("inf")
+
+
+@pytest.mark.parametrize("seed", [0, 2, 3])
+def test_dead_slots_of_hard_signals_are_not_compared(seed: int) -> None:
+    """A push of 0 leaves a slot of strength 0, whose gradient no live slot shows."""
+    torch.manual_seed(seed)
+    rnn = MemoryRNN(8, 32, Stack(16), batch_first=True, hard=True)
+    assert check_agreement(rnn, torch.randn(3, 12, 8)).gradients < 1e-4

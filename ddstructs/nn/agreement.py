@@ -108,7 +108,9 @@ def _tensors(part: Any) -> Iterator[Tensor]:
         yield part.data
     elif isinstance(part, LineState):
         slots = part.slots()
-        yield from compact(Contents(slots.values, slots.strengths))
+        values, strengths = compact(Contents(slots.values, slots.strengths))
+        yield values
+        yield torch.where(strengths > 0, strengths, 0)  # padding is any dead slot, whose strength may have a gradient
     elif isinstance(part, State):
         for field in fields(part):
             yield from _tensors(getattr(part, field.name))
