@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ddstructs.ops.layout import Inputs
 
-__all__ = ["backward", "forward"]
+__all__ = ["backward", "constants", "forward", "on", "start", "step_backward", "step_forward"]
 
 compiled: Callable[[Callable[..., Any]], Any] = triton.jit
 
@@ -326,15 +326,8 @@ def backward(
 def _run(inputs: Inputs, pushes: Sequence[int], takes: Sequence[int], reads: Tensor | None) -> list[Tensor]:
     """The fields of an `engine.Line` after all steps; nothing is read if `reads` is None."""
     initial, strengths, push, pop, value = inputs
-    slots, (batch, time, heads, width) = initial.shape[1], value.shape
-    tiles, steps, below = (batch, slots + time * heads), (batch, time, heads), time * (heads - sum(pushes))
-    shapes = tiles, tiles, (batch, 3), tiles, tiles, steps, steps
-    kinds = push.dtype, torch.int32, torch.int32, torch.int32, push.dtype, torch.int32, push.dtype
-    line = [torch.zeros(shape, device=push.device, dtype=kind) for shape, kind in zip(shapes, kinds, strict=True)]
-    live = strengths != 0
-    line[0][:, :slots] = strengths
-    line[1][:, below : below + slots] = live.logical_not().sort(dim=1, stable=True).indices
-    line[2][:, 0], line[2][:, 1] = below, below + live.sum(1)
+    slots, (batch, time, _, width) = initial.shape[1], value.shape
+    line = start(strengths, time, pushes)
     if batch:
         with on(value):
             forward_row[(batch,)](
@@ -342,6 +335,26 @@ def _run(inputs: Inputs, pushes: Sequence[int], takes: Sequence[int], reads: Ten
                 value if reads is None else reads, time, slots, width,
                 reading=reads is not None, **constants(pushes, takes, width),
             )  # fmt: skip
+    return line
+
+
+def start(strengths: Tensor, time: int, pushes: Sequence[int]) -> list[Tensor]:
+    """The fields of an `engine.Line` before the first of `time` steps.
+
+    Args:
+        strengths: Strengths of the initial state, shape `(batch, slots)`.
+        time: Number of steps.
+        pushes: The end at which each head pushes.
+    """
+    (batch, slots), heads = strengths.shape, len(pushes)
+    tiles, steps, below = (batch, slots + time * heads), (batch, time, heads), time * (heads - sum(pushes))
+    shapes = tiles, tiles, (batch, 3), tiles, tiles, steps, steps
+    kinds = strengths.dtype, torch.int32, torch.int32, torch.int32, strengths.dtype, torch.int32, strengths.dtype
+    line = [torch.zeros(shape, device=strengths.device, dtype=kind) for shape, kind in zip(shapes, kinds, strict=True)]
+    live = strengths != 0
+    line[0][:, :slots] = strengths
+    line[1][:, below : below + slots] = live.logical_not().sort(dim=1, stable=True).indices
+    line[2][:, 0], line[2][:, 1] = below, below + live.sum(1)
     return line
 
 
