@@ -66,10 +66,18 @@ def backward_rows(
     initial, value = initial + row * slots * width, value + steps * reads
     values_grad, strengths_grad = values_grad + tiles * width, strengths_grad + tiles
     gates, sums_grad, signals = gates + steps * summed, sums_grad + steps * summed, signals + steps * both
-    places_grad, actions_grad, signals_grad = places_grad + steps * place, actions_grad + steps * acted, signals_grad + steps * both
+    places_grad, actions_grad, signals_grad = (
+        places_grad + steps * place,
+        actions_grad + steps * acted,
+        signals_grad + steps * both,
+    )
     places, states = places + row * kept * place, states + row * kept * hidden
     carry, first_grad = carry + row * place, first_grad + row * place
-    reads_grad, action_grad, output_grad = reads_grad + row * reads, action_grad + row * both, output_grad + row * hidden
+    reads_grad, action_grad, output_grad = (
+        reads_grad + row * reads,
+        action_grad + row * both,
+        output_grad + row * hidden,
+    )
     held_weights = hold(recurrent, rows_0, columns_0, held_0)
     held_signals = hold(to_signals, rows_1, columns_1, held_1)
     held_values = hold(to_value, rows_2, columns_2, held_2)

@@ -102,7 +102,10 @@ class Steps(Function):
         flat = x.reshape(steps, -1)
         gates = torch.addmm(bias, flat, entry.t())
         from_x = gates if skip is None else flat @ skip.t()
-        places, states = x.new_empty(batch, kept, hidden + reads), x.new_empty(batch, kept if state is not None else 0, hidden)
+        places, states = (
+            x.new_empty(batch, kept, hidden + reads),
+            x.new_empty(batch, kept if state is not None else 0, hidden),
+        )
         places[:, 0] = place
         if state is not None:
             states[:, 0] = state

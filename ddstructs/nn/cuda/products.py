@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor, nn
@@ -20,6 +19,9 @@ from torch import Tensor, nn
 from ddstructs.ops.triton import compiled
 
 __all__ = ["Tiling", "hold", "product", "tiling"]
+
+WIDEST = 256
+"""Maximum number of columns of a tile that is not held."""
 
 
 class Tiling(NamedTuple):
@@ -58,8 +60,8 @@ def tiling(rows: int, columns: int, tile: int, held: bool) -> Tiling:
     high, wide = triton.next_power_of_2(rows), triton.next_power_of_2(columns)
     if held or high * wide <= tile:
         return Tiling(high, wide, high, wide, held)
-    wide = min(wide, 256)
-    high = min(high, tile // wide)
+    wide = min(wide, WIDEST)
+    high = min(high, max(1, tile // wide))
     return Tiling(high, wide, -(-rows // high) * high, -(-columns // wide) * wide, False)
 
 
