@@ -100,10 +100,9 @@ def apply(x, y, count, padded: tl.constexpr, kernel: tl.constexpr):  # type: ign
     lanes = tl.arange(0, padded)
     given = tl.load(x + lanes, mask=lanes < count, other=0)
     if kernel == "tanh":
-        result = activations.tanh(given)
+        tl.store(y + lanes, activations.tanh(given), mask=lanes < count)
     else:
-        result = activations.sigmoid(given)
-    tl.store(y + lanes, result, mask=lanes < count)
+        tl.store(y + lanes, activations.sigmoid(given), mask=lanes < count)
 
 
 if __name__ == "__main__":

@@ -83,7 +83,8 @@ def steps(network: MemoryRNN, x: Tensor, **options: Any) -> list[Tensor]:
     x = x.detach().requires_grad_()
     first = network.unroll(x[:, :5])
     found = network.unroll(x[:, 5:], first.state, **options)
-    kept = network.memory.contents(found.state.memory)
+    values, strengths = network.memory.contents(found.state.memory)
+    kept = values, torch.where(strengths > 0, strengths, 0)  # a dead slot may have a gradient, and any may be there
     results = [found.output, *found.actions[:2], found.reads, *found.state.hidden, found.state.read, *kept]
     loss = torch.stack([part.sin().sum() for part in results]).sum()
     return [*results, *torch.autograd.grad(loss, [x, *network.parameters()], materialize_grads=True)]

@@ -1,7 +1,7 @@
 """The compiled path of a `MemoryRNN`: whether a network supports it, and the run itself.
 
-A loop over the steps spends most of its time on the overhead of operators and autograd. Torch's cells with a line memory
-run all steps in compiled code instead, as one autograd node: that of `nn.compiled` on the CPU, of `nn.cuda` on a GPU.
+A loop over the steps spends most of its time on the overhead of operators and autograd. Torch's cells with a line
+memory run all steps in compiled code instead, as one autograd node: `nn.compiled` on the CPU, `nn.cuda` on a GPU.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The activations of the cells in Triton: the formulas of `ops.activations`, accurate near zero and exact at the ends."""
+"""The activations of the cells in Triton: the formulas of `ops.activations`, exact at zero and at the ends."""
 
 # Triton interprets annotations and supports only constexpr.
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-incomplete-defs

@@ -12,13 +12,14 @@ from __future__ import annotations
 import triton.language as tl
 
 from ddstructs.nn.cuda.cells import slope
+from ddstructs.nn.cuda.forward import kernel
 from ddstructs.nn.cuda.products import hold, product
-from ddstructs.ops.triton import compiled, step_backward
+from ddstructs.ops.triton import step_backward
 
 __all__ = ["backward_rows"]
 
 
-@compiled
+@kernel
 def backward_rows(
     gates, recurrent, to_signals, to_value, lengths, reset, places, states, signals, value,
     initial, strengths, order, ends, dead, last, consumed, cut,
@@ -34,7 +35,7 @@ def backward_rows(
 ):  # fmt: skip
     """Propagate gradients back through all steps of a row.
 
-    Args:
+    Pointers:
         gates: This and the other results of `forward_rows` as it left them, the weights transposed.
         places_grad: The gradients of the results of each step, shape `(batch, time, hidden + heads * width)`.
         signals_grad: Those of the signals, shape `(batch, time, 2 * heads)`, if `recorded`.
@@ -42,7 +43,8 @@ def backward_rows(
         values_grad: Gradients of the values of all tiles after the last step; changed to those before the first.
         strengths_grad: Those of their strengths, likewise.
         sums_grad: Gradients of the sums of the gates, shape `(batch, time, summed)`; written.
-        actions_grad: Those of the sums of signals and values, shape `(batch, time, 2 * heads + heads * width)`; written.
+        actions_grad: Those of the sums of signals and values, shape `(batch, time, 2 * heads + heads * width)`;
+            written.
         carry: Gradient of the last place, shape `(batch, hidden + heads * width)`; overwritten.
         first_grad: Gradient of the first place; written.
         first_state_grad: Gradient of the first cell state; written.
@@ -65,19 +67,16 @@ def backward_rows(
     consumed, cut = consumed + steps * heads, cut + steps * heads
     initial, value = initial + row * slots * width, value + steps * reads
     values_grad, strengths_grad = values_grad + tiles * width, strengths_grad + tiles
-    gates, sums_grad, signals = gates + steps * summed, sums_grad + steps * summed, signals + steps * both
-    places_grad, actions_grad, signals_grad = (
-        places_grad + steps * place,
-        actions_grad + steps * acted,
+    gates, sums_grad, actions_grad = gates + steps * summed, sums_grad + steps * summed, actions_grad + steps * acted
+    signals, signals_grad, places_grad = (
+        signals + steps * both,
         signals_grad + steps * both,
+        places_grad + steps * place,
     )
     places, states = places + row * kept * place, states + row * kept * hidden
     carry, first_grad = carry + row * place, first_grad + row * place
-    reads_grad, action_grad, output_grad = (
-        reads_grad + row * reads,
-        action_grad + row * both,
-        output_grad + row * hidden,
-    )
+    reads_grad, action_grad = reads_grad + row * reads, action_grad + row * both
+    output_grad += row * hidden
     held_weights = hold(recurrent, rows_0, columns_0, held_0)
     held_signals = hold(to_signals, rows_1, columns_1, held_1)
     held_values = hold(to_value, rows_2, columns_2, held_2)

@@ -11,17 +11,24 @@ from reads by other lanes, and nothing is overwritten before a barrier that foll
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import triton
 import triton.language as tl
 
 from ddstructs.nn.cuda.activations import sigmoid, tanh
 from ddstructs.nn.cuda.cells import activate
 from ddstructs.nn.cuda.products import hold, product
-from ddstructs.ops.triton import compiled, step_forward
+from ddstructs.ops.triton import step_forward
 
-__all__ = ["forward_rows"]
+__all__ = ["forward_rows", "kernel"]
+
+# So that no length, batch or state compiles a kernel anew.
+kernel: Callable[[Callable[..., Any]], Any] = triton.jit(do_not_specialize=("batch", "time", "kept", "slots"))
 
 
-@compiled
+@kernel
 def forward_rows(
     gates, recurrent, to_signals, to_value, bias, skip, lengths, reset, reads_noise, state_noise,
     places, states, signals, value, initial, strengths, order, ends, dead, last, consumed, cut,
@@ -36,7 +43,7 @@ def forward_rows(
 ):  # fmt: skip
     """Run all steps of a row.
 
-    Args:
+    Pointers:
         gates: The part of the sums of the gates that comes from x, shape `(batch, time, summed)`; overwritten with the
             gates.
         recurrent: Weights from a place to the sums, tiled as 0.

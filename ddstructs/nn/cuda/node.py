@@ -96,17 +96,15 @@ class Steps(Function):
         cell, layout, lengths, padded, reset, noise, hard = setup
         (batch, time, _), slots, width = x.shape, *initial.shape[1:]
         summed, hidden, heads = len(bias), action.shape[1], len(layout)
-        reads, both = heads * width, 2 * heads
+        size, both = heads * width, 2 * heads
         steps, kept = batch * time, time + 1 + (reset is not None)
         new = x.new_zeros if padded else x.new_empty
         flat = x.reshape(steps, -1)
         gates = torch.addmm(bias, flat, entry.t())
         from_x = gates if skip is None else flat @ skip.t()
-        places, states = (
-            x.new_empty(batch, kept, hidden + reads),
-            x.new_empty(batch, kept if state is not None else 0, hidden),
-        )
+        places = x.new_empty(batch, kept, hidden + size)
         places[:, 0] = place
+        states = x.new_empty(batch, 0 if state is None else kept, hidden)
         if state is not None:
             states[:, 0] = state
         if fresh is not None:
@@ -115,14 +113,13 @@ class Steps(Function):
             states[:, -1] = fresh_state
         signals, value = new(batch, time, both), new(batch, time, heads, width)
         line = line_kernels.start(strengths, time, setup.pushes)
-        sums, current, raw = (x.new_empty(batch, size) for size in (summed, both, reads))
-        tiles = plan(summed, hidden, reads, heads, x.dtype, backward=False)
-        weights = recurrent.t(), action[:both].t(), action[both:].t()
+        sums, current, raw = (x.new_empty(batch, count) for count in (summed, both, size))
+        tiles = plan(summed, hidden, size, heads, x.dtype, backward=False)
         if batch:
             with line_kernels.on(x):
                 forward_rows[(batch,)](
-                    gates, *(part.pad(each) for part, each in zip(tiles, weights)), action_bias, from_x, lengths,
-                    lengths if reset is None else reset, x if noise.reads is None else noise.reads,
+                    gates, *tiles.pad(recurrent.t(), action[:both].t(), action[both:].t()), action_bias, from_x,
+                    lengths, lengths if reset is None else reset, x if noise.reads is None else noise.reads,
                     x if noise.states is None else noise.states, places, states, signals, value, initial, *line,
                     sums, current, raw, batch, time, kept, slots, width, hidden, summed,
                     cell=cell, hard=hard, skips=skip is not None, resets=reset is not None,
@@ -138,9 +135,10 @@ class Steps(Function):
         )  # fmt: skip
         ctx.present = state is not None, fresh is not None
         ctx.set_materialize_grads(False)
+        reads = after[..., hidden:].unflatten(2, (heads, width)).contiguous()
         return (
-            after[..., :hidden].contiguous(), push, pop, value, after[..., hidden:].unflatten(2, (heads, width)).contiguous(),
-            line[0], places[rows, counts], None if state is None else states[rows, counts],
+            after[..., :hidden].contiguous(), push, pop, value, reads, line[0], places[rows, counts],
+            None if state is None else states[rows, counts],
         )  # fmt: skip
 
     @staticmethod
@@ -177,12 +175,11 @@ class Steps(Function):
         fresh_grad, fresh_state_grad = (x.new_empty(batch, hidden) for _ in range(2))
         read_grad, action_grad, hidden_grad = (x.new_empty(batch, size) for size in (reads, both, hidden))
         tiles = plan(summed, hidden, reads, heads, x.dtype, backward=True)
-        weights = recurrent, action[:both], action[both:]
         line[0], line[1] = line[0].clone(), line[1].clone()  # they are rewound, perhaps more than once
         if batch:
             with line_kernels.on(x):
                 backward_rows[(batch,)](
-                    gates, *(part.pad(each) for part, each in zip(tiles, weights)), lengths,
+                    gates, *tiles.pad(recurrent, action[:both], action[both:]), lengths,
                     lengths if reset is None else reset, places, states, signals, value, initial, *line, places_grad,
                     signals_grad, state_grad, values_grad, strengths_grad, sums_grad, actions_grad, carry, first_grad,
                     first_state_grad, fresh_grad, fresh_state_grad, read_grad, action_grad, hidden_grad,

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 import triton
+from torch import Tensor
 
 from ddstructs.nn.cuda.products import Tiling, tiling
 from ddstructs.ops.triton import constants
@@ -39,6 +40,10 @@ class Plan(NamedTuple):
     to_signals: Tiling
     to_value: Tiling
     warps: int
+
+    def pad(self, *weights: Tensor) -> list[Tensor]:
+        """The weights, padded to whole tiles."""
+        return [tiles.pad(each) for tiles, each in zip(self[:3], weights, strict=True)]
 
     def constants(self, hidden: int, width: int, pushes: tuple[int, ...], takes: tuple[int, ...]) -> dict[str, Any]:
         """The compile-time constants of the kernel."""
