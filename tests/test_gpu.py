@@ -87,7 +87,8 @@ def steps(network: MemoryRNN, x: Tensor, **options: Any) -> list[Tensor]:
     kept = values, torch.where(strengths > 0, strengths, 0)  # a dead slot may have a gradient, and any may be there
     results = [found.output, *found.actions[:2], found.reads, *found.state.hidden, found.state.read, *kept]
     loss = torch.stack([part.sin().sum() for part in results]).sum()
-    return [*results, *torch.autograd.grad(loss, [x, *network.parameters()], materialize_grads=True)]
+    grads = torch.autograd.grad(loss, [x, *network.parameters()], materialize_grads=True)
+    return [part.detach() for part in (*results, *grads)]
 
 
 RUNS: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {

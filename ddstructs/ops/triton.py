@@ -351,10 +351,12 @@ def start(strengths: Tensor, time: int, pushes: Sequence[int]) -> list[Tensor]:
     shapes = tiles, tiles, (batch, 3), tiles, tiles, steps, steps
     kinds = strengths.dtype, torch.int32, torch.int32, torch.int32, strengths.dtype, torch.int32, strengths.dtype
     line = [torch.zeros(shape, device=strengths.device, dtype=kind) for shape, kind in zip(shapes, kinds, strict=True)]
-    live = strengths != 0
-    line[0][:, :slots] = strengths
-    line[1][:, below : below + slots] = live.logical_not().sort(dim=1, stable=True).indices
-    line[2][:, 0], line[2][:, 1] = below, below + live.sum(1)
+    line[2][:, :2] = below
+    if slots:
+        live = strengths != 0
+        line[0][:, :slots] = strengths
+        line[1][:, below : below + slots] = live.logical_not().sort(dim=1, stable=True).indices
+        line[2][:, 1] += live.sum(1)
     return line
 
 

@@ -1,7 +1,7 @@
 r"""The cells in Triton; their equations are those of `nn.compiled.elman`, `lstm` and `gru`.
 
-Each cell maps its gates to blocks of torch's weights, like `nn.compiled.cells.Cell`, and is a case of both functions:
-`activate` computes the output from the sums of the gates, and `slope` the gradient of the sums from that of the output.
+Each cell is a case of both functions: `activate` computes the output from the sums of the gates, and `slope` the
+gradient of the sums from that of the output.
 """
 
 # Triton interprets annotations and supports only constexpr.
@@ -10,36 +10,12 @@ Each cell maps its gates to blocks of torch's weights, like `nn.compiled.cells.C
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import triton.language as tl
 
 from ddstructs.nn.cuda.activations import sigmoid, tanh
 from ddstructs.ops.triton import compiled
 
-__all__ = ["CELLS", "Gates", "activate", "slope"]
-
-
-class Gates(NamedTuple):
-    """The gates of a cell.
-
-    Attributes:
-        from_input: For each gate, its block of `weight_ih`, the weights of the input and the read, if any.
-        from_output: For each gate, its block of `weight_hh`, the weights of the last output, if any.
-        states: Number of states, including the output, 1 or 2.
-    """
-
-    from_input: tuple[int | None, ...]
-    from_output: tuple[int | None, ...]
-    states: int
-
-
-CELLS = {
-    "RNNCell": Gates((0,), (0,), 1),
-    "LSTMCell": Gates((0, 1, 2, 3), (0, 1, 2, 3), 2),
-    "GRUCell": Gates((0, 1, 2, None), (0, 1, None, 2), 1),
-}
-"""The supported cells, by the name of torch's class."""
+__all__ = ["activate", "slope"]
 
 
 @compiled

@@ -25,20 +25,20 @@ class Setup(NamedTuple):
     Attributes:
         cell: Name of torch's class.
         layout: The heads of the memory.
-        lengths: Number of steps of each row, shape `(batch,)`, int32.
-        padded: Whether a row may be shorter than the batch.
+        lengths: Number of steps of each row, shape `(batch,)`, int32; None if no row is padded.
         reset: Steps before which a row is reset, shape `(batch, time)`; None if there are none.
         noise: The noise to add.
         hard: Whether signals are rounded.
+        record: Whether push and pop are returned.
     """
 
     cell: str
     layout: Layout
-    lengths: Tensor
-    padded: bool
+    lengths: Tensor | None
     reset: Tensor | None
     noise: Noise
     hard: bool
+    record: bool
 
     @property
     def pushes(self) -> tuple[int, ...]:
@@ -93,13 +93,13 @@ class Steps(Function):
             initial: Initial values of the memory, shape `(batch, slots, width)`.
             strengths: Their strengths, shape `(batch, slots)`.
         """
-        cell, layout, lengths, padded, reset, noise, hard = setup
+        cell, layout, lengths, reset, noise, hard, record = setup
         (batch, time, _), slots, width = x.shape, *initial.shape[1:]
         summed, hidden, heads = len(bias), action.shape[1], len(layout)
         size, both = heads * width, 2 * heads
-        steps, kept = batch * time, time + 1 + (reset is not None)
-        new = x.new_zeros if padded else x.new_empty
-        flat = x.reshape(steps, -1)
+        kept = time + 1 + (reset is not None)
+        new = x.new_empty if lengths is None else x.new_zeros
+        flat = x.flatten(0, 1)
         gates = torch.addmm(bias, flat, entry.t())
         from_x = gates if skip is None else flat @ skip.t()
         places = x.new_empty(batch, kept, hidden + size)
@@ -114,31 +114,33 @@ class Steps(Function):
         signals, value = new(batch, time, both), new(batch, time, heads, width)
         line = line_kernels.start(strengths, time, setup.pushes)
         sums, current, raw = (x.new_empty(batch, count) for count in (summed, both, size))
+        counts = _lengths(setup, x)
         tiles = plan(summed, hidden, size, heads, x.dtype, backward=False)
         if batch:
             with line_kernels.on(x):
                 forward_rows[(batch,)](
                     gates, *tiles.pad(recurrent.t(), action[:both].t(), action[both:].t()), action_bias, from_x,
-                    lengths, lengths if reset is None else reset, x if noise.reads is None else noise.reads,
+                    counts, counts if reset is None else reset, x if noise.reads is None else noise.reads,
                     x if noise.states is None else noise.states, places, states, signals, value, initial, *line,
                     sums, current, raw, batch, time, kept, slots, width, hidden, summed,
                     cell=cell, hard=hard, skips=skip is not None, resets=reset is not None,
                     noisy_reads=noise.reads is not None, noisy_states=noise.states is not None,
                     alone=tiles.warps == 1, **tiles.constants(hidden, width, setup.pushes, setup.takes),
                 )  # fmt: skip
-        rows = torch.arange(batch, device=x.device)
-        after, counts = places[:, 1 : time + 1], lengths.long()
-        push, pop = (_rounded(part) if hard else part.contiguous() for part in signals.split(heads, dim=2))
+        push, pop = None, None
+        if record:
+            push, pop = (_rounded(part) if hard else part.contiguous() for part in signals.split(heads, dim=2))
         ctx.setup = setup
         ctx.save_for_backward(
             x, entry, recurrent, action, skip, initial, gates, places, states, signals, value, *line
         )  # fmt: skip
         ctx.present = state is not None, fresh is not None
         ctx.set_materialize_grads(False)
-        reads = after[..., hidden:].unflatten(2, (heads, width)).contiguous()
+        after = places[:, 1 : time + 1]
         return (
-            after[..., :hidden].contiguous(), push, pop, value, reads, line[0], places[rows, counts],
-            None if state is None else states[rows, counts],
+            after[..., :hidden].contiguous(), push, pop, value,
+            after[..., hidden:].unflatten(2, (heads, width)).contiguous(), line[0], _last(places, lengths, time),
+            None if state is None else _last(states, lengths, time),
         )  # fmt: skip
 
     @staticmethod
@@ -146,13 +148,13 @@ class Steps(Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         setup: Setup = ctx.setup
         stateful, restarts = ctx.present
-        cell, layout, lengths, padded, reset, _, _ = setup
+        cell, layout, lengths, reset, *_ = setup
         x, entry, recurrent, action, skip, initial, gates, places, states, signals, value, *line = ctx.saved_tensors
         (batch, time, _), slots, width = x.shape, *initial.shape[1:]
         summed, hidden, heads = len(recurrent), action.shape[1], len(layout)
         reads, both = heads * width, 2 * heads
         kept, place = places.shape[1:]
-        new = x.new_zeros if padded else x.new_empty
+        new = x.new_empty if lengths is None else x.new_zeros
         output_grad, push_grad, pop_grad, value_grad, reads_grad, slopes, carry, state_grad = grads
         places_grad = x.new_zeros(batch, time, place)
         if output_grad is not None:
@@ -160,7 +162,7 @@ class Steps(Function):
         carry = x.new_zeros(batch, place) if carry is None else carry.clone()
         if reads_grad is not None:
             places_grad[..., hidden:] = reads_grad.flatten(2)
-            if padded:  # where the last read is repeated
+            if lengths is not None:  # where the last read is repeated
                 padding = torch.arange(time, device=x.device) >= lengths[:, None]
                 carry[:, hidden:] += torch.where(padding[..., None], places_grad[..., hidden:], 0).sum(1)
         recorded = push_grad is not None or pop_grad is not None
@@ -174,13 +176,14 @@ class Steps(Function):
         first_grad, first_state_grad = x.new_empty(batch, place), x.new_empty(batch, hidden)
         fresh_grad, fresh_state_grad = (x.new_empty(batch, hidden) for _ in range(2))
         read_grad, action_grad, hidden_grad = (x.new_empty(batch, size) for size in (reads, both, hidden))
+        counts = _lengths(setup, x)
         tiles = plan(summed, hidden, reads, heads, x.dtype, backward=True)
         line[0], line[1] = line[0].clone(), line[1].clone()  # they are rewound, perhaps more than once
         if batch:
             with line_kernels.on(x):
                 backward_rows[(batch,)](
-                    gates, *tiles.pad(recurrent, action[:both], action[both:]), lengths,
-                    lengths if reset is None else reset, places, states, signals, value, initial, *line, places_grad,
+                    gates, *tiles.pad(recurrent, action[:both], action[both:]), counts,
+                    counts if reset is None else reset, places, states, signals, value, initial, *line, places_grad,
                     signals_grad, state_grad, values_grad, strengths_grad, sums_grad, actions_grad, carry, first_grad,
                     first_state_grad, fresh_grad, fresh_state_grad, read_grad, action_grad, hidden_grad,
                     time, kept, slots, width, hidden, summed,
@@ -214,6 +217,20 @@ class Steps(Function):
             values_grad[:, :slots].clone(),
             strengths_grad[:, :slots].clone(),
         )
+
+
+def _lengths(setup: Setup, x: Tensor) -> Tensor:
+    """Number of steps of each row, shape `(batch,)`, int32."""
+    if setup.lengths is not None:
+        return setup.lengths
+    return torch.full((x.shape[0],), x.shape[1], dtype=torch.int32, device=x.device)
+
+
+def _last(parts: Tensor, lengths: Tensor | None, time: int) -> Tensor:
+    """What a tensor with an entry before the first step and after each step holds after the last step of each row."""
+    if lengths is None:
+        return parts[:, time].contiguous()
+    return parts[torch.arange(len(parts), device=parts.device), lengths.long()]
 
 
 def _rounded(signals: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -59,6 +60,7 @@ class Plan(NamedTuple):
         return constants(pushes, takes, width) | wide | tiles | {"num_warps": self.warps}
 
 
+@lru_cache(maxsize=64)
 def plan(summed: int, hidden: int, reads: int, heads: int, dtype: torch.dtype, *, backward: bool) -> Plan:
     """The tiles for a network.
 

@@ -44,6 +44,8 @@ class Tiling(NamedTuple):
     def pad(self, matrix: Tensor) -> Tensor:
         """The matrix, contiguous and padded with zeros."""
         rows, columns = matrix.shape
+        if (rows, columns) == (self.padded_rows, self.stride):
+            return matrix.contiguous()
         padding = (0, self.stride - columns, 0, self.padded_rows - rows)
         return nn.functional.pad(matrix, padding).contiguous()
 

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from ddstructs.memory import Action, Contents, State
-from ddstructs.nn.cuda.cells import CELLS
 from ddstructs.nn.cuda.node import Setup, Steps
 from ddstructs.nn.network import Network, Noise
 from ddstructs.nn.padding import mask_of
@@ -25,7 +24,8 @@ def run(
     initial: Tensor | None,
     lengths: Tensor | None,
     reset: Tensor | None,
-) -> tuple[Tensor, Action, Tensor, tuple[Tensor, ...], Tensor, LineState]:
+    record: bool,
+) -> tuple[Tensor, Action | None, Tensor, tuple[Tensor, ...], Tensor, LineState]:
     """Run a network over a sequence; the arguments are those of `fused.run`.
 
     Returns:
@@ -40,14 +40,14 @@ def run(
     assert state is None or isinstance(state, LineState)
     batch, time, size = x.shape
     heads, width, hidden_size = memory.heads, memory.width, cell.weight_hh.shape[1]
-    gates = CELLS[type(cell).__name__]
+    stateful = isinstance(cell, nn.LSTMCell)
     if lengths is None:
-        counts = torch.full((batch,), time, dtype=torch.int32, device=x.device)
+        counts = None
     else:
         counts = lengths.to(x.device, torch.int32).clamp(0, time)
         x = torch.where(mask_of(counts, time, x.device)[..., None], x, 0)
     if initial is None:
-        fresh = (x.new_zeros(batch, hidden_size),) * gates.states
+        fresh = (x.new_zeros(batch, hidden_size),) * (1 + stateful)
     else:
         fresh = tuple(part.expand(batch, -1) for part in initial)
     first = hidden or fresh
@@ -55,11 +55,10 @@ def run(
     slots = Slots(x.new_zeros(batch, 0, width), x.new_zeros(batch, 0)) if state is None else state.slots()
     if slots.strengths.shape[1] and not slots.values.requires_grad and not slots.strengths.requires_grad:
         slots = Slots(*compact(Contents(slots.values, slots.strengths)))  # dead slots need no gradient
-    again, stateful = reset is not None, gates.states > 1
+    again = reset is not None
     entry, recurrent, bias = _weights(cell, size)
     setup = Setup(
-        type(cell).__name__, layout, counts, lengths is not None,
-        None if reset is None else reset.to(x.device).contiguous(), noise, hard,
+        type(cell).__name__, layout, counts, None if reset is None else reset.contiguous(), noise, hard, record,
     )  # fmt: skip
     output, push, pop, value, reads, strengths, place, after = Steps.apply(  # type: ignore[no-untyped-call]
         setup, x, entry, recurrent, bias, to_action.weight, to_action.bias,
@@ -70,24 +69,24 @@ def run(
     output_after, read_after = place.tensor_split((hidden_size,), dim=1)
     states = (output_after, after) if stateful else (output_after,)
     memory_after = Tiles(layout, slots.values, value, strengths)
-    return output, Action(push, pop, value), reads, states, read_after.view(batch, heads, width), memory_after
+    actions = Action(push, pop, value) if record else None
+    return output, actions, reads, states, read_after.view(batch, heads, width), memory_after
 
 
 def _weights(cell: nn.RNNCell | nn.LSTMCell | nn.GRUCell, size: int) -> tuple[Tensor, Tensor, Tensor]:
     """The weights of the gates from the input and from a place, and their biases, each gate a block of rows."""
-    gates, hidden = CELLS[type(cell).__name__], cell.weight_hh.shape[1]
-    from_input, from_output = cell.weight_ih.unflatten(0, (-1, hidden)), cell.weight_hh.unflatten(0, (-1, hidden))
-    zero = cell.weight_hh.new_zeros(hidden, from_input.shape[2])
-    entry, recurrent, biases = [], [], []
-    for below, beside in zip(gates.from_input, gates.from_output, strict=True):
-        whole = zero if below is None else from_input[below]
-        own = zero.new_zeros(hidden, hidden) if beside is None else from_output[beside]
-        bias = zero.new_zeros(hidden)
-        if cell.bias_ih is not None and below is not None:
-            bias = bias + cell.bias_ih.unflatten(0, (-1, hidden))[below]
-        if cell.bias_hh is not None and beside is not None:
-            bias = bias + cell.bias_hh.unflatten(0, (-1, hidden))[beside]
-        entry.append(whole[:, :size])
-        recurrent.append(torch.cat([own, whole[:, size:]], dim=1))
-        biases.append(bias)
-    return torch.cat(entry), torch.cat(recurrent), torch.cat(biases)
+    inner, outer, hidden = cell.weight_ih, cell.weight_hh, cell.weight_hh.shape[1]
+    none = outer.new_zeros(len(inner))
+    entered = none if cell.bias_ih is None else cell.bias_ih
+    kept = none if cell.bias_hh is None else cell.bias_hh
+    if not isinstance(cell, nn.GRUCell):
+        return inner[:, :size], torch.cat([outer, inner[:, size:]], dim=1), entered + kept
+    # The last two sums are the two terms of torch's third gate: that of the input and the read, and that of the output.
+    both, zero = 2 * hidden, outer.new_zeros(hidden, inner.shape[1])
+    recurrent = [
+        torch.cat([outer[:both], inner[:both, size:]], dim=1),
+        torch.cat([outer.new_zeros(hidden, hidden), inner[both:, size:]], dim=1),
+        torch.cat([outer[both:], zero[:, size:]], dim=1),
+    ]
+    biases = torch.cat([entered[:both] + kept[:both], entered[both:], kept[both:]])
+    return torch.cat([inner[:, :size], zero[:, :size]]), torch.cat(recurrent), biases
