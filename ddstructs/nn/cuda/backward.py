@@ -11,12 +11,20 @@ from __future__ import annotations
 
 import triton.language as tl
 
-from ddstructs.nn.cuda.cells import slope
+from ddstructs.nn.cuda.cells import recall, slope
 from ddstructs.nn.cuda.forward import kernel
 from ddstructs.nn.cuda.products import hold, product
-from ddstructs.ops.triton import step_backward
+from ddstructs.ops.triton import compiled, step_backward
 
 __all__ = ["backward_rows"]
+
+
+@compiled
+def known(places_grad, at, place, hidden, lanes, read_lanes, inside, within):
+    """The gradients of the output and the reads of a step from what comes after the network; zero before the first."""
+    output = tl.load(places_grad + at * place + lanes, mask=inside & (lanes * 0 + at >= 0), other=0)
+    read = places_grad + at * place + hidden + read_lanes
+    return output, tl.load(read, mask=within & (read_lanes * 0 + at >= 0), other=0)
 
 
 @kernel
@@ -86,16 +94,23 @@ def backward_rows(
     direct = tl.zeros_like(c_grad)  # the gradient of the output that does not pass through the weights
     fresh, fresh_state = direct, direct
     cleared = length < 0  # whether the row was reset after this step
+    # The gradients of a step are loaded a step before, and all else that a step needs before the memory is rewound.
+    h_known, r_known = known(places_grad, zero + length - 1, place, hidden, lanes, read_lanes, inside, within)
     for back in range(length):
         t = length - 1 - back
         at = zero + t
         before = at
         if resets:
             before = tl.where(tl.load(reset + steps + at) != 0, zero + time + 1, at)
-        h_grad = tl.where(cleared, 0.0, tl.load(carry + lanes, mask=inside, other=0)) + direct
-        h_grad += tl.load(places_grad + at * place + lanes, mask=inside, other=0)
-        r_grad = tl.where(cleared, 0.0, tl.load(carry + hidden + read_lanes, mask=within, other=0))
-        r_grad += tl.load(places_grad + at * place + hidden + read_lanes, mask=within, other=0)
+        h_grad = tl.where(cleared, 0.0, tl.load(carry + lanes, mask=inside, other=0)) + direct + h_known
+        r_grad = tl.where(cleared, 0.0, tl.load(carry + hidden + read_lanes, mask=within, other=0)) + r_known
+        h_known, r_known = known(places_grad, at - 1, place, hidden, lanes, read_lanes, inside, within)
+        a, b, c, d, state = recall(
+            gates + at * summed, places + before * place, states + before * hidden, places + (at + 1) * place, hidden,
+            lanes, cell,
+        )  # fmt: skip
+        v = tl.load(value + at * reads + read_lanes, mask=within, other=0)
+        s = tl.load(signals + at * both + signal, mask=signal < both, other=0)
         tl.store(reads_grad + read_lanes, r_grad, mask=within)
         tl.debug_barrier()
         low, high, deaths = step_backward(
@@ -103,10 +118,8 @@ def backward_rows(
             values_grad, strengths_grad, action_grad, action_grad + heads, t, low, high, deaths, slots, width,
             heads, pushes, takes, padded,
         )  # fmt: skip
-        v = tl.load(value + at * reads + read_lanes, mask=within, other=0)
         v_grad = tl.load(values_grad + (slots + at * heads) * width + read_lanes, mask=within, other=0)
         tl.store(actions_grad + at * acted + both + read_lanes, v_grad * (1.0 - v * v), mask=within)
-        s = tl.load(signals + at * both + signal, mask=signal < both, other=0)
         s_grad = tl.load(action_grad + signal, mask=signal < both, other=0)
         if recorded:
             s_grad += tl.load(signals_grad + at * both + signal, mask=signal < both, other=0)
@@ -123,10 +136,7 @@ def backward_rows(
             tl.store(output_grad + column + below, from_action, mask=column + below < hidden)
         tl.debug_barrier()
         h_grad += tl.load(output_grad + lanes, mask=inside, other=0)
-        direct, c_grad = slope(
-            gates + at * summed, places + before * place, states + before * hidden, places + (at + 1) * place, h_grad,
-            c_grad, sums_grad + at * summed, hidden, lanes, cell,
-        )  # fmt: skip
+        direct, c_grad = slope(a, b, c, d, state, h_grad, c_grad, sums_grad + at * summed, hidden, lanes, cell)
         tl.debug_barrier()
         for column in range(0, place, columns_0):
             p_grad = product(

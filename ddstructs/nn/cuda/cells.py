@@ -1,7 +1,7 @@
 r"""The cells in Triton; their equations are those of `nn.compiled.elman`, `lstm` and `gru`.
 
-Each cell is a case of both functions: `activate` computes the output from the sums of the gates, and `slope` the
-gradient of the sums from that of the output.
+Each cell is a case of three functions: `activate` computes the output from the sums of the gates, and `slope` the
+gradient of the sums from that of the output and from what `recall` loads, early enough to hide that it takes long.
 """
 
 # Triton interprets annotations and supports only constexpr.
@@ -15,7 +15,7 @@ import triton.language as tl
 from ddstructs.nn.cuda.activations import sigmoid, tanh
 from ddstructs.ops.triton import compiled
 
-__all__ = ["activate", "slope"]
+__all__ = ["activate", "recall", "slope"]
 
 
 @compiled
@@ -60,14 +60,44 @@ def activate(sums, gates, before, state, hidden, lanes, cell: tl.constexpr):
 
 
 @compiled
-def slope(gates, before, state, output, output_grad, state_grad, sums_grad, hidden, lanes, cell: tl.constexpr):
-    """Store the gradient of the sums of one row.
+def recall(gates, before, state, output, hidden, lanes, cell: tl.constexpr):
+    """Load what `slope` needs of one row: five vectors, of which a cell may leave out the last ones.
 
     Args:
         gates: As in `activate`.
         before: As in `activate`.
         state: As in `activate`.
         output: Pointer to the output.
+        hidden: As in `activate`.
+        lanes: As in `activate`.
+        cell: As in `activate`.
+    """
+    inside = lanes < hidden
+    if cell == "RNNCell":
+        a = tl.load(output + lanes, mask=inside, other=0)
+        b, c, d, last = a, a, a, a
+    else:
+        a = tl.load(gates + lanes, mask=inside, other=0)
+        b = tl.load(gates + hidden + lanes, mask=inside, other=0)
+        c = tl.load(gates + 2 * hidden + lanes, mask=inside, other=0)
+        d = tl.load(gates + 3 * hidden + lanes, mask=inside, other=0)
+        if cell == "LSTMCell":
+            last = tl.load(state + lanes, mask=inside, other=0)
+        else:
+            last = tl.load(before + lanes, mask=inside, other=0)
+    return a, b, c, d, last
+
+
+@compiled
+def slope(a, b, c, d, last, output_grad, state_grad, sums_grad, hidden, lanes, cell: tl.constexpr):
+    """Store the gradient of the sums of one row.
+
+    Args:
+        a: The first result of `recall`.
+        b: The second.
+        c: The third.
+        d: The fourth.
+        last: The fifth.
         output_grad: The gradient of the output.
         state_grad: The gradient of the cell state after the step.
         sums_grad: Pointer to the gradient of the sums; written.
@@ -81,35 +111,24 @@ def slope(gates, before, state, output, output_grad, state_grad, sums_grad, hidd
     """
     inside = lanes < hidden
     if cell == "RNNCell":
-        h = tl.load(output + lanes, mask=inside, other=0)
-        tl.store(sums_grad + lanes, output_grad * (1.0 - h * h), mask=inside)
+        tl.store(sums_grad + lanes, output_grad * (1.0 - a * a), mask=inside)
         direct = tl.zeros_like(output_grad)
         back = direct
-    elif cell == "LSTMCell":
-        i = tl.load(gates + lanes, mask=inside, other=0)
-        f = tl.load(gates + hidden + lanes, mask=inside, other=0)
-        g = tl.load(gates + 2 * hidden + lanes, mask=inside, other=0)
-        o = tl.load(gates + 3 * hidden + lanes, mask=inside, other=0)
-        last = tl.load(state + lanes, mask=inside, other=0)
-        squashed = tanh(f * last + i * g)  # without the noise that was added to the state
-        c_grad = state_grad + output_grad * o * (1.0 - squashed * squashed)
-        tl.store(sums_grad + lanes, c_grad * g * i * (1.0 - i), mask=inside)
-        tl.store(sums_grad + hidden + lanes, c_grad * last * f * (1.0 - f), mask=inside)
-        tl.store(sums_grad + 2 * hidden + lanes, c_grad * i * (1.0 - g * g), mask=inside)
-        tl.store(sums_grad + 3 * hidden + lanes, output_grad * squashed * o * (1.0 - o), mask=inside)
+    elif cell == "LSTMCell":  # the gates i, f, g, o
+        squashed = tanh(b * last + a * c)  # without the noise that was added to the state
+        c_grad = state_grad + output_grad * d * (1.0 - squashed * squashed)
+        tl.store(sums_grad + lanes, c_grad * c * a * (1.0 - a), mask=inside)
+        tl.store(sums_grad + hidden + lanes, c_grad * last * b * (1.0 - b), mask=inside)
+        tl.store(sums_grad + 2 * hidden + lanes, c_grad * a * (1.0 - c * c), mask=inside)
+        tl.store(sums_grad + 3 * hidden + lanes, output_grad * squashed * d * (1.0 - d), mask=inside)
         direct = tl.zeros_like(output_grad)
-        back = c_grad * f
-    else:
-        r = tl.load(gates + lanes, mask=inside, other=0)
-        u = tl.load(gates + hidden + lanes, mask=inside, other=0)
-        n = tl.load(gates + 2 * hidden + lanes, mask=inside, other=0)
-        m = tl.load(gates + 3 * hidden + lanes, mask=inside, other=0)
-        n_grad = output_grad * (1.0 - u) * (1.0 - n * n)
-        last = tl.load(before + lanes, mask=inside, other=0)
-        tl.store(sums_grad + lanes, n_grad * m * r * (1.0 - r), mask=inside)
-        tl.store(sums_grad + hidden + lanes, output_grad * (last - n) * u * (1.0 - u), mask=inside)
+        back = c_grad * b
+    else:  # the gates r, u, n and the last sum
+        n_grad = output_grad * (1.0 - b) * (1.0 - c * c)
+        tl.store(sums_grad + lanes, n_grad * d * a * (1.0 - a), mask=inside)
+        tl.store(sums_grad + hidden + lanes, output_grad * (last - c) * b * (1.0 - b), mask=inside)
         tl.store(sums_grad + 2 * hidden + lanes, n_grad, mask=inside)
-        tl.store(sums_grad + 3 * hidden + lanes, n_grad * r, mask=inside)
-        direct = output_grad * u
+        tl.store(sums_grad + 3 * hidden + lanes, n_grad * a, mask=inside)
+        direct = output_grad * b
         back = tl.zeros_like(output_grad)
     return direct, back

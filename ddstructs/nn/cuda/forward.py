@@ -122,11 +122,11 @@ def forward_rows(
         tl.store(action + signal, soft, mask=signal < 2 * heads)
         for column in range(0, reads, columns_2):
             inside = column + item < reads
-            v = tl.load(bias + 2 * heads + column + item, mask=inside, other=0)
+            known = tl.load(bias + 2 * heads + column + item, mask=inside, other=0)
             if skips:
-                v += tl.load(skip + at * reads + column + item, mask=inside, other=0)
-            v += product(now, hidden, to_value, held_values, column, rows_2, columns_2, padded_2, stride_2, held_2)
-            tl.store(value + at * reads + column + item, tanh(v), mask=inside)
+                known += tl.load(skip + at * reads + column + item, mask=inside, other=0)
+            v = product(now, hidden, to_value, held_values, column, rows_2, columns_2, padded_2, stride_2, held_2)
+            tl.store(value + at * reads + column + item, tanh(known + v), mask=inside)
         tl.debug_barrier()
         read = now + hidden
         if noisy_reads:
