@@ -1,8 +1,8 @@
 """The compiled path of a `MemoryRNN`: whether a network supports it, and the run itself.
 
-A loop over the steps spends most of its time on the overhead of operators and autograd. The networks that `nn.compiled`
-supports (torch's cells with one or more line memories, on the CPU) run all steps in compiled code instead, as one
-autograd node.
+A loop over the steps spends most of its time on the overhead of operators and autograd. Torch's cells with one or more
+line memories run all steps in compiled code instead, as one autograd node: `nn.compiled` on the CPU, `nn.cuda` on a GPU
+(with one line memory).
 """
 
 from __future__ import annotations
@@ -13,20 +13,29 @@ from typing import NamedTuple, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.modules import module as hooks
 
 from ddstructs import ops
 from ddstructs.memory import Action, Memory, State
 from ddstructs.nn.network import Network, Noise
+from ddstructs.nn.padding import mask_of
 from ddstructs.ops import LineState
 
-__all__ = ["CELLS", "Fused", "adds_itself", "fits", "obstacle", "run"]
+__all__ = ["CELLS", "DEVICES", "Fused", "adds_itself", "fits", "obstacle", "run"]
 
 SHORT = 2
 """Maximum number of steps for which the loop is faster."""
 
 CELLS: tuple[type[nn.Module], ...] = (nn.RNNCell, nn.LSTMCell, nn.GRUCell)
 """The torch cells with a compiled version."""
+
+
+DEVICES = {"cpu": "the CPU", "cuda": "the GPU"}
+"""The types of devices with a compiled loop, and what a sentence calls them."""
+
+_TRITON = {"cuda"}
+"""Those whose loop is written in Triton."""
 
 
 class Fused(NamedTuple):
@@ -72,10 +81,10 @@ def obstacle(
         return f"the sequence has only {x.shape[1]} steps"
     if x.dtype not in (torch.float32, torch.float64):
         return f"x is {x.dtype}, but only float32 and float64 are compiled"
-    if device != "cpu":
-        return f"x is on {device}, but only the CPU has a compiled loop"
-    if not ops.on_tape(x):
-        return "torch.compile, torch.func, ops.using or a missing numba rules out compiled kernels"
+    if device not in DEVICES:
+        return f"x is on {device}, but only the CPU and CUDA have a compiled loop"
+    if torch.compiler.is_compiling() or not ops.kernel_fits(x):
+        return "torch.compile, torch.func, ops.using or a missing compiler (numba, triton) rules out compiled kernels"
     if torch.is_autocast_enabled(device):
         return "autocast is on"
     if hooks._has_any_global_hook():
@@ -88,6 +97,8 @@ def obstacle(
     lines = memory.lines
     if not lines:
         return f"{[type(part).__name__ for part in members if not part.lines][-1]} is not a line memory"
+    if device in _TRITON and memory.line is None:
+        return f"the memory is a {type(memory).__name__}, but a GPU has a compiled loop only for a single line memory"
     if any(part.validate for part in members[1:]):
         return "a member of the Bank checks its own actions"
     if type(to_action) is not nn.Linear or to_action.bias is None:
@@ -156,6 +167,8 @@ def run(
     Raises:
         ValueError: If the memory validates its actions and a push or a pop is NaN.
     """
+    if x.device.type in _TRITON:
+        return _run_triton(network, x, read, hidden, state, noise, initial, lengths, reset, read_skip, record)
     from ddstructs.nn.compiled import node  # imports numba
     from ddstructs.nn.compiled import plan as plans
     from ddstructs.ops import tape as tapes
@@ -199,3 +212,31 @@ def run(
     if memory.validate:
         memory.check(actions, time=True)
     return Fused(output, actions, reads, tuple(states), last, memory.from_lines(after))
+
+
+def _run_triton(
+    network: Network,
+    x: Tensor,
+    read: Tensor | None,
+    hidden: tuple[Tensor, ...],
+    state: State | None,
+    noise: Noise,
+    initial: Tensor | None,
+    lengths: Tensor | None,
+    reset: Tensor | None,
+    read_skip: nn.Linear | None,
+    record: bool,
+) -> Fused:
+    """`run` in Triton; `read_skip` is a large product of its own."""
+    from ddstructs.nn.cuda import run as steps  # imports triton
+
+    output, actions, reads, *after = steps.run(
+        network, x, read, hidden, state, noise, initial, lengths, reset, record or network.memory.validate
+    )
+    if read_skip is not None:
+        output = output + functional.linear(reads.flatten(2), read_skip.weight)
+        if lengths is not None:
+            output = torch.where(mask_of(lengths, x.shape[1], x.device)[..., None], output, 0)
+    if network.memory.validate:
+        network.memory.check(actions, time=True)
+    return Fused(output, actions, reads, *after)

@@ -377,7 +377,8 @@ class MemoryRNN(Pretrained):
             x = x.transpose(0, 1)
         reason = fused.obstacle(self._network(), x, *_parts(state))
         if reason is None:
-            return Path("compiled", f"{type(self.cell).__name__} with {type(self.memory).__name__}, on the CPU")
+            device = fused.DEVICES[x.device.type]
+            return Path("compiled", f"{type(self.cell).__name__} with {type(self.memory).__name__}, on {device}")
         return Path("loop", reason)
 
     def initial_state(

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ddstructs.ops.layout import Inputs
 
-__all__ = ["backward", "forward"]
+__all__ = ["backward", "constants", "forward", "on", "start", "step_backward", "step_forward"]
 
 compiled: Callable[[Callable[..., Any]], Any] = triton.jit
 
@@ -79,14 +79,177 @@ def outside(head: tl.constexpr, tile, first, pushes: tl.constexpr, top: tl.const
 
 
 @compiled
+def step_forward(
+    push, pop, initial, value, strengths, order, dead, last, consumed, cut, reads, t, low, high, deaths, slots, width,
+    reading: tl.constexpr, alone: tl.constexpr,
+    heads: tl.constexpr, pushes: tl.constexpr, takes: tl.constexpr, padded: tl.constexpr,
+):  # fmt: skip
+    """One step of one row; return the ends and the number of deaths after it.
+
+    Pointers are to the row, and to the step in push, pop, consumed, cut and reads. All lanes see what was written. A
+    program of several warps (not `alone`) may call it, so no warp reads what another may already have overwritten.
+    """
+    lanes = tl.arange(0, padded)
+    kind = strengths.dtype.element_ty
+    first = slots + t * heads
+    for h in tl.static_range(heads):
+        amount, total = tl.load(pop + h), tl.full((), 0, tl.float64)
+        whole, before = low * 0, tl.full((), 0, kind)
+        going = low < high
+        while going:
+            if (takes >> h) & 1:
+                tile = tl.load(order + high - 1)
+            else:
+                tile = tl.load(order + low)
+            strength = tl.load(strengths + tile)
+            if not alone:
+                tl.debug_barrier()
+            missing = amount - total.to(kind)
+            if strength <= missing:
+                total += strength.to(tl.float64)
+                tl.store(dead + deaths, tile)
+                tl.store(last + deaths, strength)
+                tl.store(strengths + tile, 0.0)
+                deaths += 1
+                whole += 1
+                if (takes >> h) & 1:
+                    high -= 1
+                else:
+                    low += 1
+                going = low < high
+            else:
+                if missing <= 0:
+                    before = before * 1
+                else:  # written so that NaN propagates
+                    before = strength
+                    tl.store(strengths + tile, strength - missing)
+                going = low > high
+        tl.store(consumed + h, whole)
+        tl.store(cut + h, before)
+        tl.debug_barrier()
+    for h in tl.static_range(heads):
+        strength = tl.load(push + h)
+        tl.store(strengths + first + h, strength)
+        if strength != 0:
+            if (pushes >> h) & 1:
+                tl.store(order + high, first + h)
+                high += 1
+            else:
+                low -= 1
+                tl.store(order + low, first + h)
+    tl.debug_barrier()
+    for h in tl.static_range(heads if reading else 0):
+        read = tl.zeros((padded,), kind)
+        count, rest = window(strengths, order, low, high, (takes >> h) & 1)
+        for i in range(count):
+            if (takes >> h) & 1:
+                tile = tl.load(order + high - 1 - i)
+            else:
+                tile = tl.load(order + low + i)
+            weight = tl.load(strengths + tile)
+            if (rest > 0) & (i == count - 1):
+                weight = rest
+            read += weight * look(tile, initial, value, slots, width, lanes)
+        tl.store(reads + h * width + lanes, read, mask=lanes < width)
+    tl.debug_barrier()
+    return low, high, deaths
+
+
+@compiled
+def step_backward(
+    initial, value, strengths, order, dead, last, consumed, cut, reads_grad, values_grad, strengths_grad, push_grad,
+    pop_grad, t, low, high, deaths, slots, width,
+    heads: tl.constexpr, pushes: tl.constexpr, takes: tl.constexpr, padded: tl.constexpr,
+):  # fmt: skip
+    """Undo one step of one row; return the ends and the number of deaths before it.
+
+    Pointers are to the row, and to the step in consumed, cut and the gradients of reads, push and pop. All lanes see
+    what was written. A program of several warps may call it, as `step_forward`.
+    """
+    lanes = tl.arange(0, padded)
+    kind = strengths.dtype.element_ty
+    first = slots + t * heads
+    for h in tl.static_range(heads):
+        g = tl.load(reads_grad + h * width + lanes, mask=lanes < width, other=0)
+        count, rest = window(strengths, order, low, high, (takes >> h) & 1)
+        edge, beyond = low * 0 - 1, tl.full((), 0, kind)
+        if rest > 0:
+            count -= 1
+            if (takes >> h) & 1:
+                edge = tl.load(order + high - 1 - count)
+            else:
+                edge = tl.load(order + low + count)
+            beyond = tl.sum(g * look(edge, initial, value, slots, width, lanes))
+            add(rest, g, values_grad + edge.to(tl.int64) * width, width, lanes)
+        for i in range(count):
+            if (takes >> h) & 1:
+                tile = tl.load(order + high - 1 - i)
+            else:
+                tile = tl.load(order + low + i)
+            add(tl.load(strengths + tile), g, values_grad + tile.to(tl.int64) * width, width, lanes)
+            slope = tl.sum(g * look(tile, initial, value, slots, width, lanes)) - beyond
+            tl.store(strengths_grad + tile, tl.load(strengths_grad + tile) + slope)
+        # A tile pushed with zero strength is at a tie in every read of its step.
+        for k in tl.static_range(heads):
+            if tl.load(strengths + first + k) == 0:
+                slope = tl.sum(g * look(first + k, initial, value, slots, width, lanes))
+                if (edge >= 0) & outside(k, edge, first, pushes, (takes >> h) & 1, heads):
+                    slope -= beyond
+                tl.store(strengths_grad + first + k, tl.load(strengths_grad + first + k) + slope)
+        tl.debug_barrier()
+    for h in tl.static_range(heads - 1, -1, -1):
+        tl.store(push_grad + h, tl.load(strengths_grad + first + h))
+        if tl.load(strengths + first + h) != 0:
+            if (pushes >> h) & 1:
+                high -= 1
+            else:
+                low += 1
+    for h in tl.static_range(heads - 1, -1, -1):
+        slope, tile, before = tl.full((), 0, kind), low * 0 - 1, tl.load(cut + h)
+        if before != 0:
+            if (takes >> h) & 1:
+                tile = tl.load(order + high - 1)
+            else:
+                tile = tl.load(order + low)
+            slope = tl.load(strengths_grad + tile)
+            tl.store(strengths + tile, before)
+        tl.store(pop_grad + h, -slope)
+        for _ in range(tl.load(consumed + h)):
+            deaths -= 1
+            revived = tl.load(dead + deaths)
+            if (takes >> h) & 1:
+                tl.store(order + high, revived)
+                high += 1
+            else:
+                low -= 1
+                tl.store(order + low, revived)
+            tl.store(strengths + revived, tl.load(last + deaths))
+            tl.store(strengths_grad + revived, slope)
+        tl.debug_barrier()
+        # A tile of zero strength before the step is at a tie in its first pop, and has no effect afterwards.
+        if h == 0:
+            if t > 0:
+                for k in tl.static_range(heads):
+                    if tl.load(strengths + first - heads + k) == 0:
+                        within = (tile >= 0) & outside(k, tile, first - heads, pushes, (takes >> h) & 1, heads)
+                        tl.store(strengths_grad + first - heads + k, tl.where(within, slope, 0))
+            else:
+                for other in range(slots):
+                    if tl.load(strengths + other) == 0:
+                        within = (tile >= 0) & ((other > tile) == ((takes >> h) & 1))
+                        tl.store(strengths_grad + other, tl.where(within, slope, 0))
+            tl.debug_barrier()
+    return low, high, deaths
+
+
+@compiled
 def forward_row(
     push, pop, initial, value, strengths, order, ends, dead, last,
     consumed, cut, reads, time, slots, width,
     reading: tl.constexpr,
     heads: tl.constexpr, pushes: tl.constexpr, takes: tl.constexpr, padded: tl.constexpr,
 ):  # fmt: skip
-    row, lanes = tl.program_id(0).to(tl.int64), tl.arange(0, padded)
-    kind = strengths.dtype.element_ty
+    row = tl.program_id(0).to(tl.int64)
     zero = row * 0  # in 64 bits, so that an offset counted from it does not overflow
     tiles, signals = row * (slots + time * heads), row * time * heads
     strengths, order, dead, last = strengths + tiles, order + tiles, dead + tiles, last + tiles
@@ -94,65 +257,11 @@ def forward_row(
     initial, value, reads = initial + row * slots * width, value + signals * width, reads + signals * width
     low, high, deaths = tl.load(ends + row * 3), tl.load(ends + row * 3 + 1), tl.load(ends + row * 3 + 2)
     for t in range(time):
-        first = slots + t * heads
-        for h in tl.static_range(heads):
-            amount, total = tl.load(pop + t * heads + h), tl.full((), 0, tl.float64)
-            whole, before = low * 0, tl.full((), 0, kind)
-            going = low < high
-            while going:
-                if (takes >> h) & 1:
-                    tile = tl.load(order + high - 1)
-                else:
-                    tile = tl.load(order + low)
-                strength = tl.load(strengths + tile)
-                missing = amount - total.to(kind)
-                if strength <= missing:
-                    total += strength.to(tl.float64)
-                    tl.store(dead + deaths, tile)
-                    tl.store(last + deaths, strength)
-                    tl.store(strengths + tile, 0.0)
-                    deaths += 1
-                    whole += 1
-                    if (takes >> h) & 1:
-                        high -= 1
-                    else:
-                        low += 1
-                    going = low < high
-                else:
-                    if missing <= 0:
-                        before = before * 1
-                    else:  # written so that NaN propagates
-                        before = strength
-                        tl.store(strengths + tile, strength - missing)
-                    going = low > high
-            tl.store(consumed + t * heads + h, whole)
-            tl.store(cut + t * heads + h, before)
-            tl.debug_barrier()
-        for h in tl.static_range(heads):
-            strength = tl.load(push + t * heads + h)
-            tl.store(strengths + first + h, strength)
-            if strength != 0:
-                if (pushes >> h) & 1:
-                    tl.store(order + high, first + h)
-                    high += 1
-                else:
-                    low -= 1
-                    tl.store(order + low, first + h)
-        tl.debug_barrier()
-        for h in tl.static_range(heads if reading else 0):
-            read = tl.zeros((padded,), kind)
-            count, rest = window(strengths, order, low, high, (takes >> h) & 1)
-            for i in range(count):
-                if (takes >> h) & 1:
-                    tile = tl.load(order + high - 1 - i)
-                else:
-                    tile = tl.load(order + low + i)
-                weight = tl.load(strengths + tile)
-                if (rest > 0) & (i == count - 1):
-                    weight = rest
-                read += weight * look(tile, initial, value, slots, width, lanes)
-            tl.store(reads + (zero + t * heads + h) * width + lanes, read, mask=lanes < width)
-        tl.debug_barrier()
+        at = zero + t * heads
+        low, high, deaths = step_forward(
+            push + at, pop + at, initial, value, strengths, order, dead, last, consumed + at, cut + at,
+            reads + at * width, t, low, high, deaths, slots, width, reading, True, heads, pushes, takes, padded,
+        )  # fmt: skip
     tl.store(ends + row * 3, low)
     tl.store(ends + row * 3 + 1, high)
     tl.store(ends + row * 3 + 2, deaths)
@@ -164,8 +273,7 @@ def rewind_row(
     reads_grad, values_grad, strengths_grad, push_grad, pop_grad, time, slots, width,
     heads: tl.constexpr, pushes: tl.constexpr, takes: tl.constexpr, padded: tl.constexpr,
 ):  # fmt: skip
-    row, lanes = tl.program_id(0).to(tl.int64), tl.arange(0, padded)
-    kind = strengths.dtype.element_ty
+    row = tl.program_id(0).to(tl.int64)
     zero = row * 0  # in 64 bits, so that an offset counted from it does not overflow
     tiles, signals = row * (slots + time * heads), row * time * heads
     strengths, order, dead, last = strengths + tiles, order + tiles, dead + tiles, last + tiles
@@ -176,77 +284,12 @@ def rewind_row(
     low, high, deaths = tl.load(ends + row * 3), tl.load(ends + row * 3 + 1), tl.load(ends + row * 3 + 2)
     for back in range(time):
         t = time - 1 - back
-        first = slots + t * heads
-        for h in tl.static_range(heads):
-            g = tl.load(reads_grad + (zero + t * heads + h) * width + lanes, mask=lanes < width, other=0)
-            count, rest = window(strengths, order, low, high, (takes >> h) & 1)
-            edge, beyond = low * 0 - 1, tl.full((), 0, kind)
-            if rest > 0:
-                count -= 1
-                if (takes >> h) & 1:
-                    edge = tl.load(order + high - 1 - count)
-                else:
-                    edge = tl.load(order + low + count)
-                beyond = tl.sum(g * look(edge, initial, value, slots, width, lanes))
-                add(rest, g, values_grad + edge.to(tl.int64) * width, width, lanes)
-            for i in range(count):
-                if (takes >> h) & 1:
-                    tile = tl.load(order + high - 1 - i)
-                else:
-                    tile = tl.load(order + low + i)
-                add(tl.load(strengths + tile), g, values_grad + tile.to(tl.int64) * width, width, lanes)
-                slope = tl.sum(g * look(tile, initial, value, slots, width, lanes)) - beyond
-                tl.store(strengths_grad + tile, tl.load(strengths_grad + tile) + slope)
-            # A tile pushed with zero strength is at a tie in every read of its step.
-            for k in tl.static_range(heads):
-                if tl.load(strengths + first + k) == 0:
-                    slope = tl.sum(g * look(first + k, initial, value, slots, width, lanes))
-                    if (edge >= 0) & outside(k, edge, first, pushes, (takes >> h) & 1, heads):
-                        slope -= beyond
-                    tl.store(strengths_grad + first + k, tl.load(strengths_grad + first + k) + slope)
-            tl.debug_barrier()
-        for h in tl.static_range(heads - 1, -1, -1):
-            tl.store(push_grad + t * heads + h, tl.load(strengths_grad + first + h))
-            if tl.load(strengths + first + h) != 0:
-                if (pushes >> h) & 1:
-                    high -= 1
-                else:
-                    low += 1
-        for h in tl.static_range(heads - 1, -1, -1):
-            slope, tile, before = tl.full((), 0, kind), low * 0 - 1, tl.load(cut + t * heads + h)
-            if before != 0:
-                if (takes >> h) & 1:
-                    tile = tl.load(order + high - 1)
-                else:
-                    tile = tl.load(order + low)
-                slope = tl.load(strengths_grad + tile)
-                tl.store(strengths + tile, before)
-            tl.store(pop_grad + t * heads + h, -slope)
-            for _ in range(tl.load(consumed + t * heads + h)):
-                deaths -= 1
-                revived = tl.load(dead + deaths)
-                if (takes >> h) & 1:
-                    tl.store(order + high, revived)
-                    high += 1
-                else:
-                    low -= 1
-                    tl.store(order + low, revived)
-                tl.store(strengths + revived, tl.load(last + deaths))
-                tl.store(strengths_grad + revived, slope)
-            tl.debug_barrier()
-            # A tile of zero strength before the step is at a tie in its first pop, and has no effect afterwards.
-            if h == 0:
-                if t > 0:
-                    for k in tl.static_range(heads):
-                        if tl.load(strengths + first - heads + k) == 0:
-                            within = (tile >= 0) & outside(k, tile, first - heads, pushes, (takes >> h) & 1, heads)
-                            tl.store(strengths_grad + first - heads + k, tl.where(within, slope, 0))
-                else:
-                    for other in range(slots):
-                        if tl.load(strengths + other) == 0:
-                            within = (tile >= 0) & ((other > tile) == ((takes >> h) & 1))
-                            tl.store(strengths_grad + other, tl.where(within, slope, 0))
-                tl.debug_barrier()
+        at = zero + t * heads
+        low, high, deaths = step_backward(
+            initial, value, strengths, order, dead, last, consumed + at, cut + at, reads_grad + at * width,
+            values_grad, strengths_grad, push_grad + at, pop_grad + at, t, low, high, deaths, slots, width,
+            heads, pushes, takes, padded,
+        )  # fmt: skip
 
 
 def forward(inputs: Inputs, pushes: Sequence[int], takes: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -283,15 +326,8 @@ def backward(
 def _run(inputs: Inputs, pushes: Sequence[int], takes: Sequence[int], reads: Tensor | None) -> list[Tensor]:
     """The fields of an `engine.Line` after all steps; nothing is read if `reads` is None."""
     initial, strengths, push, pop, value = inputs
-    slots, (batch, time, heads, width) = initial.shape[1], value.shape
-    tiles, steps, below = (batch, slots + time * heads), (batch, time, heads), time * (heads - sum(pushes))
-    shapes = tiles, tiles, (batch, 3), tiles, tiles, steps, steps
-    kinds = push.dtype, torch.int32, torch.int32, torch.int32, push.dtype, torch.int32, push.dtype
-    line = [torch.zeros(shape, device=push.device, dtype=kind) for shape, kind in zip(shapes, kinds, strict=True)]
-    live = strengths != 0
-    line[0][:, :slots] = strengths
-    line[1][:, below : below + slots] = live.logical_not().sort(dim=1, stable=True).indices
-    line[2][:, 0], line[2][:, 1] = below, below + live.sum(1)
+    slots, (batch, time, _, width) = initial.shape[1], value.shape
+    line = start(strengths, time, pushes)
     if batch:
         with on(value):
             forward_row[(batch,)](
@@ -299,6 +335,28 @@ def _run(inputs: Inputs, pushes: Sequence[int], takes: Sequence[int], reads: Ten
                 value if reads is None else reads, time, slots, width,
                 reading=reads is not None, **constants(pushes, takes, width),
             )  # fmt: skip
+    return line
+
+
+def start(strengths: Tensor, time: int, pushes: Sequence[int]) -> list[Tensor]:
+    """The fields of an `engine.Line` before the first of `time` steps.
+
+    Args:
+        strengths: Strengths of the initial state, shape `(batch, slots)`.
+        time: Number of steps.
+        pushes: The end at which each head pushes.
+    """
+    (batch, slots), heads = strengths.shape, len(pushes)
+    tiles, steps, below = (batch, slots + time * heads), (batch, time, heads), time * (heads - sum(pushes))
+    shapes = tiles, tiles, (batch, 3), tiles, tiles, steps, steps
+    kinds = strengths.dtype, torch.int32, torch.int32, torch.int32, strengths.dtype, torch.int32, strengths.dtype
+    line = [torch.zeros(shape, device=strengths.device, dtype=kind) for shape, kind in zip(shapes, kinds, strict=True)]
+    line[2][:, :2] = below
+    if slots:
+        live = strengths != 0
+        line[0][:, :slots] = strengths
+        line[1][:, below : below + slots] = live.logical_not().sort(dim=1, stable=True).indices
+        line[2][:, 1] += live.sum(1)
     return line
 
 
