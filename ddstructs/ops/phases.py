@@ -191,9 +191,10 @@ def blocks(width: int) -> dict[str, int]:
 
 
 def steps_per_chunk(time: int) -> int:
-    """The number of steps in a chunk of a stack: a power of two, which a kernel need not be compiled for.
+    """The number of steps in a chunk of a stack: a power of two.
 
-    A chunk is walked in time proportional to its length. Of random pops, those that set a new minimum reach below it,
-    about as many as the square root of its length. The best length is between, and this is near it on an H200.
+    A chunk takes as long as it has steps, and what is left for the walk after it grows with the number of chunks: of
+    random pops, about the square root of the steps in a chunk reach below it. This is near the minimum of their sum.
     """
-    return triton.next_power_of_2(int((0.7 * time) ** (2 / 3)) or 1)
+    steps: int = triton.next_power_of_2(max(1, int((0.7 * time) ** (2 / 3))))
+    return steps

@@ -1,8 +1,9 @@
-"""The kernels for whole sequences on CUDA: those of `engine`, with one program per row and lanes along the width.
+"""Whole sequences on CUDA: in `phases`, or, where windows are too long for their logs, one step after another.
 
-The functions are documented in `engine` under the same names. A kernel takes pointers, so the fields of `engine.Line`
-and of the arguments are passed one by one. Heads are unrolled: the ends at which they push and take are bits of a
-compile-time constant. A barrier separates a lane's writes to memory from reads by other lanes.
+The kernels here are those of `engine`, with one program per row and lanes along the width. The functions are documented
+there under the same names. A kernel takes pointers, so the fields of `engine.Line` and of the arguments are passed one
+by one. Heads are unrolled: the ends at which they push and take are bits of a compile-time constant. A barrier
+separates a lane's writes to memory from reads by other lanes.
 """
 
 # Triton interprets annotations and supports only constexpr, and it has no conditional expressions on tensors.
