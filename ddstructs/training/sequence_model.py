@@ -134,6 +134,15 @@ class SequenceModel(Learner):
         self.norm = nn.LayerNorm(embed_dim)
         self.classify = nn.Linear(embed_dim, output_symbols)
         self.scoring = Scoring(None, [module.memory for module in self.memory_modules])
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw small embeddings, which training soon makes alike where symbols are used alike.
+
+        Standard embeddings are so far apart that the signals of each symbol are learned on their own; a few symbols are
+        then left with signals that suit each other but nothing else, and one head cannot correct them.
+        """
+        nn.init.normal_(self.embed.weight, std=0.1)
 
     @property
     def places(self) -> list[int]:
