@@ -54,7 +54,7 @@ NETWORKS = {
 NOISE = 0.0
 """Noise on the logits of push and pop, the best of 0, 0.5 and 2 in the same trials."""
 
-UPDATES, TRIAL_SEED = 700, 1000
+UPDATES, TRIAL_SEED = 600, 1000
 
 KEY = ("network", "seed", "updates", "rate", "noise")
 """What makes a run another one."""
@@ -86,7 +86,7 @@ def build(name: str, rate: float, noise: float) -> SequenceModel:
     """An untrained network."""
     layers, feed_forward, _ = NETWORKS[name]
     memory = Stack(DIM // 4) if "memory" in layers else NoMemory()
-    options: dict[str, Any] = {"signal_noise": noise, "saturation": 0.0, "learning_rate": rate}
+    options: dict[str, Any] = {"embed_std": 1.0, "signal_noise": noise, "saturation": 0.0, "learning_rate": rate}
     return SequenceModel(memory, 257, 257, layers, DIM, feed_forward=feed_forward, **options)
 
 
