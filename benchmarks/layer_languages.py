@@ -28,7 +28,7 @@ from ddstructs.tasks import DyckModel, MarkedReversalModel, UnmarkedReversalMode
 from ddstructs.tasks.language_model import LanguageModel
 from ddstructs.training.sequence_model import Layer
 
-DIM, WIDTH, FEED_FORWARD, UPDATES, STRINGS = 32, 8, 64, 600, 300
+DIM, WIDTH, FEED_FORWARD, UPDATES, STRINGS = 32, 8, 64, 400, 300
 
 
 class Network(NamedTuple):
