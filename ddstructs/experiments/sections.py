@@ -101,9 +101,10 @@ class Testing:
 class Where:
     """The runs that an exception applies to: those of a task, memory or cell, or of a combination.
 
-    Several names of a kind are separated by commas; `Queue+Queue` is a bank of two queues. With `symbols`, only tasks with at most that many symbols, which
-    `settings_for` asks about; the runs of a recipe have the number that the recipe sets. It also asks about other
-    models; an exception that names none is for a `Controller`, the model of every run of a recipe.
+    Several names of a kind are separated by commas; `Queue+Queue` is a bank of two queues. With `symbols`, only tasks
+    with at most that many symbols, which `settings_for` asks about; the runs of a recipe have the number that the
+    recipe sets. It also asks about other models; an exception that names none is for a `Controller`, the model of every
+    run of a recipe.
     """
 
     task: str | None = None

@@ -75,8 +75,8 @@ def suite_summary(suite: Suite, records: Sequence[Record], asked: Sequence[Group
         spread = _spread(suite, found)
         soft = [record["score_soft"] for record in good if "score_soft" in record]
         costs = [f"{median(record[name] for record in good):.0f}" if good else "" for name in ("updates", "seconds")]
-        row = [task, memory, cell, str(len(groups[key])), *counts, *spread, _mean(soft), *costs, _published(suite, task), config]
-        rows.append((_worst(suite, found), row))
+        row = [task, memory, cell, str(len(groups[key])), *counts, *spread, _mean(soft), *costs]
+        rows.append((_worst(suite, found), [*row, _published(suite, task), config]))
     return [columns, *(row for _, row in sorted(rows, key=lambda each: each[0]))]
 
 
