@@ -10,20 +10,26 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kinds import LINES
+from kinds import KINDS
 from torch import Tensor, nn
 
-from ddstructs import MemoryRNN, RNNState, Stack, ops
+from ddstructs import Bank, Deque, Memory, MemoryRNN, Queue, RNNState, Stack, ops
 from ddstructs.line import LineMemory
 from ddstructs.nn import fused, loop
 
 INPUT, HIDDEN, WIDTH = 3, 5, 4
 
+MEMORIES: dict[str, Callable[[int], Memory]] = {
+    **KINDS,
+    "two stacks": lambda width: Bank([Stack(width), Stack(width)]),
+    "nested": lambda width: Bank([Queue(width), Bank([Deque(width), Stack(width)])]),
+}
+
 
 def network(memory: str = "stack", cell: str = "rnn", **options: Any) -> MemoryRNN:
     torch.manual_seed(0)
     arguments: dict[str, Any] = {"dtype": torch.float64, "pop_bias": 0.0, "read_noise": 0.5} | options
-    rnn = MemoryRNN(INPUT, HIDDEN, LINES[memory](WIDTH), cell, **arguments)
+    rnn = MemoryRNN(INPUT, HIDDEN, MEMORIES[memory](WIDTH), cell, **arguments)
     if rnn.initial is not None:
         nn.init.normal_(rnn.initial)
     return rnn
@@ -60,7 +66,7 @@ def gradients(rnn: MemoryRNN, found: list[Tensor], *inputs: Tensor) -> list[Tens
 def test_all_at_once_is_one_by_one(data: st.DataObject) -> None:
     cell = data.draw(st.sampled_from(["rnn", "lstm", "gru"]), "cell")
     rnn = network(
-        data.draw(st.sampled_from(sorted(LINES)), "memory"),
+        data.draw(st.sampled_from(sorted(MEMORIES)), "memory"),
         cell,
         **{name: data.draw(st.booleans(), name) for name in ("hard", "value_skip", "output_layer", "learn_initial")},
         read_gate=data.draw(st.booleans(), "read_gate"),
@@ -86,7 +92,7 @@ def test_all_at_once_is_one_by_one(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("times", [(40,), (5, 40, 200, 1), (1, 1, 1)])
-@pytest.mark.parametrize("memory", LINES)
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_without_gradients_it_is_the_same(memory: str, times: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     rnn = network(memory, "lstm")
 
@@ -108,7 +114,7 @@ def test_without_gradients_it_is_the_same(memory: str, times: tuple[int, ...], m
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-@pytest.mark.parametrize("memory", LINES)
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_the_usual_network_takes_all_steps_at_once(memory: str, cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "run", None)
     rnn, x = network(memory, cell), draw(2, 6, INPUT)
@@ -228,9 +234,12 @@ def test_a_state_that_does_not_fit_is_refused(change: Callable[[RNNState], RNNSt
         rnn.unroll(x, change(rnn.unroll(x).state))
 
 
+@pytest.mark.parametrize("memory", ["deque", "deque+stack"])
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-def test_backward_may_run_twice_and_from_several_futures(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    rnn, x, y, z = network("deque", cell), draw(2, 9, INPUT), draw(2, 7, INPUT, seed=5), draw(2, 40, INPUT, seed=6)
+def test_backward_may_run_twice_and_from_several_futures(
+    cell: str, memory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rnn, x, y, z = network(memory, cell), draw(2, 9, INPUT), draw(2, 7, INPUT, seed=5), draw(2, 40, INPUT, seed=6)
 
     def solve() -> list[Tensor]:
         torch.manual_seed(2)

@@ -1,12 +1,14 @@
 """The compiled path of a `MemoryRNN`: whether a network supports it, and the run itself.
 
 A loop over the steps spends most of its time on the overhead of operators and autograd. The networks that `nn.compiled`
-supports (torch's cells with a line memory, on the CPU) run all steps in compiled code instead, as one autograd node.
+supports (torch's cells with one or more line memories, on the CPU) run all steps in compiled code instead, as one
+autograd node.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as hooks
 
 from ddstructs import ops
-from ddstructs.memory import Action, State
+from ddstructs.memory import Action, Memory, State
 from ddstructs.nn.network import Network, Noise
 from ddstructs.ops import LineState
 
@@ -44,7 +46,7 @@ class Fused(NamedTuple):
     reads: Tensor | None
     hidden: tuple[Tensor, ...]
     read: Tensor
-    memory: LineState
+    memory: State
 
 
 def fits(network: Network, x: Tensor, read: Tensor | None, hidden: tuple[Tensor, ...], state: State | None) -> bool:
@@ -82,8 +84,12 @@ def obstacle(
         return f"the cell is a {type(cell).__name__}, but only torch's cells are compiled"
     if getattr(cell, "nonlinearity", "tanh") != "tanh":
         return f"the cell has the nonlinearity {cell.nonlinearity}, but only tanh is compiled"
-    if memory.line is None:
-        return f"{type(memory).__name__} is not a line memory"
+    members = [part for part in memory.modules() if isinstance(part, Memory)]
+    lines = memory.lines
+    if not lines:
+        return f"{[type(part).__name__ for part in members if not part.lines][-1]} is not a line memory"
+    if any(part.validate for part in members[1:]):
+        return "a member of the Bank checks its own actions"
     if type(to_action) is not nn.Linear or to_action.bias is None:
         return "to_action is not an nn.Linear with a bias"
     if value_skip is not None and (type(value_skip) is not nn.Linear or value_skip.bias is not None):
@@ -94,12 +100,13 @@ def obstacle(
     if any(weight.dtype != x.dtype or weight.device != x.device for weight in (cell.weight_hh, to_action.weight)):
         return "the parameters differ from x in dtype or device"
     if state is not None:
-        if not isinstance(state, LineState):
-            return f"the state of the memory is a {type(state).__name__}"
-        parts = (state.template, read, *hidden)
-        if state.template.shape[-1] != memory.width or any(
+        states = memory.line_states(state)
+        templates = [own.template for own in states if isinstance(own, LineState)]
+        if len(templates) != len(lines):
+            return "the state belongs to another memory"
+        if any(template.shape[-1] != memory.width for template in templates) or any(
             part is not None and (part.dtype != x.dtype or part.device != x.device or len(part) != len(x))
-            for part in parts
+            for part in (*templates, read, *hidden)
         ):
             return "the state does not match x in size, dtype or device"
     return None
@@ -156,14 +163,11 @@ def run(
     cell, to_action, value_skip, memory, hard = network
     assert isinstance(cell, nn.RNNCell | nn.LSTMCell | nn.GRUCell)
     assert isinstance(to_action, nn.Linear)
-    layout = memory.line
-    assert layout is not None
     batch, time = x.shape[:2]
-    assert state is None or isinstance(state, LineState)
     if state is None:
-        line = tapes.empty(layout, batch, memory.width, x.dtype, time)
+        lines = [tapes.empty(layout, batch, memory.width, x.dtype, time) for layout in memory.lines]
     else:
-        line = tapes.record(layout, state, time)
+        lines = tapes.separate(memory.lines, cast("Sequence[LineState]", memory.line_states(state)), time)
     weights = (
         cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh, to_action.weight, to_action.bias,
         None if value_skip is None else value_skip.weight, None if read_skip is None else read_skip.weight, initial,
@@ -176,20 +180,22 @@ def run(
         restarts = plans.NEVER if reset is None else np.ascontiguousarray(reset.numpy())
         cuts = plans.cuts(counts, restarts)
     differentiate = torch.is_grad_enabled() and any(
-        part is not None and part.requires_grad for part in (x, *weights, read, *hidden, line.token)
+        part is not None and part.requires_grad
+        for part in (x, *weights, read, *hidden, *(line.token for line in lines))
     )
-    with line.tape.lock:
-        tape, token = tapes.extend(line, time, differentiate)
+    with tapes.locked([line.tape for line in lines]):
+        extended = [tapes.extend(line, time, differentiate) for line in lines]
         setup = node.Setup(
-            node.CELLS[type(cell).__name__], (tape,), time, batch, cuts, None, restarts, noise, hard, with_actions,
-            differentiate, len(hidden),
+            node.CELLS[type(cell).__name__], [tape for tape, _ in extended], time, batch, cuts, None, restarts, noise,
+            hard, with_actions, differentiate, len(hidden),
         )  # fmt: skip
         output, push, pop, value, reads, last, *others = node.Steps.apply(  # type: ignore[no-untyped-call]
-            setup, x, *weights, read, *hidden, token
+            setup, x, *weights, read, *hidden, *(token for _, token in extended)
         )
-        states, token = others[:-1], others[-1]
-        after = tapes.TapeState(tape, tape.time, token if differentiate else None)
+        states, tokens = others[: -len(lines)], others[-len(lines) :]
+        pairs = zip(extended, tokens, strict=True)
+        after = [tapes.TapeState(tape, tape.time, token if differentiate else None) for (tape, _), token in pairs]
     actions = Action(push, pop, value) if with_actions else None
     if memory.validate:
         memory.check(actions, time=True)
-    return Fused(output, actions, reads, tuple(states), last, after)
+    return Fused(output, actions, reads, tuple(states), last, memory.from_lines(after))
