@@ -8,13 +8,15 @@ line memories run all steps in compiled code instead, as one autograd node: `nn.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules import module as hooks
+from torch.nn.utils.rnn import PackedSequence
 
 from ddstructs import ops
 from ddstructs.memory import Action, Memory, State
@@ -22,7 +24,7 @@ from ddstructs.nn.network import Network, Noise
 from ddstructs.nn.padding import mask_of
 from ddstructs.ops import LineState
 
-__all__ = ["CELLS", "DEVICES", "Fused", "adds_itself", "fits", "obstacle", "run"]
+__all__ = ["CELLS", "DEVICES", "Fused", "adds_itself", "fits", "obstacle", "run", "stand_in"]
 
 SHORT = 2
 """Maximum number of steps for which the loop is faster."""
@@ -135,6 +137,31 @@ def adds_itself(read_skip: nn.Module | None) -> bool:
     return type(read_skip) is nn.Linear and read_skip.bias is None and _bare(read_skip)
 
 
+def stand_in(packed: PackedSequence) -> tuple[Tensor, Tensor]:
+    """A tensor with the shape, dtype and device of a padded sequence, but without its numbers; and the lengths.
+
+    Example:
+        >>> import torch
+        >>> from torch.nn.utils.rnn import pack_sequence
+        >>> from ddstructs.nn.fused import stand_in
+        >>> x, lengths = stand_in(pack_sequence([torch.ones(2, 8), torch.ones(5, 8)], enforce_sorted=False))
+        >>> x.shape, lengths
+        (torch.Size([2, 5, 8]), tensor([2, 5]))
+    """
+    data, sizes, _, order = packed
+    counts = (sizes > torch.arange(int(sizes[0]))[:, None]).sum(1)
+    shape = len(counts), len(sizes), data.shape[-1]
+    x = torch.empty(1, dtype=data.dtype, device=data.device).expand(shape)
+    return x, counts if order is None else counts[order.cpu()]
+
+
+def _positions(packed: PackedSequence) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The positions in packed data of the first step of each row, and of the first row of each step."""
+    _, sizes, _, order = packed
+    rows = np.arange(int(sizes[0])) if order is None else order.numpy()
+    return rows, sizes.cumsum(0).sub_(sizes).numpy()
+
+
 def run(
     network: Network,
     x: Tensor,
@@ -147,6 +174,7 @@ def run(
     lengths: Tensor | None = None,
     reset: Tensor | None = None,
     read_skip: nn.Linear | None = None,
+    packed: PackedSequence | None = None,
     record: bool = True,
 ) -> Fused:
     """Run a network over a sequence in compiled code; it must pass `fits`.
@@ -162,6 +190,7 @@ def run(
         lengths: Number of real steps in each row, shape `(batch,)`; all if not given.
         reset: Steps before which a row is reset, shape `(batch, time)`, bool; none if not given.
         read_skip: Layer from the read to a term of the output of the same step, if any.
+        packed: The inputs, in which case `x` is their `stand_in`; the output is packed likewise.
         record: Whether to return actions and reads.
 
     Raises:
@@ -192,18 +221,20 @@ def run(
         counts = np.full(batch, time, np.int64) if lengths is None else lengths.numpy().astype(np.int64)
         restarts = plans.NEVER if reset is None else np.ascontiguousarray(reset.numpy())
         cuts = plans.cuts(counts, restarts)
+    source = x if packed is None else packed.data
     differentiate = torch.is_grad_enabled() and any(
         part is not None and part.requires_grad
-        for part in (x, *weights, read, *hidden, *(line.token for line in lines))
+        for part in (source, *weights, read, *hidden, *(line.token for line in lines))
     )
     with tapes.locked([line.tape for line in lines]):
         extended = [tapes.extend(line, time, differentiate) for line in lines]
         setup = node.Setup(
-            node.CELLS[type(cell).__name__], [tape for tape, _ in extended], time, batch, cuts, None, restarts, noise,
-            hard, with_actions, differentiate, len(hidden),
+            node.CELLS[type(cell).__name__], [tape for tape, _ in extended], time, batch, cuts,
+            None if packed is None else _positions(packed), restarts, noise, hard, with_actions, differentiate,
+            len(hidden),
         )  # fmt: skip
         output, push, pop, value, reads, last, *others = node.Steps.apply(  # type: ignore[no-untyped-call]
-            setup, x, *weights, read, *hidden, *(token for _, token in extended)
+            setup, source, *weights, read, *hidden, *(token for _, token in extended)
         )
         states, tokens = others[: -len(lines)], others[-len(lines) :]
         pairs = zip(extended, tokens, strict=True)
