@@ -12,6 +12,7 @@ import torch
 from kinds import EVERYTHING
 from problems import LAYOUTS, SIGNALS, Problem, assert_equal_results, assert_near, solve
 from torch import Tensor
+from torch.nn.utils.rnn import pack_sequence
 
 from ddstructs import MemoryLayer, MemoryRNN, ops
 from ddstructs.actions import mapped
@@ -112,6 +113,22 @@ def test_all_steps_at_once_equal_the_loop_on_a_gpu(name: str, monkeypatch: pytes
     came = steps(network, x, **at_run)
     monkeypatch.setattr(fused, "fits", lambda *_: False)
     assert_near(came, steps(network, x, **at_run), torch.float64)
+
+
+@needs_gpu
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_packed_rows_on_a_gpu_equal_those_on_the_cpu(cell: str) -> None:
+    network = MemoryRNN(4, 5, EVERYTHING["stack"](3), cell, dtype=torch.float64)
+    rows = [torch.randn(time, 4, dtype=torch.float64) for time in (6, 9, 3)]
+
+    def outcome(device: str) -> list[Tensor]:
+        network.to(device).zero_grad()
+        output, state = network(pack_sequence([row.to(device) for row in rows], enforce_sorted=False))
+        (output.data.sin().sum() + state.read.sum()).backward()
+        grads = [p.grad for p in network.parameters() if p.grad is not None]
+        return [each.cpu() for each in (output.data.detach(), *grads)]
+
+    assert_near(outcome("cuda"), outcome("cpu"), torch.float64)
 
 
 @needs_gpu
