@@ -22,10 +22,6 @@ SIZE = 16
 """Number of tiles in a window that the logs have room for. A row with a longer one is run by other kernels."""
 
 
-ONE_WARP: dict[str, int] = {"num_warps": 1}
-"""For kernels with little work between two barriers."""
-
-
 class Walk(NamedTuple):
     """What a walk leaves behind; see `walks`.
 
@@ -106,17 +102,17 @@ def walk(inputs: Inputs, pushes: Sequence[int], takes: Sequence[int]) -> Walk:
         reached = room(chunks, 2), room(time), room(time, like=push), totals
         walks.walk_chunk[(batch * chunks,)](
             push, pop, *lines, cut, cut_tile, following, tops, under, *reached, time, slots, chunks, span,
-            **ONE_WARP,
+            num_warps=1,
         )  # fmt: skip
         walks.walk_deep[(batch,)](
             *lines, *reached, nodes, line, ends, cut, cut_tile, following, deep_tops, time, slots, chunks, span,
-            **ONE_WARP,
+            num_warps=1,
         )  # fmt: skip
     else:
         padded_heads = triton.next_power_of_2(heads)
         walks.walk[(batch,)](
             push, pop, nodes, line, ends, cut, cut_tile, following, nearest, time, slots, size=SIZE,
-            padded_heads=padded_heads, **bits(pushes, takes), **ONE_WARP,
+            padded_heads=padded_heads, **bits(pushes, takes), num_warps=1,
         )  # fmt: skip
     return found
 

@@ -12,20 +12,19 @@ all at once: a pop takes the tiles of its own chunk first, and only what it miss
 # Triton interprets annotations and supports only constexpr, and it has no conditional expressions on tensors.
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-incomplete-defs
 # pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false, reportCallIssue=false
-# pyright: reportArgumentType=false
 # ruff: noqa: SIM108
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import triton
 import triton.language as tl
 
 __all__ = ["compiled", "walk", "walk_chunk", "walk_deep"]
 
-compiled: Callable[[Callable[..., Any]], Any] = triton.jit
+compiled = cast("Callable[[Callable[..., Any]], Any]", triton.jit)
 
 
 @compiled
