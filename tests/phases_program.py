@@ -44,6 +44,4 @@ if __name__ == "__main__":
         problem.inputs[2][0] = 1.0
         problem.inputs[1][0] = 1.0
         equal(problem)
-    once, again = (solve(operators.scan, problem) for _ in range(2))
-    assert all(torch.equal(once[name], again[name]) for name in once)
     print("equal")
