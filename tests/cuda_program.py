@@ -61,7 +61,7 @@ def compare(memory: str, cell: str, dtype: torch.dtype = torch.float64, before: 
     """The kernels and the loop give the same results."""
     at_run = {name: options.pop(name) for name in ("lengths", "reset") if name in options}
     torch.manual_seed(0)
-    rnn = MemoryRNN(INPUT, HIDDEN, LINES[memory](WIDTH), cell, dtype=dtype, **{"pop_bias": 0.0} | options)
+    rnn = MemoryRNN(INPUT, HIDDEN, LINES[memory](WIDTH), cell, dtype=dtype, pop_bias=0.0, **options)
     if rnn.initial is not None:
         nn.init.normal_(rnn.initial)
     assert rnn.path(torch.zeros(TIME, 1, INPUT, dtype=dtype)).name == "compiled"
