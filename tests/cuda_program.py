@@ -140,4 +140,6 @@ if __name__ == "__main__":
             assert rnn.path(x).name == "loop"
             assert_close(rnn(x)[0], output)
         rnn(x[:, :0])
+        fused.HEAVY = 1
+        assert rnn.path(x).reason == "the cell has 0 MiB of weights, for which large products in a loop are faster"
     print("equal")

@@ -115,12 +115,15 @@ def test_all_steps_at_once_equal_the_loop_on_a_gpu(name: str, monkeypatch: pytes
 
 
 @needs_gpu
-@pytest.mark.parametrize(("cell", "hidden", "width"), [("lstm", 64, 64), ("gru", 70, 20), ("rnn", 300, 33)])
+@pytest.mark.parametrize(
+    ("batch", "cell", "hidden", "width"),
+    [(3, "lstm", 64, 64), (200, "lstm", 64, 64), (3, "gru", 70, 20), (3, "rnn", 300, 33), (200, "rnn", 300, 33)],
+)
 def test_a_wide_network_on_a_gpu_is_repeatable_and_equals_the_one_on_the_cpu(
-    cell: str, hidden: int, width: int
+    batch: int, cell: str, hidden: int, width: int
 ) -> None:
     network = MemoryRNN(7, hidden, EVERYTHING["stack"](width), cell, batch_first=True)
-    x = torch.randn(150, 20, 7)  # more rows than there are multiprocessors
+    x = torch.randn(batch, 20, 7)  # 200 are more rows than a GPU of today has multiprocessors
     came = steps(network.cuda(), x.cuda())
     again = steps(network, x.cuda())
     assert all(mine.equal(other) for mine, other in zip(came, again, strict=True))

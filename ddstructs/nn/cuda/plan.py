@@ -36,8 +36,11 @@ KIB = 1024
 ROOMY = Limits(held=160 * KIB, share=16 * KIB, tile=32 * KIB, warps=8)
 """If every row has a multiprocessor of its own. With 8 warps a thread has all of its 255 registers."""
 
-CROWDED = Limits(held=0, share=16 * KIB, tile=16 * KIB, warps=4)
-"""If rows share multiprocessors. Smaller programs run side by side, and hide each other's latency."""
+CROWDED = Limits(held=0, share=16 * KIB, tile=8 * KIB, warps=1)
+"""If rows share multiprocessors. Small programs run side by side, and hide each other's latency."""
+
+HEAVY = Limits(held=0, share=16 * KIB, tile=16 * KIB, warps=4)
+"""If they do, and the weights are larger than the cache of a multiprocessor."""
 
 
 class Plan(NamedTuple):
@@ -88,13 +91,15 @@ def plan(
         backward: Whether for the backward pass, in which matrices are transposed.
         crowded: Whether there are more rows than multiprocessors.
     """
-    limits = CROWDED if crowded else ROOMY
     place, signals = hidden + reads, 2 * heads
     sizes = [(place, summed), (hidden, signals), (hidden, reads)]
     if backward:
         sizes = [(columns, rows) for rows, columns in sizes]
     size = dtype.itemsize
     wanted = sum(triton.next_power_of_2(rows) * triton.next_power_of_2(columns) * size for rows, columns in sizes)
+    limits = ROOMY
+    if crowded:
+        limits = CROWDED if wanted <= ROOMY.held else HEAVY
     held = wanted <= limits.held
     recurrent, to_signals, to_value = (tiling(rows, columns, limits.tile // size, held) for rows, columns in sizes)
     if backward:  # both contribute to the gradient of the output, which is computed tile by tile
