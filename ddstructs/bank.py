@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ddstructs.actions import Joint
-from ddstructs.line import compact
+from ddstructs.line import REPLACED, compact
 from ddstructs.memory import Action, Memory, check_reset
-from ddstructs.ops import strength_dtype
+from ddstructs.ops import Layout, strength_dtype
 from ddstructs.signals import Mixed, PushPop, Signals, Start, join
 from ddstructs.state import Contents, State
 
@@ -88,6 +88,11 @@ class Bank(Memory[BankState]):
         return tuple(self._side_by_side(side) for side in sides)
 
     @property
+    def lines(self) -> tuple[Layout, ...]:
+        each = [member.lines for member in self._members]
+        return () if not all(each) or REPLACED & vars(self).keys() else tuple(line for lines in each for line in lines)
+
+    @property
     def ends(self) -> tuple[tuple[str, str], ...]:
         return tuple(ends for member in self._members for ends in member.ends)
 
@@ -115,6 +120,16 @@ class Bank(Memory[BankState]):
         reset = check_reset(reset, value)
         results = [m(*part, reset) for m, part in zip(self._members, self._split(actions, state, axis=2), strict=True)]
         return torch.cat([reads for reads, _ in results], dim=2), BankState(tuple(after for _, after in results))
+
+    def line_states(self, state: State) -> tuple[State, ...]:
+        if not isinstance(state, BankState) or len(state.states) != len(self.memories):
+            return ()
+        pairs = zip(self._members, state.states, strict=True)
+        return tuple(line for member, own in pairs for line in member.line_states(own))
+
+    def from_lines(self, states: Sequence[State]) -> BankState:
+        rest = iter(states)
+        return BankState(tuple(m.from_lines([next(rest) for _ in m.lines]) for m in self._members))
 
     def emptied(self, state: BankState, rows: Tensor) -> BankState:
         return BankState(tuple(m.emptied(own, rows) for m, own in zip(self._members, state.states, strict=True)))

@@ -15,11 +15,11 @@ from ddstructs.ops import Layout, LineState, Slots, compact, strength_dtype
 from ddstructs.registry.ranges import Size
 from ddstructs.signals import PushPop
 
-__all__ = ["LineMemory", "compact"]
+__all__ = ["REPLACED", "LineMemory", "compact"]
 
 
-_OWN = frozenset({"step", "check", "signals", "_fit"})
-"""What must be that of a `LineMemory` for `ops` to take its steps."""
+REPLACED = frozenset({"step", "check", "signals", "initial_state", "emptied", "_fit"})
+"""The methods that `ops` replaces on a line. A memory with its own version of one is not `Memory.line`."""
 
 
 class LineMemory(Memory[LineState], ABC):
@@ -50,7 +50,7 @@ class LineMemory(Memory[LineState], ABC):
 
     @property
     def line(self) -> Layout | None:
-        return self.layout if _plain(type(self)) and not _OWN & vars(self).keys() else None
+        return self.layout if _plain(type(self)) and not REPLACED & vars(self).keys() else None
 
     def initial_state(
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
@@ -108,5 +108,5 @@ class LineMemory(Memory[LineState], ABC):
 
 @cache
 def _plain(kind: type[LineMemory]) -> bool:
-    """Whether a class overrides nothing that a step depends on."""
-    return all(getattr(kind, name) is getattr(LineMemory, name) for name in _OWN)
+    """Whether a class overrides none of the methods that `ops` replaces."""
+    return all(getattr(kind, name) is getattr(LineMemory, name) for name in REPLACED)

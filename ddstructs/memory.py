@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic, cast
 
 import torch
@@ -81,6 +82,11 @@ class Memory(nn.Module, ABC, Generic[S]):
         return None
 
     @property
+    def lines(self) -> tuple[Layout, ...]:
+        """The layout of each line, in the order of the heads, if `step` is `ops.step` on separate lines; else empty."""
+        return () if self.line is None else (self.line,)
+
+    @property
     def ends(self) -> tuple[tuple[str, str], ...]:
         """For each head, the end of its store at which it pushes and the end at which it pops and reads.
 
@@ -130,6 +136,15 @@ class Memory(nn.Module, ABC, Generic[S]):
     def split(self, actions: Any) -> list[tuple[Memory, Any]]:
         """The memories this one consists of, each with its part of the actions of a sequence; itself by default."""
         return [(self, actions)]
+
+    def line_states(self, state: State) -> tuple[State, ...]:
+        """The state of each of `lines`; empty if the state does not belong to this memory."""
+        return (state,)
+
+    def from_lines(self, states: Sequence[State]) -> S:
+        """The state of this memory, from the state of each of `lines`."""
+        (state,) = states
+        return cast("S", state)
 
     def emptied(self, state: S, rows: Tensor) -> S:
         """Empty some rows of a state.

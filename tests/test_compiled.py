@@ -96,6 +96,8 @@ def solved(rnn: MemoryRNN, x: Tensor, lengths: Tensor | None, reset: Tensor | No
         (Stack, 33, 5, 150, True, True),
         (Deque, 20, 70, 9, True, False),
         (Queue, 64, 40, 12, False, True),
+        (lambda width: Bank([Stack(width), Stack(width)]), 33, 5, 150, True, True),
+        (lambda width: Bank([Deque(width), Queue(width)]), 24, 70, 9, True, True),
     ],
 )
 def test_sizes_slices_lengths_and_resets_give_what_the_steps_give(
@@ -148,7 +150,7 @@ def test_a_network_says_which_path_it_takes_and_why() -> None:
     x = torch.randn(10, 2, 3)
     assert MemoryRNN(3, 5, Stack(4), "gru").path(x).name == "compiled"
     assert MemoryRNN(3, 5, NoMemory()).path(x) == ("loop", "NoMemory is not a line memory")
-    assert MemoryRNN(3, 5, Bank([Stack(4), Queue(4)])).path(x).name == "loop"
+    assert MemoryRNN(3, 5, Bank([Stack(4), Queue(4)])).path(x).name == "compiled"
     hooked = MemoryRNN(3, 5, Stack(4))
     hooked.cell.register_forward_hook(lambda *_: None)
     assert hooked.path(x) == ("loop", "RNNCell has hooks or its own forward")

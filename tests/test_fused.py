@@ -10,20 +10,28 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kinds import LINES
+from kinds import KINDS
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from ddstructs import MemoryRNN, RNNState, Stack, ops
+from ddstructs import Bank, Deque, Memory, MemoryRNN, Queue, RNNState, Stack, ops
 from ddstructs.line import LineMemory
 from ddstructs.nn import fused, loop
+from ddstructs.nn import rnn as rnn_module
 
 INPUT, HIDDEN, WIDTH = 3, 5, 4
+
+MEMORIES: dict[str, Callable[[int], Memory]] = {
+    **KINDS,
+    "two stacks": lambda width: Bank([Stack(width), Stack(width)]),
+    "nested": lambda width: Bank([Queue(width), Bank([Deque(width), Stack(width)])]),
+}
 
 
 def network(memory: str = "stack", cell: str = "rnn", **options: Any) -> MemoryRNN:
     torch.manual_seed(0)
     arguments: dict[str, Any] = {"dtype": torch.float64, "pop_bias": 0.0, "read_noise": 0.5} | options
-    rnn = MemoryRNN(INPUT, HIDDEN, LINES[memory](WIDTH), cell, **arguments)
+    rnn = MemoryRNN(INPUT, HIDDEN, MEMORIES[memory](WIDTH), cell, **arguments)
     if rnn.initial is not None:
         nn.init.normal_(rnn.initial)
     return rnn
@@ -60,7 +68,7 @@ def gradients(rnn: MemoryRNN, found: list[Tensor], *inputs: Tensor) -> list[Tens
 def test_all_at_once_is_one_by_one(data: st.DataObject) -> None:
     cell = data.draw(st.sampled_from(["rnn", "lstm", "gru"]), "cell")
     rnn = network(
-        data.draw(st.sampled_from(sorted(LINES)), "memory"),
+        data.draw(st.sampled_from(sorted(MEMORIES)), "memory"),
         cell,
         **{name: data.draw(st.booleans(), name) for name in ("hard", "value_skip", "output_layer", "learn_initial")},
         read_gate=data.draw(st.booleans(), "read_gate"),
@@ -86,7 +94,7 @@ def test_all_at_once_is_one_by_one(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("times", [(40,), (5, 40, 200, 1), (1, 1, 1)])
-@pytest.mark.parametrize("memory", LINES)
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_without_gradients_it_is_the_same(memory: str, times: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     rnn = network(memory, "lstm")
 
@@ -108,7 +116,7 @@ def test_without_gradients_it_is_the_same(memory: str, times: tuple[int, ...], m
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-@pytest.mark.parametrize("memory", LINES)
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_the_usual_network_takes_all_steps_at_once(memory: str, cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "run", None)
     rnn, x = network(memory, cell), draw(2, 6, INPUT)
@@ -228,9 +236,12 @@ def test_a_state_that_does_not_fit_is_refused(change: Callable[[RNNState], RNNSt
         rnn.unroll(x, change(rnn.unroll(x).state))
 
 
+@pytest.mark.parametrize("memory", ["deque", "deque+stack"])
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-def test_backward_may_run_twice_and_from_several_futures(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    rnn, x, y, z = network("deque", cell), draw(2, 9, INPUT), draw(2, 7, INPUT, seed=5), draw(2, 40, INPUT, seed=6)
+def test_backward_may_run_twice_and_from_several_futures(
+    cell: str, memory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rnn, x, y, z = network(memory, cell), draw(2, 9, INPUT), draw(2, 7, INPUT, seed=5), draw(2, 40, INPUT, seed=6)
 
     def solve() -> list[Tensor]:
         torch.manual_seed(2)
@@ -266,3 +277,40 @@ def test_what_is_no_longer_used_is_freed_at_once(cell: str) -> None:
         assert tape() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("options", [{}, {"read_skip": False}, {"read_gate": True}])
+@pytest.mark.parametrize("enforce_sorted", [True, False])
+@pytest.mark.parametrize("memory", ["stack", "deque", "two stacks"])
+def test_packed_rows_are_padded_rows(memory: str, enforce_sorted: bool, options: dict[str, bool]) -> None:
+    rnn, lengths = network(memory, "lstm", state_noise=0.5, **options), [9, 7, 7, 1]
+    if not enforce_sorted:
+        lengths = [1, 7, 9, 7]
+    x, before = draw(4, 9, INPUT), draw(4, 3, INPUT, seed=3)
+
+    def solve(packed: bool) -> list[Tensor]:
+        torch.manual_seed(2)
+        earlier = rnn.unroll(before).state
+        if packed:
+            rows = pack_padded_sequence(x, torch.tensor(lengths), batch_first=True, enforce_sorted=enforce_sorted)
+            packed_output, state = rnn(rows, earlier)
+            output, _ = pad_packed_sequence(packed_output, batch_first=True)
+        else:
+            padded, state = rnn(x.transpose(0, 1), earlier, lengths)
+            output = padded.transpose(0, 1)
+        found = [output, *state.hidden, state.read, *rnn.memory.contents(state.memory)]
+        return found + gradients(rnn, found, x, before)
+
+    for got, expected in zip(solve(True), solve(False), strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("enforce_sorted", [True, False])
+def test_packed_rows_are_read_and_written_in_place(enforce_sorted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    rnn, x = network(), draw(3, 8, INPUT)
+    packed = pack_padded_sequence(x, torch.tensor([8, 5, 2]), batch_first=True, enforce_sorted=enforce_sorted)
+    monkeypatch.setattr(rnn_module, "pad_packed_sequence", None)
+    assert rnn.path(packed).name == "compiled"
+    output, _ = rnn(packed)
+    assert output.data.shape == (15, HIDDEN)
+    output.data.sum().backward()

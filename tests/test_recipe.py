@@ -12,7 +12,7 @@ import pytest
 import yaml
 from tiny import TINY, changed, recipe_of, refused, tiny_runs, write_recipe
 
-from ddstructs import InputError
+from ddstructs import Bank, InputError, Queue, Stack
 from ddstructs.experiments import sections, train
 from ddstructs.experiments.recipe import RECIPE, read_recipe
 from ddstructs.experiments.runs import Run, choose, every_run, parse_seeds
@@ -319,3 +319,24 @@ def test_names_are_a_list_and_near_misses_are_told() -> None:
     assert choose("memory", "memories", "Queue, Stack,Queue") == ["Queue", "Stack"]
     with pytest.raises(InputError, match=r"did you mean Stack\?"):
         choose("memory", "memories", "Stak")
+    with pytest.raises(InputError, match="unknown name 'Queue\\+'"):
+        choose("memory", "memories", "Queue+")
+
+
+def test_a_bank_is_named_by_its_members_which_have_the_same_settings(tmp_path: Path) -> None:
+    recipe = changed("memory", width=6)
+    recipe["exceptions"].append({"where": {"memory": "Queue+Stack"}, "because": "", "memory": {"width": 5}})
+    names = choose("memory", "memories", "Queue+Stack, Stack, Stack+Stack")
+    runs = every_run(recipe_of(tmp_path, recipe), ["Copying"], names, ["rnn"], [0])
+    assert [str(train.memory_of(run)) for run in runs] == [
+        str(Bank([Queue(5), Stack(5)])),
+        str(Stack(6)),
+        str(Bank([Stack(6), Stack(6)])),
+    ]
+    train.check(runs)
+
+
+def test_members_that_do_not_fit_in_a_bank_are_refused(tmp_path: Path) -> None:
+    runs = every_run(recipe_of(tmp_path, TINY), ["Copying"], ["NoMemory+Stack"], ["rnn"], [0])
+    with pytest.raises(InputError, match=r"^the recipe does not fit NoMemory\+Stack: "):
+        train.memory_of(runs[0])

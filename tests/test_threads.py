@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ddstructs import Action, Deque, MemoryRNN, Stack
+from ddstructs import Action, Bank, Deque, Memory, MemoryRNN, Stack
 from ddstructs.ops import threads
 
 
@@ -22,13 +22,17 @@ def any_work_is_enough(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def network(count: int) -> list[Tensor]:
+def network(count: int, memory: Memory | None = None) -> list[Tensor]:
     torch.set_num_threads(count)
     torch.manual_seed(0)
-    rnn, x = MemoryRNN(5, 7, Stack(3), "lstm"), torch.randn(9, 100, 5, requires_grad=True)
+    rnn, x = MemoryRNN(5, 7, Stack(3) if memory is None else memory, "lstm"), torch.randn(9, 100, 5, requires_grad=True)
     output, state = rnn(x, lengths=torch.arange(100) % 10)
     (output.square().sum() + state.hidden[1].sum()).backward()
     return [output, *(part.grad for part in (x, *rnn.parameters()) if part.grad is not None)]
+
+
+def bank(count: int) -> list[Tensor]:
+    return network(count, Bank([Stack(3), Deque(3)]))
 
 
 def sequence(count: int) -> list[Tensor]:
@@ -39,19 +43,27 @@ def sequence(count: int) -> list[Tensor]:
     return [reads, *torch.autograd.grad(reads.square().sum(), (push, pop, value))]
 
 
-@pytest.mark.parametrize("run", [network, sequence])
+@pytest.mark.parametrize("run", [network, bank, sequence])
 def test_any_number_of_threads_gives_the_same_bits(run: Callable[[int], list[Tensor]]) -> None:
     one = run(1)
     for count in (2, 3, 5):
         assert all(map(torch.equal, run(count), one))
 
 
+@pytest.fixture(params=["OpenMP", "pool"])
+def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "pool":
+        monkeypatch.setattr(threads, "_openmp", lambda: None)
+
+
+@pytest.mark.usefixtures("either")
 def test_parts_run_side_by_side_and_results_come_in_order() -> None:
     torch.set_num_threads(3)
     together = threading.Barrier(3, timeout=60)  # passed only if three threads are there at once
     assert threads.over(lambda part: (together.wait(), part)[1], [1, 2, 3], 1) == [1, 2, 3]
 
 
+@pytest.mark.usefixtures("either")
 def test_an_error_in_a_part_is_raised() -> None:
     torch.set_num_threads(2)
     with pytest.raises(ZeroDivisionError):

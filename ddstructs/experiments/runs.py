@@ -12,7 +12,7 @@ from itertools import product
 from typing import Any
 
 from ddstructs.errors import InputError
-from ddstructs.experiments.names import known
+from ddstructs.experiments.names import is_known, known
 from ddstructs.experiments.recipe import DEFAULT, Recipe, Settings
 
 __all__ = ["Run", "choose", "every_run", "folder_name", "parse_seeds"]
@@ -27,7 +27,7 @@ class Run:
 
     Attributes:
         task: Class name of the task.
-        memory: Class name of the memory.
+        memory: Class name of the memory, or those of the members of a bank, joined by `+`.
         cell: Name of the recurrent cell.
         seed: Seed of the weights and of the training sequences.
         settings: Its settings in the recipe, by section.
@@ -125,7 +125,7 @@ def choose(kind: str, option: str, text: str) -> list[str]:
     names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     there = known(kind)
     for name in names:
-        if name not in there:
+        if not is_known(kind, name):
             close = get_close_matches(name, there, 1)
             hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(there)}"
             raise InputError(f"--{option}: unknown name {name!r}; {hint}")

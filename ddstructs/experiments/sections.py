@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from ddstructs.errors import InputError
-from ddstructs.experiments.names import known
+from ddstructs.experiments.names import is_known
 from ddstructs.registry.arguments import fit_arguments
 
 __all__ = [
@@ -101,9 +101,10 @@ class Testing:
 class Where:
     """The runs that an exception applies to: those of a task, memory or cell, or of a combination.
 
-    Several names of a kind are separated by commas. With `symbols`, only tasks with at most that many symbols, which
-    `settings_for` asks about; the runs of a recipe have the number that the recipe sets. It also asks about other
-    models; an exception that names none is for a `Controller`, the model of every run of a recipe.
+    Several names of a kind are separated by commas; `Queue+Queue` is a bank of two queues. With `symbols`, only tasks
+    with at most that many symbols, which `settings_for` asks about; the runs of a recipe have the number that the
+    recipe sets. It also asks about other models; an exception that names none is for a `Controller`, the model of every
+    run of a recipe.
     """
 
     task: str | None = None
@@ -115,11 +116,11 @@ class Where:
     def __post_init__(self) -> None:
         if not self.chosen and self.model == CONTROLLER:
             raise InputError("where is empty, but a task, a memory or a cell was expected")
-        if self.model not in known("model"):
+        if not is_known("model", self.model):
             raise InputError(f"where has the unknown model {self.model}")
         for kind, names in self.chosen.items():
             for name in names:
-                if name not in known(kind):
+                if not is_known(kind, name):
                     raise InputError(f"where has the unknown {kind} {name}")
 
     @property

@@ -108,7 +108,7 @@ SUITES = {
     "chomsky": Suite(
         recipe=HERE / "chomsky.yaml",
         tasks=(*REGULAR, *CONTEXT_FREE, *CONTEXT_SENSITIVE),
-        memories=("Stack", "Queue", "SuperpositionStack", "Tape", "NoMemory"),
+        memories=("Stack", "Queue", "Queue+Queue", "SuperpositionStack", "Tape", "NoMemory"),
         cells=("rnn", "lstm"),
         out=Path("runs/chomsky"),
         title="the Chomsky suite",

@@ -28,8 +28,8 @@ fail with an error. Where the column *soft* has a figure, the signals of the mem
 and in the test, and the column is the mean of the score without that. Training ends when {goal}, or at the recipe's
 maximum number of updates; the weights with the best validation score are tested. The validation set has other strings
 than the test set. Updates and seconds are medians; seconds cover training and validation, on one core. What was not
-run is marked so. A `+` after a commit means that the code had uncommitted changes. `configs.jsonl` lists the settings
-behind each config.
+run is listed below the table. A `+` after a commit means that the code had uncommitted changes. `configs.jsonl` lists
+the settings behind each config.
 
 *Published* figures: {source}.
 """
@@ -55,7 +55,7 @@ def drawing(suite: Suite) -> dict[str, Any]:
 def suite_summary(suite: Suite, records: Sequence[Record], asked: Sequence[Group]) -> list[list[str]]:
     """The summary table: the names of the columns, then a row for each group of runs that differ only in the seed.
 
-    Groups with a worse worst seed come first, and those that were not run last.
+    Groups with a worse worst seed come first. Those that were not run have no row.
 
     Args:
         suite: The suite.
@@ -66,23 +66,18 @@ def suite_summary(suite: Suite, records: Sequence[Record], asked: Sequence[Group
     scores = ("mean", "median", "best", "worst", "soft")
     columns = ["task", "memory", "cell", "seeds", *levels, *scores, "updates", "seconds", "published", "config"]
     rows: list[tuple[float, list[str]]] = []
-    missing = []
     groups = {key: list(group) for key, group in groupby(records, group_of)}
-    for key in asked:
+    for key in filter(groups.__contains__, asked):
         task, memory, cell, config = key
-        published = _published(suite, task)
-        if key not in groups:
-            missing.append([task, memory, cell, "not run", *[""] * (len(columns) - 6), published, config])
-            continue
         good = [record for record in groups[key] if "error" not in record]
         found = [record["score_test"] for record in good]
         counts = [f"{sum(suite.reaches(score, level) for score in found)}/{len(groups[key])}" for level in suite.levels]
         spread = _spread(suite, found)
         soft = [record["score_soft"] for record in good if "score_soft" in record]
         costs = [f"{median(record[name] for record in good):.0f}" if good else "" for name in ("updates", "seconds")]
-        row = [task, memory, cell, str(len(groups[key])), *counts, *spread, _mean(soft), *costs, published, config]
-        rows.append((_worst(suite, found), row))
-    return [columns, *(row for _, row in sorted(rows, key=lambda each: each[0])), *missing]
+        row = [task, memory, cell, str(len(groups[key])), *counts, *spread, _mean(soft), *costs]
+        rows.append((_worst(suite, found), [*row, _published(suite, task), config]))
+    return [columns, *(row for _, row in sorted(rows, key=lambda each: each[0]))]
 
 
 def render_suite(
@@ -116,6 +111,7 @@ def render_suite(
     elsewhere = [key for key in dict.fromkeys(map(group_of, records)) if key not in asked]
     parts = [head, table(suite_summary(suite, records, asked))]
     parts += ["Other settings:\n", table(suite_summary(suite, records, elsewhere))] if elsewhere else []
+    parts += [_not_run(suite, records, asked)]
     parts += [f"![{plot.stem.replace('_', ' ')}]({plot.name})\n" for plot in plots]
     parts += ["## Score by length\n\nMean over the seeds, and the worst seed.\n", table(_by_length(suite, curves))]
     columns = (
@@ -133,6 +129,19 @@ def render_suite(
     parts += ["## Every seed\n\nFailures first.\n", table([columns, *seeds])]
     parts += ["## Errors\n", "".join(errors)] if errors else []
     return "\n".join(parts)
+
+
+def _not_run(suite: Suite, records: Sequence[Record], asked: Sequence[Group]) -> str:
+    """The groups without a record: for each task, its memories, and the cells of each."""
+    known = set(map(group_of, records))
+    missing: dict[str, dict[str, list[str]]] = {}
+    for task, memory, cell, _ in (key for key in asked if key not in known):
+        missing.setdefault(task, {}).setdefault(memory, []).append(cell)
+    rows = [
+        [task, "; ".join(f"{memory}: {', '.join(cells)}" for memory, cells in each.items()), _published(suite, task)]
+        for task, each in missing.items()
+    ]
+    return f"Not run:\n\n{table([['task', 'memory', 'published'], *rows])}" if rows else ""
 
 
 def _by_length(suite: Suite, curves: Sequence[Record]) -> list[list[str]]:

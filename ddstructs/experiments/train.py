@@ -13,11 +13,13 @@ import torch
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from ddstructs.bank import Bank
 from ddstructs.errors import InputError
 from ddstructs.experiments.commit import commit
 from ddstructs.experiments.curve import Curve, Rounded
 from ddstructs.experiments.engine import Report
 from ddstructs.experiments.measure import by_length, check_metric, measure, metric_of
+from ddstructs.experiments.names import members
 from ddstructs.experiments.runs import Run
 from ddstructs.experiments.sections import Testing, Training, read_section
 from ddstructs.experiments.store import CHECKPOINT
@@ -257,13 +259,18 @@ def _task(run: Run, **settings: Any) -> Generated:
 
 
 def memory_of(run: Run) -> Memory:
-    """The memory of a run.
+    """The memory of a run; the members of a bank have the same settings.
 
     Raises:
         InputError: If the recipe does not fit it.
     """
-    memory: Memory = _build(named("memory", run.memory), run.memory, run.settings["memory"])
-    return memory
+    each: list[Memory] = [
+        _build(named("memory", name), run.memory, run.settings["memory"]) for name in members(run.memory)
+    ]
+    try:
+        return each[0] if len(each) == 1 else Bank(each)
+    except ValueError as error:
+        raise InputError(f"the recipe does not fit {run.memory}: {error}") from error
 
 
 def _controller(run: Run, task: Generated) -> Controller:

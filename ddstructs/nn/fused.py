@@ -1,26 +1,30 @@
 """The compiled path of a `MemoryRNN`: whether a network supports it, and the run itself.
 
-A loop over the steps spends most of its time on the overhead of operators and autograd. Torch's cells with a line
-memory run all steps in compiled code instead, as one autograd node: `nn.compiled` on the CPU, `nn.cuda` on a GPU.
+A loop over the steps spends most of its time on the overhead of operators and autograd. Torch's cells with one or more
+line memories run all steps in compiled code instead, as one autograd node: `nn.compiled` on the CPU, `nn.cuda` on a GPU
+(with one line memory).
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules import module as hooks
+from torch.nn.utils.rnn import PackedSequence
 
 from ddstructs import ops
-from ddstructs.memory import Action, State
+from ddstructs.memory import Action, Memory, State
 from ddstructs.nn.network import Network, Noise
 from ddstructs.nn.padding import mask_of
 from ddstructs.ops import LineState
 
-__all__ = ["CELLS", "DEVICES", "Fused", "adds_itself", "fits", "obstacle", "run"]
+__all__ = ["CELLS", "DEVICES", "Fused", "adds_itself", "fits", "obstacle", "run", "stand_in"]
 
 SHORT = 2
 """Maximum number of steps for which the loop is faster."""
@@ -60,7 +64,7 @@ class Fused(NamedTuple):
     reads: Tensor | None
     hidden: tuple[Tensor, ...]
     read: Tensor
-    memory: LineState
+    memory: State
 
 
 def fits(network: Network, x: Tensor, read: Tensor | None, hidden: tuple[Tensor, ...], state: State | None) -> bool:
@@ -98,11 +102,17 @@ def obstacle(
         return f"the cell is a {type(cell).__name__}, but only torch's cells are compiled"
     if getattr(cell, "nonlinearity", "tanh") != "tanh":
         return f"the cell has the nonlinearity {cell.nonlinearity}, but only tanh is compiled"
-    if memory.line is None:
-        return f"{type(memory).__name__} is not a line memory"
+    members = [part for part in memory.modules() if isinstance(part, Memory)]
+    lines = memory.lines
+    if not lines:
+        return f"{[type(part).__name__ for part in members if not part.lines][-1]} is not a line memory"
+    if device in _TRITON and memory.line is None:
+        return f"the memory is a {type(memory).__name__}, but a GPU has a compiled loop only for a single line memory"
     if device in _TRITON and cell.weight_ih.nbytes + cell.weight_hh.nbytes > HEAVY:
         size = (cell.weight_ih.nbytes + cell.weight_hh.nbytes) / 2**20
         return f"the cell has {size:.0f} MiB of weights, for which large products in a loop are faster"
+    if any(part.validate for part in members[1:]):
+        return "a member of the Bank checks its own actions"
     if type(to_action) is not nn.Linear or to_action.bias is None:
         return "to_action is not an nn.Linear with a bias"
     if value_skip is not None and (type(value_skip) is not nn.Linear or value_skip.bias is not None):
@@ -113,12 +123,13 @@ def obstacle(
     if any(weight.dtype != x.dtype or weight.device != x.device for weight in (cell.weight_hh, to_action.weight)):
         return "the parameters differ from x in dtype or device"
     if state is not None:
-        if not isinstance(state, LineState):
-            return f"the state of the memory is a {type(state).__name__}"
-        parts = (state.template, read, *hidden)
-        if state.template.shape[-1] != memory.width or any(
+        states = memory.line_states(state)
+        templates = [own.template for own in states if isinstance(own, LineState)]
+        if len(templates) != len(lines):
+            return "the state belongs to another memory"
+        if any(template.shape[-1] != memory.width for template in templates) or any(
             part is not None and (part.dtype != x.dtype or part.device != x.device or len(part) != len(x))
-            for part in parts
+            for part in (*templates, read, *hidden)
         ):
             return "the state does not match x in size, dtype or device"
     return None
@@ -136,6 +147,31 @@ def adds_itself(read_skip: nn.Module | None) -> bool:
     return type(read_skip) is nn.Linear and read_skip.bias is None and _bare(read_skip)
 
 
+def stand_in(packed: PackedSequence) -> tuple[Tensor, Tensor]:
+    """A tensor with the shape, dtype and device of a padded sequence, but without its numbers; and the lengths.
+
+    Example:
+        >>> import torch
+        >>> from torch.nn.utils.rnn import pack_sequence
+        >>> from ddstructs.nn.fused import stand_in
+        >>> x, lengths = stand_in(pack_sequence([torch.ones(2, 8), torch.ones(5, 8)], enforce_sorted=False))
+        >>> x.shape, lengths
+        (torch.Size([2, 5, 8]), tensor([2, 5]))
+    """
+    data, sizes, _, order = packed
+    counts = (sizes > torch.arange(int(sizes[0]))[:, None]).sum(1)
+    shape = len(counts), len(sizes), data.shape[-1]
+    x = torch.empty(1, dtype=data.dtype, device=data.device).expand(shape)
+    return x, counts if order is None else counts[order.cpu()]
+
+
+def _positions(packed: PackedSequence) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The positions in packed data of the first step of each row, and of the first row of each step."""
+    _, sizes, _, order = packed
+    rows = np.arange(int(sizes[0])) if order is None else order.numpy()
+    return rows, sizes.cumsum(0).sub_(sizes).numpy()
+
+
 def run(
     network: Network,
     x: Tensor,
@@ -148,6 +184,7 @@ def run(
     lengths: Tensor | None = None,
     reset: Tensor | None = None,
     read_skip: nn.Linear | None = None,
+    packed: PackedSequence | None = None,
     record: bool = True,
 ) -> Fused:
     """Run a network over a sequence in compiled code; it must pass `fits`.
@@ -163,6 +200,7 @@ def run(
         lengths: Number of real steps in each row, shape `(batch,)`; all if not given.
         reset: Steps before which a row is reset, shape `(batch, time)`, bool; none if not given.
         read_skip: Layer from the read to a term of the output of the same step, if any.
+        packed: The inputs, in which case `x` is their `stand_in`; the output is packed likewise.
         record: Whether to return actions and reads.
 
     Raises:
@@ -177,14 +215,11 @@ def run(
     cell, to_action, value_skip, memory, hard = network
     assert isinstance(cell, nn.RNNCell | nn.LSTMCell | nn.GRUCell)
     assert isinstance(to_action, nn.Linear)
-    layout = memory.line
-    assert layout is not None
     batch, time = x.shape[:2]
-    assert state is None or isinstance(state, LineState)
     if state is None:
-        line = tapes.empty(layout, batch, memory.width, x.dtype, time)
+        lines = [tapes.empty(layout, batch, memory.width, x.dtype, time) for layout in memory.lines]
     else:
-        line = tapes.record(layout, state, time)
+        lines = tapes.separate(memory.lines, cast("Sequence[LineState]", memory.line_states(state)), time)
     weights = (
         cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh, to_action.weight, to_action.bias,
         None if value_skip is None else value_skip.weight, None if read_skip is None else read_skip.weight, initial,
@@ -196,24 +231,28 @@ def run(
         counts = np.full(batch, time, np.int64) if lengths is None else lengths.numpy().astype(np.int64)
         restarts = plans.NEVER if reset is None else np.ascontiguousarray(reset.numpy())
         cuts = plans.cuts(counts, restarts)
+    source = x if packed is None else packed.data
     differentiate = torch.is_grad_enabled() and any(
-        part is not None and part.requires_grad for part in (x, *weights, read, *hidden, line.token)
+        part is not None and part.requires_grad
+        for part in (source, *weights, read, *hidden, *(line.token for line in lines))
     )
-    with line.tape.lock:
-        tape, token = tapes.extend(line, time, differentiate)
+    with tapes.locked([line.tape for line in lines]):
+        extended = [tapes.extend(line, time, differentiate) for line in lines]
         setup = node.Setup(
-            node.CELLS[type(cell).__name__], (tape,), time, batch, cuts, None, restarts, noise, hard, with_actions,
-            differentiate, len(hidden),
+            node.CELLS[type(cell).__name__], [tape for tape, _ in extended], time, batch, cuts,
+            None if packed is None else _positions(packed), restarts, noise, hard, with_actions, differentiate,
+            len(hidden),
         )  # fmt: skip
         output, push, pop, value, reads, last, *others = node.Steps.apply(  # type: ignore[no-untyped-call]
-            setup, x, *weights, read, *hidden, token
+            setup, source, *weights, read, *hidden, *(token for _, token in extended)
         )
-        states, token = others[:-1], others[-1]
-        after = tapes.TapeState(tape, tape.time, token if differentiate else None)
+        states, tokens = others[: -len(lines)], others[-len(lines) :]
+        pairs = zip(extended, tokens, strict=True)
+        after = [tapes.TapeState(tape, tape.time, token if differentiate else None) for (tape, _), token in pairs]
     actions = Action(push, pop, value) if with_actions else None
     if memory.validate:
         memory.check(actions, time=True)
-    return Fused(output, actions, reads, tuple(states), last, after)
+    return Fused(output, actions, reads, tuple(states), last, memory.from_lines(after))
 
 
 def _run_triton(

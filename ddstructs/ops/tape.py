@@ -11,7 +11,8 @@ Steps without gradients use separate tapes, which restart from the live tiles wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from copy import copy
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -29,7 +30,7 @@ from ddstructs.ops import engine, pages
 from ddstructs.ops.layout import Layout, LineState, Slots, compact, strength_dtype
 from ddstructs.ops.once import differentiable_once
 
-__all__ = ["Tape", "TapeState", "empty", "extend", "record", "step"]
+__all__ = ["Tape", "TapeState", "empty", "extend", "locked", "record", "separate", "step"]
 
 
 class Tape:
@@ -331,6 +332,26 @@ def record(layout: Layout, state: LineState, room: int = 32) -> TapeState:
         return TapeState(tape, 0, Import.apply(values, strengths))  # type: ignore[no-untyped-call]
     live = compact(Contents(values.detach(), strengths.detach()))
     return TapeState(Tape(layout, Slots(*live), slots.template.detach(), room), 0, None)
+
+
+def separate(layouts: Sequence[Layout], states: Sequence[LineState], room: int) -> list[TapeState]:
+    """The states of several lines, each on a tape of its own, as `record` makes it; states may share a tape before."""
+    found: list[TapeState] = []
+    for layout, state in zip(layouts, states, strict=True):
+        own = record(layout, state, room)
+        if any(own.tape is other.tape for other in found):
+            own = record(layout, own.slots(), room)
+        found.append(own)
+    return found
+
+
+@contextmanager
+def locked(tapes: Sequence[Tape]) -> Iterator[None]:
+    """Hold the locks of different tapes, acquired in the same order by all threads."""
+    with ExitStack() as held:
+        for tape in sorted(tapes, key=id):
+            held.enter_context(tape.lock)
+        yield
 
 
 class Import(Function):

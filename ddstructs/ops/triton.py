@@ -1,8 +1,9 @@
-"""The kernels for whole sequences on CUDA: those of `engine`, with one program per row and lanes along the width.
+"""Whole sequences on CUDA: in `phases`, or, where windows are too long for their logs, one step after another.
 
-The functions are documented in `engine` under the same names. A kernel takes pointers, so the fields of `engine.Line`
-and of the arguments are passed one by one. Heads are unrolled: the ends at which they push and take are bits of a
-compile-time constant. A barrier separates a lane's writes to memory from reads by other lanes.
+The kernels here are those of `engine`, with one program per row and lanes along the width. The functions are documented
+there under the same names. A kernel takes pointers, so the fields of `engine.Line` and of the arguments are passed one
+by one. Heads are unrolled: the ends at which they push and take are bits of a compile-time constant. A barrier
+separates a lane's writes to memory from reads by other lanes.
 """
 
 # Triton interprets annotations and supports only constexpr, and it has no conditional expressions on tensors.
@@ -12,20 +13,20 @@ compile-time constant. A barrier separates a lane's writes to memory from reads 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from ddstructs.ops import phases
 from ddstructs.ops.layout import Inputs
+from ddstructs.ops.walks import compiled
+from ddstructs.ops.windows import outside
 
 __all__ = ["backward", "constants", "forward", "on", "start", "step_backward", "step_forward"]
-
-compiled: Callable[[Callable[..., Any]], Any] = triton.jit
 
 
 @compiled
@@ -66,16 +67,6 @@ def look(tile, initial, value, slots, width, lanes):
 def add(weight, x, at, width, lanes):
     inside = lanes < width
     tl.store(at + lanes, tl.load(at + lanes, mask=inside, other=0) + weight * x, mask=inside)
-
-
-@compiled
-def outside(head: tl.constexpr, tile, first, pushes: tl.constexpr, top: tl.constexpr, heads: tl.constexpr):
-    own: tl.constexpr = ((pushes >> head) & 1) == top
-    found = (tile == tile) & own
-    for other in tl.static_range(heads):
-        if ((pushes >> other) & 1) == ((pushes >> head) & 1):
-            found = tl.where(tile == first + other, (head > other) == own, found)
-    return found
 
 
 @compiled
@@ -245,7 +236,7 @@ def step_backward(
 @compiled
 def forward_row(
     push, pop, initial, value, strengths, order, ends, dead, last,
-    consumed, cut, reads, time, slots, width,
+    consumed, cut, reads, overflow, time, slots, width,
     reading: tl.constexpr,
     heads: tl.constexpr, pushes: tl.constexpr, takes: tl.constexpr, padded: tl.constexpr,
 ):  # fmt: skip
@@ -256,7 +247,8 @@ def forward_row(
     push, pop, consumed, cut = push + signals, pop + signals, consumed + signals, cut + signals
     initial, value, reads = initial + row * slots * width, value + signals * width, reads + signals * width
     low, high, deaths = tl.load(ends + row * 3), tl.load(ends + row * 3 + 1), tl.load(ends + row * 3 + 2)
-    for t in range(time):
+    stop = tl.where(tl.load(overflow + row) != 0, time, 0)
+    for t in range(stop):
         at = zero + t * heads
         low, high, deaths = step_forward(
             push + at, pop + at, initial, value, strengths, order, dead, last, consumed + at, cut + at,
@@ -270,7 +262,7 @@ def forward_row(
 @compiled
 def rewind_row(
     initial, value, strengths, order, ends, dead, last, consumed, cut,
-    reads_grad, values_grad, strengths_grad, push_grad, pop_grad, time, slots, width,
+    reads_grad, values_grad, strengths_grad, push_grad, pop_grad, overflow, time, slots, width,
     heads: tl.constexpr, pushes: tl.constexpr, takes: tl.constexpr, padded: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
@@ -282,7 +274,8 @@ def rewind_row(
     reads_grad += signals * width
     values_grad, strengths_grad = values_grad + tiles * width, strengths_grad + tiles
     low, high, deaths = tl.load(ends + row * 3), tl.load(ends + row * 3 + 1), tl.load(ends + row * 3 + 2)
-    for back in range(time):
+    stop = tl.where(tl.load(overflow + row) != 0, time, 0)
+    for back in range(stop):
         t = time - 1 - back
         at = zero + t * heads
         low, high, deaths = step_backward(
@@ -295,7 +288,13 @@ def rewind_row(
 def forward(inputs: Inputs, pushes: Sequence[int], takes: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Run all steps; see `cpu.forward`."""
     reads = torch.empty_like(inputs.value, memory_format=torch.contiguous_format)
-    return reads, _run(inputs, pushes, takes, reads)[0]
+    overflow = torch.zeros(len(reads), device=reads.device, dtype=torch.int32)
+    with on(reads):
+        walk = phases.walk(inputs, pushes, takes)
+        phases.forward(walk, reads, overflow)
+        if not walk.chunks:
+            _run(walk.inputs, pushes, takes, overflow, reads)
+        return reads, walk.remaining()
 
 
 def backward(
@@ -306,35 +305,39 @@ def backward(
     takes: Sequence[int],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Propagate gradients back through all steps, which run again to write the log; see `cpu.backward`."""
-    initial, _, push, pop, value = inputs
-    slots, (batch, time, _, width) = initial.shape[1], value.shape
-    line = _run(inputs, pushes, takes, None)
-    reads_grad = torch.zeros_like(value) if reads_grad is None else reads_grad
-    values, slopes = value.new_zeros(*line[0].shape, width), torch.zeros_like(line[0])
-    if strengths_grad is not None:
-        slopes.copy_(strengths_grad)
-    pushed, popped = (torch.empty_like(part, memory_format=torch.contiguous_format) for part in (push, pop))
-    if batch:
-        with on(value):
+    with on(inputs.value):
+        walk = phases.walk(inputs, pushes, takes)
+        initial, _, _, _, value = walk.inputs
+        slots, (batch, time, _, width) = initial.shape[1], value.shape
+        overflow = torch.zeros(batch, device=value.device, dtype=torch.int32)
+        reads_grad = torch.zeros_like(value) if reads_grad is None else reads_grad.contiguous()
+        after = torch.zeros_like(walk.strengths) if strengths_grad is None else strengths_grad.contiguous()
+        values, before, pushed, popped = phases.backward(walk, reads_grad, after, pushes, takes, overflow)
+        if batch and time:
+            line, slopes = _run(walk.inputs, pushes, takes, overflow, None), after.clone()
             rewind_row[(batch,)](
-                initial.contiguous(), value.contiguous(), *line, reads_grad.contiguous(), values, slopes, pushed,
-                popped, time, slots, width, **constants(pushes, takes, width),
+                initial, value, *line, reads_grad, values, slopes, pushed, popped, overflow, time, slots, width,
+                **constants(pushes, takes, width),
             )  # fmt: skip
-    return values, slopes[:, :slots].clone(), pushed, popped
+            before = torch.where(overflow[:, None] != 0, slopes[:, :slots], before)
+    return values, before, pushed, popped
 
 
-def _run(inputs: Inputs, pushes: Sequence[int], takes: Sequence[int], reads: Tensor | None) -> list[Tensor]:
-    """The fields of an `engine.Line` after all steps; nothing is read if `reads` is None."""
+def _run(
+    inputs: Inputs, pushes: Sequence[int], takes: Sequence[int], overflow: Tensor, reads: Tensor | None
+) -> list[Tensor]:
+    """Run the rows that are set in `overflow` one step at a time, and return the fields of an `engine.Line` after it.
+
+    Nothing is read if `reads` is None.
+    """
     initial, strengths, push, pop, value = inputs
     slots, (batch, time, _, width) = initial.shape[1], value.shape
     line = start(strengths, time, pushes)
     if batch:
-        with on(value):
-            forward_row[(batch,)](
-                push.contiguous(), pop.contiguous(), initial.contiguous(), value.contiguous(), *line,
-                value if reads is None else reads, time, slots, width,
-                reading=reads is not None, **constants(pushes, takes, width),
-            )  # fmt: skip
+        forward_row[(batch,)](
+            push, pop, initial, value, *line, value if reads is None else reads, overflow, time, slots, width,
+            reading=reads is not None, **constants(pushes, takes, width),
+        )  # fmt: skip
     return line
 
 
@@ -347,10 +350,14 @@ def start(strengths: Tensor, time: int, pushes: Sequence[int]) -> list[Tensor]:
         pushes: The end at which each head pushes.
     """
     (batch, slots), heads = strengths.shape, len(pushes)
-    tiles, steps, below = (batch, slots + time * heads), (batch, time, heads), time * (heads - sum(pushes))
-    shapes = tiles, tiles, (batch, 3), tiles, tiles, steps, steps
-    kinds = strengths.dtype, torch.int32, torch.int32, torch.int32, strengths.dtype, torch.int32, strengths.dtype
-    line = [torch.zeros(shape, device=strengths.device, dtype=kind) for shape, kind in zip(shapes, kinds, strict=True)]
+    tiles, events, below = slots + time * heads, time * heads, time * (heads - sum(pushes))
+    floats, whole = strengths.new_zeros(batch * (2 * tiles + events)), 2 * batch * tiles
+    lengths, last, cut = floats[: batch * tiles], floats[batch * tiles : whole], floats[whole:]
+    integers = torch.zeros(whole + batch * (events + 3), device=strengths.device, dtype=torch.int32)
+    order, dead, consumed, ends = integers.split([batch * tiles, batch * tiles, batch * events, batch * 3])
+    line = [lengths, order, ends, dead, last, consumed, cut]
+    shapes = (tiles,), (tiles,), (3,), (tiles,), (tiles,), (time, heads), (time, heads)
+    line = [part.view(batch, *shape) for part, shape in zip(line, shapes, strict=True)]
     line[2][:, :2] = below
     if slots:
         live = strengths != 0
@@ -362,10 +369,8 @@ def start(strengths: Tensor, time: int, pushes: Sequence[int]) -> list[Tensor]:
 
 def constants(pushes: Sequence[int], takes: Sequence[int], width: int) -> dict[str, int]:
     """Compile-time constants of a kernel. One warp, since there is little work between two barriers."""
-    bits = (sum(end << head for head, end in enumerate(ends)) for ends in (pushes, takes))
     padded = triton.next_power_of_2(width)
-    ends = dict(zip(("pushes", "takes"), bits, strict=True))
-    return {"heads": len(pushes), "padded": padded, **ends, "num_warps": 1, "enable_fp_fusion": True}
+    return {**phases.bits(pushes, takes), "padded": padded, "num_warps": 1, "enable_fp_fusion": True}
 
 
 def on(tensor: Tensor) -> AbstractContextManager[object]:

@@ -17,14 +17,14 @@ from ddstructs.nn.compiled.elman import Elman
 from ddstructs.nn.compiled.entry import buffer_size, enter_backward, enter_forward
 from ddstructs.nn.compiled.gru import GRU
 from ddstructs.nn.compiled.lstm import LSTM
-from ddstructs.nn.compiled.tapes import heads_of, locked, prepare_undo, tape_row
+from ddstructs.nn.compiled.tapes import heads_of, prepare_undo, tape_row
 from ddstructs.nn.compiled.weights import Geometry, Parameters, Sizes, geometry, pack_weights, unpack_grads
 from ddstructs.nn.network import Noise
 from ddstructs.ops import threads
 from ddstructs.ops.engine import Array
 from ddstructs.ops.once import differentiable_once
 from ddstructs.ops.pages import empty
-from ddstructs.ops.tape import Tape
+from ddstructs.ops.tape import Tape, locked
 from ddstructs.ops.vectors import BYTES
 
 __all__ = ["CELLS", "Setup", "Steps"]

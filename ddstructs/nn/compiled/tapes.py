@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import cache
 from typing import NamedTuple
 
@@ -16,7 +14,7 @@ from ddstructs.ops.layout import Layout
 from ddstructs.ops.pages import zeros
 from ddstructs.ops.tape import Tape
 
-__all__ = ["Tiles", "heads_of", "locked", "prepare_undo", "tape_row"]
+__all__ = ["Tiles", "heads_of", "prepare_undo", "tape_row"]
 
 
 class Tiles(NamedTuple):
@@ -56,18 +54,6 @@ def tape_row(tape: Tape, start: int, places: tuple[int, ...], grads: tuple[int, 
     """
     tiles = tape.tiles(tape.room)
     return [tape.heads, start, tape.slots, tiles, tape.room, tiles, *places, *grads]
-
-
-@contextmanager
-def locked(tapes: Sequence[Tape]) -> Iterator[None]:
-    """Hold the locks of some tapes."""
-    for tape in tapes:
-        tape.lock.acquire()
-    try:
-        yield
-    finally:
-        for tape in tapes:
-            tape.lock.release()
 
 
 def prepare_undo(tape: Tape, start: int, stop: int, grad: Tensor | None, continued: bool) -> Tiles:
