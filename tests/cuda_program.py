@@ -10,6 +10,7 @@ import torch
 import triton.language as tl
 from kinds import LINES
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_sequence, unpack_sequence
 from torch.testing import assert_close
 
 from ddstructs import MemoryRNN, Stack, ops
@@ -140,6 +141,9 @@ if __name__ == "__main__":
             assert rnn.path(x).name == "loop"
             assert_close(rnn(x)[0], output)
         rnn(x[:, :0])
+        packed = pack_sequence([x[:4, 0], x[:, 1]], enforce_sorted=False)
+        alone = [rnn(x[:4, :1])[0][:, 0], rnn(x[:, 1:])[0][:, 0]]
+        assert_close(unpack_sequence(rnn(packed)[0]), alone)
         fused.HEAVY = 1
         assert rnn.path(x).reason == "the cell has 0 MiB of weights, for which large products in a loop are faster"
     print("equal")

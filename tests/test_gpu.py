@@ -12,6 +12,7 @@ import torch
 from kinds import EVERYTHING
 from problems import LAYOUTS, SIGNALS, Problem, assert_equal_results, assert_near, solve
 from torch import Tensor
+from torch.nn.utils.rnn import pack_sequence, unpack_sequence
 
 from ddstructs import MemoryLayer, MemoryRNN, ops
 from ddstructs.actions import mapped
@@ -130,6 +131,14 @@ def test_a_wide_network_on_a_gpu_is_repeatable_and_equals_the_one_on_the_cpu(
     expected = steps(network.cpu(), x)
     for mine, other in zip(came, expected, strict=True):
         torch.testing.assert_close(mine.cpu(), other, rtol=1e-3, atol=1e-3 * float(other.abs().max()))
+
+
+@needs_gpu
+def test_packed_rows_on_a_gpu_equal_the_rows_alone() -> None:
+    network = MemoryRNN(4, 5, EVERYTHING["stack"](3), "lstm", device="cuda", dtype=torch.float64)
+    rows = [torch.randn(time, 4, device="cuda", dtype=torch.float64) for time in (4, 9, 6)]
+    came, _ = network(pack_sequence(rows, enforce_sorted=False))
+    assert_near(unpack_sequence(came), [network(row)[0] for row in rows], torch.float64)
 
 
 @needs_gpu

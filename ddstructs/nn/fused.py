@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules import module as hooks
-from torch.nn.utils.rnn import PackedSequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from ddstructs import ops
 from ddstructs.memory import Action, Memory, State
@@ -207,7 +207,10 @@ def run(
         ValueError: If the memory validates its actions and a push or a pop is NaN.
     """
     if x.device.type in _TRITON:
-        return _run_triton(network, x, read, hidden, state, noise, initial, lengths, reset, read_skip, record)
+        if packed is not None:
+            x, _ = pad_packed_sequence(packed, batch_first=True)
+        result = _run_triton(network, x, read, hidden, state, noise, initial, lengths, reset, read_skip, record)
+        return result if packed is None else result._replace(output=_packed_like(packed, result.output, lengths))
     from ddstructs.nn.compiled import node  # imports numba
     from ddstructs.nn.compiled import plan as plans
     from ddstructs.ops import tape as tapes
@@ -253,6 +256,15 @@ def run(
     if memory.validate:
         memory.check(actions, time=True)
     return Fused(output, actions, reads, tuple(states), last, memory.from_lines(after))
+
+
+def _packed_like(packed: PackedSequence, output: Tensor, lengths: Tensor | None) -> Tensor:
+    """The data of a packed sequence with the rows and steps of another, from a padded output."""
+    assert lengths is not None
+    order = packed.sorted_indices
+    if order is not None:
+        output, lengths = output[order], lengths[order.cpu()]
+    return pack_padded_sequence(output, lengths.cpu(), batch_first=True).data
 
 
 def _run_triton(
