@@ -14,14 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.modules import module as hooks
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence
 
 from ddstructs import ops
 from ddstructs.memory import Action, Memory, State
 from ddstructs.nn.network import Network, Noise
-from ddstructs.nn.padding import mask_of
 from ddstructs.ops import LineState
 
 __all__ = ["CELLS", "DEVICES", "Fused", "adds_itself", "fits", "obstacle", "run", "stand_in"]
@@ -207,10 +205,9 @@ def run(
         ValueError: If the memory validates its actions and a push or a pop is NaN.
     """
     if x.device.type in _TRITON:
-        if packed is not None:
-            x, _ = pad_packed_sequence(packed, batch_first=True)
-        result = _run_triton(network, x, read, hidden, state, noise, initial, lengths, reset, read_skip, record)
-        return result if packed is None else result._replace(output=_packed_like(packed, result.output, lengths))
+        from ddstructs.nn.cuda import run as triton  # imports triton
+
+        return triton.run(network, x, read, hidden, state, noise, initial, lengths, reset, read_skip, packed, record)
     from ddstructs.nn.compiled import node  # imports numba
     from ddstructs.nn.compiled import plan as plans
     from ddstructs.ops import tape as tapes
@@ -256,40 +253,3 @@ def run(
     if memory.validate:
         memory.check(actions, time=True)
     return Fused(output, actions, reads, tuple(states), last, memory.from_lines(after))
-
-
-def _packed_like(packed: PackedSequence, output: Tensor, lengths: Tensor | None) -> Tensor:
-    """The data of a packed sequence with the rows and steps of another, from a padded output."""
-    assert lengths is not None
-    order = packed.sorted_indices
-    if order is not None:
-        output, lengths = output[order], lengths[order.cpu()]
-    return pack_padded_sequence(output, lengths.cpu(), batch_first=True).data
-
-
-def _run_triton(
-    network: Network,
-    x: Tensor,
-    read: Tensor | None,
-    hidden: tuple[Tensor, ...],
-    state: State | None,
-    noise: Noise,
-    initial: Tensor | None,
-    lengths: Tensor | None,
-    reset: Tensor | None,
-    read_skip: nn.Linear | None,
-    record: bool,
-) -> Fused:
-    """`run` in Triton; `read_skip` is a large product of its own."""
-    from ddstructs.nn.cuda import run as steps  # imports triton
-
-    output, actions, reads, states, last, after = steps.run(
-        network, x, read, hidden, state, noise, initial, lengths, reset, record or network.memory.validate
-    )
-    if read_skip is not None:
-        output = output + functional.linear(reads.flatten(2), read_skip.weight)
-        if lengths is not None:
-            output = torch.where(mask_of(lengths, x.shape[1], x.device)[..., None], output, 0)
-    if network.memory.validate:
-        network.memory.check(actions, time=True)
-    return Fused(output, actions, reads, states, last, after)
