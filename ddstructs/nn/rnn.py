@@ -222,8 +222,7 @@ class MemoryRNN(Pretrained):
             if reset is not None:
                 raise ValueError("reset goes with a padded x and lengths, not with a PackedSequence")
             shaped, own = fused.stand_in(x)
-            in_place = shaped.device.type == "cpu" and self._skip_inside()[1]  # the kernels for a GPU take padded rows
-            if in_place and fused.fits(self._network(), shaped, *_parts(state)):
+            if self._skip_inside()[1] and fused.fits(self._network(), shaped, *_parts(state)):
                 output, _, _, state = self._sequence(shaped, state, own, None, packed=x, record=False)
                 return PackedSequence(output, *x[1:]), state
             padded, _ = pad_packed_sequence(x, batch_first=True)
