@@ -50,7 +50,7 @@ class LineMemory(Memory[LineState], ABC):
 
     @property
     def line(self) -> Layout | None:
-        return self.layout if _plain(type(self)) and not REPLACED & vars(self).keys() else None
+        return self.layout if _plain(type(self)) and REPLACED.isdisjoint(vars(self)) else None
 
     def initial_state(
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None

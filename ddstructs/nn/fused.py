@@ -100,17 +100,16 @@ def obstacle(
         return f"the cell is a {type(cell).__name__}, but only torch's cells are compiled"
     if getattr(cell, "nonlinearity", "tanh") != "tanh":
         return f"the cell has the nonlinearity {cell.nonlinearity}, but only tanh is compiled"
-    members = [part for part in memory.modules() if isinstance(part, Memory)]
     lines = memory.lines
     if not lines:
-        return f"{[type(part).__name__ for part in members if not part.lines][-1]} is not a line memory"
+        return f"{[type(part).__name__ for part in _members(memory) if not part.lines][-1]} is not a line memory"
+    if memory.line is None and any(part.validate for part in _members(memory)[1:]):
+        return "a member of the Bank validates its own actions"
     if device in _TRITON and memory.line is None:
         return f"the memory is a {type(memory).__name__}, but a GPU has a compiled loop only for a single line memory"
     if device in _TRITON and cell.weight_ih.nbytes + cell.weight_hh.nbytes > HEAVY:
         size = (cell.weight_ih.nbytes + cell.weight_hh.nbytes) / 2**20
         return f"the cell has {size:.0f} MiB of weights, for which large products in a loop are faster"
-    if any(part.validate for part in members[1:]):
-        return "a member of the Bank checks its own actions"
     if type(to_action) is not nn.Linear or to_action.bias is None:
         return "to_action is not an nn.Linear with a bias"
     if value_skip is not None and (type(value_skip) is not nn.Linear or value_skip.bias is not None):
@@ -131,6 +130,11 @@ def obstacle(
         ):
             return "the state does not match x in size, dtype or device"
     return None
+
+
+def _members(memory: Memory) -> list[Memory]:
+    """The memory, and those within it at any depth."""
+    return [part for part in memory.modules() if isinstance(part, Memory)]
 
 
 def _bare(part: nn.Module) -> bool:

@@ -61,7 +61,7 @@ def cut(rows: Array, lengths: Array, reset: Array) -> Cut:
         within = np.arange(reset.shape[1]) < lengths[:, None]
         starts.update(np.flatnonzero((reset & within).any(0)).tolist())
     times = sorted(starts)
-    blocks, done, places, most = [], 0, 0, 0
+    blocks, done, places, largest_block = [], 0, 0, 0
     for start, stop in pairwise(times):
         count = int((lengths > start).sum())
         steps = max(1, BLOCK // count)
@@ -71,5 +71,5 @@ def cut(rows: Array, lengths: Array, reset: Array) -> Cut:
             blocks.append((first, last, count, done, places - count, first == start))
             done += (last - first) * count
             places += (last - first) * count
-            most = max(most, (last - first) * count)
-    return Cut(rows, lengths, np.array(blocks, np.int64).reshape(-1, 6), done, places, most)
+            largest_block = max(largest_block, (last - first) * count)
+    return Cut(rows, lengths, np.array(blocks, np.int64).reshape(-1, 6), done, places, largest_block)
