@@ -93,7 +93,8 @@ class Reads(Dataset[Tensor]):
         threads.SMALL = 0
         generator = torch.Generator().manual_seed(index)
         push, pop, value = (torch.rand(4, 5, 1, *size, generator=generator) for size in ((), (), (2,)))
-        return Stack(2)(Action(push, pop, value))[0]
+        reads: Tensor = Stack(2)(Action(push, pop, value))[0]
+        return reads
 
 
 @pytest.mark.parametrize("method", sorted({"fork", "spawn"} & set(multiprocessing.get_all_start_methods())))
