@@ -300,7 +300,7 @@ def _run_triton(
     """`run` in Triton; `read_skip` is a large product of its own."""
     from ddstructs.nn.cuda import run as steps  # imports triton
 
-    output, actions, reads, *after = steps.run(
+    output, actions, reads, states, last, after = steps.run(
         network, x, read, hidden, state, noise, initial, lengths, reset, record or network.memory.validate
     )
     if read_skip is not None:
@@ -309,4 +309,4 @@ def _run_triton(
             output = torch.where(mask_of(lengths, x.shape[1], x.device)[..., None], output, 0)
     if network.memory.validate:
         network.memory.check(actions, time=True)
-    return Fused(output, actions, reads, *after)
+    return Fused(output, actions, reads, states, last, after)
