@@ -16,7 +16,7 @@ from torch.testing import assert_close
 from ddstructs import MemoryRNN, Stack, ops
 from ddstructs.nn import fused
 from ddstructs.nn.cuda import activations, plan, products
-from ddstructs.ops.triton import compiled
+from ddstructs.ops.walks import compiled
 
 INPUT, HIDDEN, WIDTH, TIME = 3, 5, 4, 6
 CELLS = "rnn", "lstm", "gru"

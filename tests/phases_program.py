@@ -19,8 +19,8 @@ def equal_to_the_engine(problem: Problem) -> None:
     for came, expected in zip(kernels.forward(inputs, pushes, takes), cpu.forward(inputs, pushes, takes), strict=True):
         torch.testing.assert_close(came, expected, equal_nan=True)
     grad = problem.weights[0]
-    came = kernels.backward(grad, None, inputs, pushes, takes)
-    for part, expected in zip(came, cpu.backward(grad, None, inputs, pushes, takes), strict=True):
+    grads = kernels.backward(grad, None, inputs, pushes, takes)
+    for part, expected in zip(grads, cpu.backward(grad, None, inputs, pushes, takes), strict=True):
         torch.testing.assert_close(part, expected, equal_nan=True)
 
 

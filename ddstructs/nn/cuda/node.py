@@ -94,7 +94,7 @@ class Steps(Function):
             strengths: Their strengths, shape `(batch, slots)`.
         """
         cell, layout, lengths, reset, noise, hard, record = setup
-        (batch, time, _), slots, width = x.shape, *initial.shape[1:]
+        (batch, time, _), (slots, width) = x.shape, initial.shape[1:]
         summed, hidden, heads = len(bias), action.shape[1], len(layout)
         size, both = heads * width, 2 * heads
         kept = time + 1 + (reset is not None)
@@ -150,7 +150,7 @@ class Steps(Function):
         stateful, restarts = ctx.present
         cell, layout, lengths, reset, *_ = setup
         x, entry, recurrent, action, skip, initial, gates, places, states, signals, value, *line = ctx.saved_tensors
-        (batch, time, _), slots, width = x.shape, *initial.shape[1:]
+        (batch, time, _), (slots, width) = x.shape, initial.shape[1:]
         summed, hidden, heads = len(recurrent), action.shape[1], len(layout)
         reads, both = heads * width, 2 * heads
         kept, place = places.shape[1:]
