@@ -135,7 +135,9 @@ def main() -> None:
         return
     done = {tuple(line[part] for part in KEY) for line in lines}
     seeds = range(settings.first, settings.first + settings.seeds)
-    for seed, language, name in product(seeds, settings.languages, settings.networks):
+    languages: list[str] = settings.languages
+    names: list[str] = settings.networks
+    for seed, language, name in product(seeds, languages, names):
         network = NETWORKS[name]
         rate, embed_std = settings.rate or network.rate, settings.embed_std or network.embed_std
         key = (language, name, seed, settings.updates, rate, embed_std)
