@@ -5,7 +5,8 @@
 
 Every network has five layers, as in *Stack Attention* (DuSell & Chiang 2024), of width 32. Training is on strings of
 lengths 40 to 80, for networks with a memory by the curriculum without fresh starts, and the test on other strings of
-these lengths and of 81 to 100. The score is the excess of `LanguageModel`: 0 for a perfect model of the training lengths.
+these lengths and of 81 to 100. The score is the excess of `LanguageModel`, which is 0 for a perfect model of lengths 40
+to 80.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ NETWORKS = {
     "attention": Network(["attention"] * 5, 5e-3, 1.0, False),
     "LSTM": Network(["recurrent"] * 5, 5e-3, 1.0, False),
 }
-"""Without a memory, the curriculum does not end in so few updates: attention and LSTM see whole strings from the start."""
+"""Without a memory, the curriculum does not end in so few updates, so attention and LSTM begin with whole strings."""
 
 LANGUAGES: dict[str, tuple[type[LanguageModel], float]] = {
     "marked reversal": (MarkedReversalModel, 0.68),
