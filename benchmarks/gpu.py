@@ -28,6 +28,9 @@ WIDTH = 64
 SIZES = (32, 1024), (512, 1024), (32, 8192)
 """Batches and lengths; the second fills a card, the third has the longest sequences."""
 
+CONTROLLERS = ("lstm", 64), ("rnn", 64), ("gru", 64), ("lstm", 512), ("rnn", 256)
+"""Cells and their sizes; those wider than the memory are timed at the first size only."""
+
 LAYERS = (8, 1024), (8, 8192), (8, 32768)
 """Batches and lengths of the layers."""
 
@@ -42,12 +45,13 @@ def cases() -> Iterator[tuple[str, int, int, Case]]:
             yield name, batch, steps, whole
             if name != "deque":
                 yield f"{name}, parallel", batch, steps, partial(by, "parallel", whole)
-        for hidden in (64, 512):
-            network = MemoryRNN(WIDTH, hidden, Stack(WIDTH), "lstm", device="cuda")
-            if (batch, steps) == SIZES[0]:
-                yield f"MemoryRNN, LSTM of {hidden}", batch, steps, partial(run, network, batch, steps)
-            lstm = nn.LSTM(WIDTH, hidden, device="cuda")
-            yield f"nn.LSTM of {hidden} (cuDNN)", batch, steps, partial(run, lstm, batch, steps)
+        for cell, hidden in CONTROLLERS:
+            if hidden > WIDTH and (batch, steps) != SIZES[0]:
+                continue
+            network = MemoryRNN(WIDTH, hidden, Stack(WIDTH), cell, device="cuda")
+            plain = getattr(nn, cell.upper())(WIDTH, hidden, device="cuda")
+            yield f"MemoryRNN, {cell.upper()} of {hidden}", batch, steps, partial(run, network, batch, steps)
+            yield f"nn.{cell.upper()} of {hidden} (cuDNN)", batch, steps, partial(run, plain, batch, steps)
     yield "stack, in steps", *SIZES[0], partial(loop, Stack(WIDTH), *SIZES[0], "cuda")
     for name, mixture in MIXTURES.items():
         yield name, 32, 256, partial(scan, mixture(WIDTH), 32, 256, "cuda")

@@ -28,6 +28,7 @@ from ddstructs.tasks.generated import Generated
 CASES: dict[str, dict[str, Any]] = {
     "recipe": {},
     "one head": {"num_heads": 1},
+    "one head, standard embeddings": {"num_heads": 1, "embed_std": 1.0},
     "two heads": {"num_heads": 2},
     "no noise on signals": {"signal_noise": 0.0},
     "penalty of 0.2": {"signal_penalty": 0.2},

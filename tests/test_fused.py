@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kinds import KINDS
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ddstructs import Bank, Deque, Memory, MemoryRNN, Queue, RNNState, Stack, ops
 from ddstructs.line import LineMemory
 from ddstructs.nn import fused, loop
+from ddstructs.nn import rnn as rnn_module
 
 INPUT, HIDDEN, WIDTH = 3, 5, 4
 
@@ -275,3 +277,40 @@ def test_what_is_no_longer_used_is_freed_at_once(cell: str) -> None:
         assert tape() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("options", [{}, {"read_skip": False}, {"read_gate": True}])
+@pytest.mark.parametrize("enforce_sorted", [True, False])
+@pytest.mark.parametrize("memory", ["stack", "deque", "two stacks"])
+def test_packed_rows_are_padded_rows(memory: str, enforce_sorted: bool, options: dict[str, bool]) -> None:
+    rnn, lengths = network(memory, "lstm", state_noise=0.5, **options), [9, 7, 7, 1]
+    if not enforce_sorted:
+        lengths = [1, 7, 9, 7]
+    x, before = draw(4, 9, INPUT), draw(4, 3, INPUT, seed=3)
+
+    def solve(packed: bool) -> list[Tensor]:
+        torch.manual_seed(2)
+        earlier = rnn.unroll(before).state
+        if packed:
+            rows = pack_padded_sequence(x, torch.tensor(lengths), batch_first=True, enforce_sorted=enforce_sorted)
+            packed_output, state = rnn(rows, earlier)
+            output, _ = pad_packed_sequence(packed_output, batch_first=True)
+        else:
+            padded, state = rnn(x.transpose(0, 1), earlier, lengths)
+            output = padded.transpose(0, 1)
+        found = [output, *state.hidden, state.read, *rnn.memory.contents(state.memory)]
+        return found + gradients(rnn, found, x, before)
+
+    for got, expected in zip(solve(True), solve(False), strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("enforce_sorted", [True, False])
+def test_packed_rows_are_read_and_written_in_place(enforce_sorted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    rnn, x = network(), draw(3, 8, INPUT)
+    packed = pack_padded_sequence(x, torch.tensor([8, 5, 2]), batch_first=True, enforce_sorted=enforce_sorted)
+    monkeypatch.setattr(rnn_module, "pad_packed_sequence", None)
+    assert rnn.path(packed).name == "compiled"
+    output, _ = rnn(packed)
+    assert output.data.shape == (15, HIDDEN)
+    output.data.sum().backward()

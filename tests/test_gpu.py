@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ddstructs import MemoryLayer, MemoryRNN, ops
 from ddstructs.actions import mapped
+from ddstructs.nn import fused
 from ddstructs.ops import operators, reference
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -74,6 +75,58 @@ def test_a_network_on_a_gpu_equals_the_one_on_the_cpu(kind: str, cell: str) -> N
         return [each.cpu() for each in (output.detach(), *(p.grad for p in network.parameters() if p.grad is not None))]
 
     assert_near(outcome("cuda"), outcome("cpu"), torch.float64)
+
+
+def steps(network: MemoryRNN, x: Tensor, **options: Any) -> list[Tensor]:
+    """All that comes out of a run that continues from another, with all gradients."""
+    torch.manual_seed(0)  # for the noise
+    x = x.detach().requires_grad_()
+    first = network.unroll(x[:, :5])
+    found = network.unroll(x[:, 5:], first.state, **options)
+    values, strengths = network.memory.contents(found.state.memory)
+    kept = values, torch.where(strengths > 0, strengths, 0)  # a dead slot may have a gradient, and any may be there
+    results = [found.output, *found.actions[:2], found.reads, *found.state.hidden, found.state.read, *kept]
+    loss = torch.stack([part.sin().sum() for part in results]).sum()
+    grads = torch.autograd.grad(loss, [x, *network.parameters()], materialize_grads=True)
+    return [part.detach() for part in (*results, *grads)]
+
+
+RUNS: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
+    "noise": ("stack", "lstm", {"read_noise": 0.5, "state_noise": 0.5}, {}),
+    "padding": ("deque", "gru", {"learn_initial": False, "value_skip": False}, {"lengths": [0, 15, 9]}),
+    "resets": ("queue", "lstm", {"output_layer": True}, {"lengths": [15, 2, 15], "reset": True}),
+    "hard": ("stack", "gru", {"hard": True, "read_gate": True}, {"reset": True}),
+}
+"""A memory, a cell, options of the network and options of the run."""
+
+
+@needs_gpu
+@pytest.mark.parametrize("name", RUNS)
+def test_all_steps_at_once_equal_the_loop_on_a_gpu(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory, cell, options, at_run = RUNS[name]
+    network = MemoryRNN(4, 5, EVERYTHING[memory](3), cell, device="cuda", dtype=torch.float64, **options)
+    x = torch.randn(3, 20, 4, device="cuda", dtype=torch.float64)
+    assert network.path(x).name == "compiled"
+    if "reset" in at_run:
+        at_run = at_run | {"reset": torch.rand(3, 15) < 0.3}
+    came = steps(network, x, **at_run)
+    monkeypatch.setattr(fused, "fits", lambda *_: False)
+    assert_near(came, steps(network, x, **at_run), torch.float64)
+
+
+@needs_gpu
+@pytest.mark.parametrize(("cell", "hidden", "width"), [("lstm", 64, 64), ("gru", 70, 20), ("rnn", 300, 33)])
+def test_a_wide_network_on_a_gpu_is_repeatable_and_equals_the_one_on_the_cpu(
+    cell: str, hidden: int, width: int
+) -> None:
+    network = MemoryRNN(7, hidden, EVERYTHING["stack"](width), cell, batch_first=True)
+    x = torch.randn(150, 20, 7)  # more rows than there are multiprocessors
+    came = steps(network.cuda(), x.cuda())
+    again = steps(network, x.cuda())
+    assert all(mine.equal(other) for mine, other in zip(came, again, strict=True))
+    expected = steps(network.cpu(), x)
+    for mine, other in zip(came, expected, strict=True):
+        torch.testing.assert_close(mine.cpu(), other, rtol=1e-3, atol=1e-3 * float(other.abs().max()))
 
 
 @needs_gpu

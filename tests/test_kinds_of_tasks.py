@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pytorch_lightning import Trainer, seed_everything
 from test_controller import trainer
 
-from ddstructs import Controller, InputError, NoMemory, Stack, trace
+from ddstructs import Controller, InputError, NoMemory, SequenceModel, Stack, trace
 from ddstructs.tasks import (
     IGNORE,
     Batch,
@@ -266,3 +266,18 @@ def test_soft_signals_are_warned_of_beyond_the_lengths_that_were_validated(tmp_p
         predict("01" * 9)
         predict("01" * 10, hard=True)
         predict("01" * 10, memory=NoMemory())
+
+
+@pytest.mark.parametrize("saturation", [0.1, 0.0])
+def test_saturated_signals_that_are_0_or_1_need_no_warning(tmp_path: Path, saturation: float) -> None:
+    task = ReverseString(**SMALL, text="01" * 10)
+    model = SequenceModel(Stack(4), task.input_symbols, task.output_symbols, embed_dim=4, saturation=saturation)
+    with torch.no_grad():
+        for layer in model.memory_modules:
+            layer.to_action.weight.zero_()
+            layer.to_action.bias.fill_(5.0)  # every push and pop is .993
+    told = nullcontext() if saturation else pytest.warns(UserWarning, match="longer than any in validation")
+    with pytest.MonkeyPatch.context() as patch, told:
+        if saturation:
+            patch.setattr("ddstructs.training.learner.rank_zero_warn", lambda *_: pytest.fail("warned"))
+        trainer(tmp_path).predict(model, task)

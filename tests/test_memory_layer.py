@@ -262,6 +262,17 @@ def test_heads_begin_apart_around_the_start_of_the_memory() -> None:
         )
 
 
+@pytest.mark.parametrize("start", [0, 1])
+def test_signals_begin_the_same_for_every_input(start: int) -> None:
+    made, x = layer("deque"), noise(2, 5, DIM)
+    value = made.unroll(x).actions.value
+    made.reset_parameters(start)
+    actions = made.unroll(x).actions
+    for part in (actions.push, actions.pop):
+        same(part, part[:, :1].expand_as(part))
+    same(actions.value, value)
+
+
 def test_norm_and_residual_only_if_asked() -> None:
     plain, x = layer(), noise(2, 5, DIM)
     assert len(list(plain.parameters())) == 4

@@ -18,8 +18,9 @@ from ddstructs.ops import operators, reference
 triton = pytest.importorskip("triton")
 
 
-def test_the_kernels_equal_the_reference_under_the_interpreter() -> None:
-    program = Path(__file__).with_name("triton_program.py")
+@pytest.mark.parametrize("name", ["triton_program.py", "phases_program.py"])
+def test_the_kernels_equal_the_reference_under_the_interpreter(name: str) -> None:
+    program = Path(__file__).with_name(name)
     found = subprocess.run(
         [sys.executable, program],
         env=os.environ | {"TRITON_INTERPRET": "1"},

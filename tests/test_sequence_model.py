@@ -18,6 +18,7 @@ from ddstructs.nn.layer import MemoryLayer
 from ddstructs.nn.recurrent import Recurrent
 from ddstructs.tasks import Batch, MarkedReversalModel, MarkedReversalRecognition, Reversal
 from ddstructs.tasks.batch import IGNORE
+from ddstructs.training.restarts import start_afresh
 
 DIM = 8
 
@@ -149,10 +150,11 @@ def trainer(folder: Path, **options: Any) -> Trainer:
     return Trainer(default_root_dir=folder, accelerator="cpu", **quiet, **options)
 
 
-def test_one_layer_learns_to_reverse_and_comes_back_from_a_checkpoint(tmp_path: Path) -> None:
+@pytest.mark.parametrize("heads", [1, 4])
+def test_one_layer_learns_to_reverse_and_comes_back_from_a_checkpoint(tmp_path: Path, heads: int) -> None:
     seed_everything(1000, verbose=False)
     task = Reversal(symbols=8, train_lengths=(1, 8), val_lengths=(1, 16), batch_size=16, eval_size=50, patience=None)
-    made = SequenceModel(Stack(32), task.input_symbols, task.output_symbols, embed_dim=64)
+    made = SequenceModel(Stack(32), task.input_symbols, task.output_symbols, embed_dim=64, num_heads=heads)
     runner = trainer(tmp_path, max_epochs=6)
     runner.fit(made, task)
     assert runner.callback_metrics["val_coarse"] == 1
@@ -162,6 +164,19 @@ def test_one_layer_learns_to_reverse_and_comes_back_from_a_checkpoint(tmp_path: 
     batch = task.assemble(*task.sources(["abcdefghgfa"]))
     decoded = again.decode(batch)
     assert decoded[decoded != IGNORE].tolist() == batch.targets[batch.targets != IGNORE].tolist()
+
+
+def test_a_fresh_start_begins_as_a_new_model_does(tmp_path: Path) -> None:
+    task = Reversal(symbols=2, train_lengths=(1, 2), batch_size=2, batches_per_epoch=2, eval_size=2)
+    made = SequenceModel(Stack(4), task.input_symbols, task.output_symbols, embed_dim=64)
+    trainer(tmp_path, max_epochs=1).fit(made, task)
+    start_afresh(made, 1, seed=5)
+    assert made.embed.weight.std().item() == pytest.approx(0.1, rel=0.2)
+    layer = made.memory_modules[0]
+    assert isinstance(layer, MemoryLayer)
+    signals = layer.num_heads * layer.memory.signals.size
+    assert not layer.to_action.weight[:signals].any()
+    assert layer.to_action.weight[signals:].all()
 
 
 def test_a_checkpoint_of_another_model_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -50,12 +50,20 @@ def test_any_number_of_threads_gives_the_same_bits(run: Callable[[int], list[Ten
         assert all(map(torch.equal, run(count), one))
 
 
+@pytest.fixture(params=["OpenMP", "pool"])
+def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "pool":
+        monkeypatch.setattr(threads, "_openmp", lambda: None)
+
+
+@pytest.mark.usefixtures("either")
 def test_parts_run_side_by_side_and_results_come_in_order() -> None:
     torch.set_num_threads(3)
     together = threading.Barrier(3, timeout=60)  # passed only if three threads are there at once
     assert threads.over(lambda part: (together.wait(), part)[1], [1, 2, 3], 1) == [1, 2, 3]
 
 
+@pytest.mark.usefixtures("either")
 def test_an_error_in_a_part_is_raised() -> None:
     torch.set_num_threads(2)
     with pytest.raises(ZeroDivisionError):

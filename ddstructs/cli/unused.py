@@ -22,7 +22,7 @@ TRAINING = frozenset(
     {
         *(f"model.{name}" for name in ("learning_rate", "decay_steps", "clip", "push_bias", "pop_bias")),
         *(f"model.{name}" for name in ("read_noise", "state_noise", "signal_penalty")),
-        *(f"model.{name}" for name in ("spread", "signal_noise", "dropout")),
+        *(f"model.{name}" for name in ("spread", "signal_noise", "dropout", "embed_std")),
         *(f"data.{name}" for name in ("batch_size", "batches_per_epoch", "curriculum", "start_length")),
         *(f"data.{name}" for name in ("patience", "threshold", "seed")),
         *(f"trainer.{name}" for name in ("max_epochs", "min_epochs", "max_steps", "min_steps", "max_time")),

@@ -1,32 +1,43 @@
 """The compiled path of a `MemoryRNN`: whether a network supports it, and the run itself.
 
-A loop over the steps spends most of its time on the overhead of operators and autograd. The networks that `nn.compiled`
-supports (torch's cells with one or more line memories, on the CPU) run all steps in compiled code instead, as one
-autograd node.
+A loop over the steps spends most of its time on the overhead of operators and autograd. Torch's cells with one or more
+line memories run all steps in compiled code instead, as one autograd node: `nn.compiled` on the CPU, `nn.cuda` on a GPU
+(with one line memory).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.modules import module as hooks
+from torch.nn.utils.rnn import PackedSequence
 
 from ddstructs import ops
 from ddstructs.memory import Action, Memory, State
 from ddstructs.nn.network import Network, Noise
+from ddstructs.nn.padding import mask_of
 from ddstructs.ops import LineState
 
-__all__ = ["CELLS", "Fused", "adds_itself", "fits", "obstacle", "run"]
+__all__ = ["CELLS", "DEVICES", "Fused", "adds_itself", "fits", "obstacle", "run", "stand_in"]
 
 SHORT = 2
 """Maximum number of steps for which the loop is faster."""
 
 CELLS: tuple[type[nn.Module], ...] = (nn.RNNCell, nn.LSTMCell, nn.GRUCell)
 """The torch cells with a compiled version."""
+
+
+DEVICES = {"cpu": "the CPU", "cuda": "the GPU"}
+"""The types of devices with a compiled loop, and what a sentence calls them."""
+
+_TRITON = {"cuda"}
+"""Those whose loop is written in Triton."""
 
 
 class Fused(NamedTuple):
@@ -72,10 +83,10 @@ def obstacle(
         return f"the sequence has only {x.shape[1]} steps"
     if x.dtype not in (torch.float32, torch.float64):
         return f"x is {x.dtype}, but only float32 and float64 are compiled"
-    if device != "cpu":
-        return f"x is on {device}, but only the CPU has a compiled loop"
-    if not ops.on_tape(x):
-        return "torch.compile, torch.func, ops.using or a missing numba rules out compiled kernels"
+    if device not in DEVICES:
+        return f"x is on {device}, but only the CPU and CUDA have a compiled loop"
+    if torch.compiler.is_compiling() or not ops.kernel_fits(x):
+        return "torch.compile, torch.func, ops.using or a missing compiler (numba, triton) rules out compiled kernels"
     if torch.is_autocast_enabled(device):
         return "autocast is on"
     if hooks._has_any_global_hook():
@@ -88,6 +99,8 @@ def obstacle(
     lines = memory.lines
     if not lines:
         return f"{[type(part).__name__ for part in members if not part.lines][-1]} is not a line memory"
+    if device in _TRITON and memory.line is None:
+        return f"the memory is a {type(memory).__name__}, but a GPU has a compiled loop only for a single line memory"
     if any(part.validate for part in members[1:]):
         return "a member of the Bank checks its own actions"
     if type(to_action) is not nn.Linear or to_action.bias is None:
@@ -124,6 +137,31 @@ def adds_itself(read_skip: nn.Module | None) -> bool:
     return type(read_skip) is nn.Linear and read_skip.bias is None and _bare(read_skip)
 
 
+def stand_in(packed: PackedSequence) -> tuple[Tensor, Tensor]:
+    """A tensor with the shape, dtype and device of a padded sequence, but without its numbers; and the lengths.
+
+    Example:
+        >>> import torch
+        >>> from torch.nn.utils.rnn import pack_sequence
+        >>> from ddstructs.nn.fused import stand_in
+        >>> x, lengths = stand_in(pack_sequence([torch.ones(2, 8), torch.ones(5, 8)], enforce_sorted=False))
+        >>> x.shape, lengths
+        (torch.Size([2, 5, 8]), tensor([2, 5]))
+    """
+    data, sizes, _, order = packed
+    counts = (sizes > torch.arange(int(sizes[0]))[:, None]).sum(1)
+    shape = len(counts), len(sizes), data.shape[-1]
+    x = torch.empty(1, dtype=data.dtype, device=data.device).expand(shape)
+    return x, counts if order is None else counts[order.cpu()]
+
+
+def _positions(packed: PackedSequence) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The positions in packed data of the first step of each row, and of the first row of each step."""
+    _, sizes, _, order = packed
+    rows = np.arange(int(sizes[0])) if order is None else order.numpy()
+    return rows, sizes.cumsum(0).sub_(sizes).numpy()
+
+
 def run(
     network: Network,
     x: Tensor,
@@ -136,6 +174,7 @@ def run(
     lengths: Tensor | None = None,
     reset: Tensor | None = None,
     read_skip: nn.Linear | None = None,
+    packed: PackedSequence | None = None,
     record: bool = True,
 ) -> Fused:
     """Run a network over a sequence in compiled code; it must pass `fits`.
@@ -151,11 +190,14 @@ def run(
         lengths: Number of real steps in each row, shape `(batch,)`; all if not given.
         reset: Steps before which a row is reset, shape `(batch, time)`, bool; none if not given.
         read_skip: Layer from the read to a term of the output of the same step, if any.
+        packed: The inputs, in which case `x` is their `stand_in`; the output is packed likewise.
         record: Whether to return actions and reads.
 
     Raises:
         ValueError: If the memory validates its actions and a push or a pop is NaN.
     """
+    if x.device.type in _TRITON:
+        return _run_triton(network, x, read, hidden, state, noise, initial, lengths, reset, read_skip, record)
     from ddstructs.nn.compiled import node  # imports numba
     from ddstructs.nn.compiled import plan as plans
     from ddstructs.ops import tape as tapes
@@ -179,18 +221,20 @@ def run(
         counts = np.full(batch, time, np.int64) if lengths is None else lengths.numpy().astype(np.int64)
         restarts = plans.NEVER if reset is None else np.ascontiguousarray(reset.numpy())
         cuts = plans.cuts(counts, restarts)
+    source = x if packed is None else packed.data
     differentiate = torch.is_grad_enabled() and any(
         part is not None and part.requires_grad
-        for part in (x, *weights, read, *hidden, *(line.token for line in lines))
+        for part in (source, *weights, read, *hidden, *(line.token for line in lines))
     )
     with tapes.locked([line.tape for line in lines]):
         extended = [tapes.extend(line, time, differentiate) for line in lines]
         setup = node.Setup(
-            node.CELLS[type(cell).__name__], [tape for tape, _ in extended], time, batch, cuts, None, restarts, noise,
-            hard, with_actions, differentiate, len(hidden),
+            node.CELLS[type(cell).__name__], [tape for tape, _ in extended], time, batch, cuts,
+            None if packed is None else _positions(packed), restarts, noise, hard, with_actions, differentiate,
+            len(hidden),
         )  # fmt: skip
         output, push, pop, value, reads, last, *others = node.Steps.apply(  # type: ignore[no-untyped-call]
-            setup, x, *weights, read, *hidden, *(token for _, token in extended)
+            setup, source, *weights, read, *hidden, *(token for _, token in extended)
         )
         states, tokens = others[: -len(lines)], others[-len(lines) :]
         pairs = zip(extended, tokens, strict=True)
@@ -199,3 +243,31 @@ def run(
     if memory.validate:
         memory.check(actions, time=True)
     return Fused(output, actions, reads, tuple(states), last, memory.from_lines(after))
+
+
+def _run_triton(
+    network: Network,
+    x: Tensor,
+    read: Tensor | None,
+    hidden: tuple[Tensor, ...],
+    state: State | None,
+    noise: Noise,
+    initial: Tensor | None,
+    lengths: Tensor | None,
+    reset: Tensor | None,
+    read_skip: nn.Linear | None,
+    record: bool,
+) -> Fused:
+    """`run` in Triton; `read_skip` is a large product of its own."""
+    from ddstructs.nn.cuda import run as steps  # imports triton
+
+    output, actions, reads, *after = steps.run(
+        network, x, read, hidden, state, noise, initial, lengths, reset, record or network.memory.validate
+    )
+    if read_skip is not None:
+        output = output + functional.linear(reads.flatten(2), read_skip.weight)
+        if lengths is not None:
+            output = torch.where(mask_of(lengths, x.shape[1], x.device)[..., None], output, 0)
+    if network.memory.validate:
+        network.memory.check(actions, time=True)
+    return Fused(output, actions, reads, *after)

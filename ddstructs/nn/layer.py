@@ -126,7 +126,11 @@ class MemoryLayer(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self, start: int = 0) -> None:
-        """Set the signal biases of each head; all other parameters are unchanged.
+        """Set the signals of each head to its initial biases, whatever the input; all other parameters are unchanged.
+
+        The weights of the signals start at zero, so that what they learn first is what inputs have in common. Random
+        weights decide for each input on its own, and two inputs that belong together, such as a symbol that is pushed
+        and the one at which it is popped, can be decided against the others: then neither can change alone.
 
         Args:
             start: Index into the memory's `starts` for the first head; the other heads take the following ones.
@@ -136,6 +140,7 @@ class MemoryLayer(nn.Module):
         turns = torch.arange(heads)[:, None] / heads + torch.arange(size) / (2 * size)
         offsets = self.spread * (2 * math.pi * turns).cos() if heads > 1 else torch.zeros(1, size)
         with torch.no_grad():
+            self.to_action.weight[: heads * size] = 0.0
             self.to_action.bias[: heads * size] = (torch.tensor(starts) + offsets).flatten()
 
     def forward(

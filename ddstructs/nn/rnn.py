@@ -221,7 +221,11 @@ class MemoryRNN(Pretrained):
                 raise ValueError("a PackedSequence has its own lengths: leave out lengths")
             if reset is not None:
                 raise ValueError("reset goes with a padded x and lengths, not with a PackedSequence")
-            padded, own = pad_packed_sequence(x, batch_first=True)
+            shaped, own = fused.stand_in(x)
+            if self._skip_inside()[1] and fused.fits(self._network(), shaped, *_parts(state)):
+                output, _, _, state = self._sequence(shaped, state, own, None, packed=x, record=False)
+                return PackedSequence(output, *x[1:]), state
+            padded, _ = pad_packed_sequence(x, batch_first=True)
             output, _, _, state = self._sequence(padded, state, own, None, record=False)
             if x.sorted_indices is not None:
                 output, own = output[x.sorted_indices], own[x.sorted_indices.cpu()]
@@ -278,9 +282,10 @@ class MemoryRNN(Pretrained):
         lengths: Tensor | Sequence[int] | None,
         reset: Tensor | None,
         *,
+        packed: PackedSequence | None = None,
         record: bool,
     ) -> Unrolled:
-        """Like `unroll`, but actions and reads may be missing unless `record` is set."""
+        """Like `unroll`, but actions and reads may be missing unless `record` is set, or the input may be packed."""
         batch, time = x.shape[:2]
         if not time:
             raise ValueError("x has no time steps: one or more were expected")
@@ -294,7 +299,7 @@ class MemoryRNN(Pretrained):
         noise = self._draw_noise(x)
         network = self._network()
         if fused.fits(network, x, *_parts(state)):
-            return self._run_compiled(network, x, state, lengths, reset, noise, record=record)
+            return self._run_compiled(network, x, state, lengths, reset, noise, packed=packed, record=record)
         return self._run_loop(network, x, state, lengths, reset, noise)
 
     def _run_compiled(
@@ -306,20 +311,25 @@ class MemoryRNN(Pretrained):
         reset: Tensor | None,
         noise: Noise,
         *,
+        packed: PackedSequence | None = None,
         record: bool,
     ) -> Unrolled:
-        """Run all steps in compiled code, including `read_skip` if no layer or gate comes in between."""
-        skip, bare = self.read_skip, self.output_layer is None
-        skip = skip if bare and self.read_gate is None and fused.adds_itself(skip) else None
-        whole = bare and (self.read_skip is None or skip is not None)
+        """Run all steps in compiled code."""
+        skip, whole = self._skip_inside()
         initial = self.initial if state is None or reset is not None else None
         run = fused.run(
             network, x, *_parts(state), noise, initial=initial, lengths=lengths, reset=reset, read_skip=skip,
-            record=record or not whole,
+            packed=packed, record=record or not whole,
         )  # fmt: skip
         real = None if whole or lengths is None else mask_of(lengths, x.shape[1], x.device)
         output = run.output if whole else self._output(run.output, run.reads, real)
         return Unrolled(output, run.actions, cast("Tensor", run.reads), RNNState(run.hidden, run.read, run.memory))
+
+    def _skip_inside(self) -> tuple[nn.Linear | None, bool]:
+        """`read_skip` if no layer or gate comes in between, and whether compiled code yields the whole output."""
+        skip, bare = self.read_skip, self.output_layer is None
+        skip = skip if bare and self.read_gate is None and fused.adds_itself(skip) else None
+        return skip, bare and (self.read_skip is None or skip is not None)
 
     def _run_loop(
         self,
@@ -370,14 +380,15 @@ class MemoryRNN(Pretrained):
             Path(name='loop', reason='NoMemory is not a line memory')
         """
         if isinstance(x, PackedSequence):
-            x = pad_packed_sequence(x, batch_first=True)[0]
+            x, _ = fused.stand_in(x)
         elif x.dim() == 2:
             x = x[None]
         elif not self.batch_first:
             x = x.transpose(0, 1)
         reason = fused.obstacle(self._network(), x, *_parts(state))
         if reason is None:
-            return Path("compiled", f"{type(self.cell).__name__} with {type(self.memory).__name__}, on the CPU")
+            device = fused.DEVICES[x.device.type]
+            return Path("compiled", f"{type(self.cell).__name__} with {type(self.memory).__name__}, on {device}")
         return Path("loop", reason)
 
     def initial_state(

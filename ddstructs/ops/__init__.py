@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,9 @@ __all__ = [
 
 Kernel = Literal["auto", "reference", "parallel"]
 _choice: Kernel = "auto"
+
+PROCESS = os.getpid()
+"""The process that imported this package, as opposed to one forked from it."""
 
 LONG = 16
 """Minimum number of steps for which `parallel` is faster than the reference."""

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ddstructs.ops import engine, threads
 from ddstructs.ops.layout import Inputs
+from ddstructs.ops.pages import empty
 
 __all__ = ["backward", "forward"]
-
-# Large arrays are allocated by numpy, which requests huge pages: the first access to each small page costs more than
-# the arithmetic on it.
 
 
 def forward(inputs: Inputs, pushes: Sequence[int], takes: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -30,15 +27,15 @@ def forward(inputs: Inputs, pushes: Sequence[int], takes: Sequence[int]) -> tupl
         `(batch, slots + time * heads)`.
     """
     arrays = _arrays(inputs)
-    strengths = np.empty((len(inputs.push), _tiles(inputs)), arrays.strengths.dtype)
-    reads = np.empty(inputs.value.shape, arrays.value.dtype)
-    heads = engine.Heads.at(pushes, takes)
+    strengths = empty((len(inputs.push), _tiles(inputs)), inputs.strengths.dtype)
+    reads = empty(tuple(inputs.value.shape), inputs.value.dtype)
+    heads, written = engine.Heads.at(pushes, takes), (strengths.numpy(), reads.numpy())
 
     def run(rows: slice) -> None:
-        engine.scan(heads, _part(arrays, rows), strengths[rows], reads[rows])
+        engine.scan(heads, _part(arrays, rows), *(part[rows] for part in written))
 
-    threads.over(run, threads.cuts(len(reads)), reads.size)
-    return torch.from_numpy(reads), torch.from_numpy(strengths)
+    threads.over(run, threads.cuts(len(reads)), reads.numel())
+    return reads, strengths
 
 
 def backward(
@@ -62,19 +59,19 @@ def backward(
         of the initial strengths, push and pop.
     """
     arrays = _arrays(inputs)
-    values_grad = np.zeros((len(inputs.push), _tiles(inputs), inputs.value.shape[-1]), arrays.value.dtype)
+    batch, width = inputs.value.shape[0], inputs.value.shape[-1]
+    values_grad = empty((batch, _tiles(inputs), width), inputs.value.dtype)
     reads_grad = torch.zeros_like(inputs.value) if reads_grad is None else reads_grad
     after_grad = inputs.strengths[:, :0] if strengths_grad is None else strengths_grad
-    others = [np.empty(part.shape, part.dtype) for part in (arrays.strengths, arrays.push, arrays.pop)]
-    heads, incoming = engine.Heads.at(pushes, takes), (reads_grad.contiguous().numpy(), after_grad.contiguous().numpy())
+    grads = values_grad, *(empty(tuple(part.shape), part.dtype) for part in inputs[1:4])
+    tensors = [part.contiguous().numpy() for part in (reads_grad, after_grad, *grads)]
+    heads = engine.Heads.at(pushes, takes)
 
     def run(rows: slice) -> None:
-        slices = (part[rows] for part in (*incoming, values_grad, *others))
-        engine.scan_backward(heads, _part(arrays, rows), *slices)
+        engine.scan_backward(heads, _part(arrays, rows), *(part[rows] for part in tensors))
 
-    threads.over(run, threads.cuts(len(values_grad)), values_grad.size)
-    before_grad, push_grad, pop_grad = map(torch.from_numpy, others)
-    return torch.from_numpy(values_grad), before_grad, push_grad, pop_grad
+    threads.over(run, threads.cuts(batch), values_grad.numel())
+    return grads
 
 
 def _arrays(inputs: Inputs) -> engine.Inputs:

@@ -475,7 +475,7 @@ def scan_backward(
         inputs: The initial state and the actions.
         reads_grad: Gradient of the reads, shape `(batch, time, heads, width)`.
         after_grad: Gradient of the strengths after the last step, shape `(batch, tiles)`, or `(batch, 0)` if zero.
-        values_grad: Gradient of the values of all tiles, shape `(batch, tiles, width)`; accumulated.
+        values_grad: Written: gradient of the values of all tiles, shape `(batch, tiles, width)`.
         strengths_grad: Written: gradient of the strengths of the initial state.
         push_grad: Written.
         pop_grad: Written.
@@ -489,6 +489,7 @@ def scan_backward(
         start, pushed = strided(initial[row], 0), strided(value[row], 0)
         begin(before[row], line, below)
         forward(0, time, slots, width, layout, only, push[row], pop[row], start, pushed, line, pushed.flat[:0])
+        values_grad[b] = 0
         slopes[:] = 0
         slopes[: after_grad.shape[1]] = after_grad[b]
         grads = Gradients(strided(values_grad[row], 0), Strided(slopes, len(slopes), 1), push_grad[row], pop_grad[row])

@@ -3,17 +3,24 @@
 Rows are independent and compiled code releases the GIL, so slices of a batch can run in parallel. Sums over slices must
 not depend on the number of threads: the caller chooses the slices by the batch alone and sums them in order.
 
-The pool is created on first use, and again in a forked process, which does not inherit its parent's threads.
+The threads are those on which torch runs its own operators. OpenMP keeps them spinning for some milliseconds after
+each, so they start at once, whereas any other thread would have to share a core with one that spins. A forked process
+has none of its parent's threads, and OpenMP would wait for them forever: there, and where torch is built without
+OpenMP, slices run on a pool created on first use.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from functools import cache
+from typing import Any, TypeVar
 
 import torch
+
+from ddstructs import ops
 
 __all__ = ["SMALL", "cuts", "over"]
 
@@ -45,19 +52,26 @@ def over(function: Callable[[Part], Result], parts: Sequence[Part], work: int) -
     threads = min(torch.get_num_threads(), len(parts))
     if threads < 2 or work < SMALL:
         return [function(part) for part in parts]
-    results: dict[int, Result] = {}
+    results, errors = dict[int, Result](), list[BaseException]()
     turns = iter(range(len(parts)))
 
-    def work_off() -> None:
-        for turn in turns:
-            results[turn] = function(parts[turn])
+    def work_off(_: int | None = None) -> None:
+        try:
+            for turn in turns:
+                results[turn] = function(parts[turn])
+        except BaseException as error:  # raised below, in the thread of the caller
+            errors.append(error)
 
-    others = [_pool(threads - 1).submit(work_off) for _ in range(threads - 1)]
-    try:
+    run_in_parallel = _openmp() if os.getpid() == ops.PROCESS else None
+    if run_in_parallel is not None:
+        run_in_parallel(_BODY(work_off), None, threads, 0)
+    else:
+        others = [_pool(threads - 1).submit(work_off) for _ in range(threads - 1)]
         work_off()
-    finally:
         for other in others:
             other.result()
+    if errors:
+        raise errors[0]
     return [results[turn] for turn in range(len(parts))]
 
 
@@ -65,6 +79,20 @@ def cuts(count: int) -> list[slice]:
     """Cut a batch into equal slices, one for each thread; not for sums over slices."""
     step = max(1, -(-count // torch.get_num_threads()))
     return [slice(first, first + step) for first in range(0, max(1, count), step)]
+
+
+_BODY = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+
+@cache
+def _openmp() -> Any:
+    """The function of torch's OpenMP that calls another one on several threads at once; None if there is none."""
+    try:
+        parallel: Any = ctypes.CDLL(torch._C.__file__).GOMP_parallel
+    except (OSError, AttributeError):
+        return None
+    parallel.argtypes, parallel.restype = (_BODY, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint), None
+    return parallel
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:

@@ -1,8 +1,9 @@
-"""The kernels for whole sequences on CUDA: those of `engine`, with one program per row and lanes along the width.
+"""Whole sequences on CUDA: in `phases`, or, where windows are too long for their logs, one step after another.
 
-The functions are documented in `engine` under the same names. A kernel takes pointers, so the fields of `engine.Line`
-and of the arguments are passed one by one. Heads are unrolled: the ends at which they push and take are bits of a
-compile-time constant. A barrier separates a lane's writes to memory from reads by other lanes.
+The kernels here are those of `engine`, with one program per row and lanes along the width. The functions are documented
+there under the same names. A kernel takes pointers, so the fields of `engine.Line` and of the arguments are passed one
+by one. Heads are unrolled: the ends at which they push and take are bits of a compile-time constant. A barrier
+separates a lane's writes to memory from reads by other lanes.
 """
 
 # Triton interprets annotations and supports only constexpr, and it has no conditional expressions on tensors.
@@ -12,20 +13,20 @@ compile-time constant. A barrier separates a lane's writes to memory from reads 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from ddstructs.ops import phases
 from ddstructs.ops.layout import Inputs
+from ddstructs.ops.walks import compiled
+from ddstructs.ops.windows import outside
 
-__all__ = ["backward", "forward"]
-
-compiled: Callable[[Callable[..., Any]], Any] = triton.jit
+__all__ = ["backward", "constants", "forward", "on", "start", "step_backward", "step_forward"]
 
 
 @compiled
@@ -69,90 +70,190 @@ def add(weight, x, at, width, lanes):
 
 
 @compiled
-def outside(head: tl.constexpr, tile, first, pushes: tl.constexpr, top: tl.constexpr, heads: tl.constexpr):
-    own: tl.constexpr = ((pushes >> head) & 1) == top
-    found = (tile == tile) & own
-    for other in tl.static_range(heads):
-        if ((pushes >> other) & 1) == ((pushes >> head) & 1):
-            found = tl.where(tile == first + other, (head > other) == own, found)
-    return found
+def step_forward(
+    push, pop, initial, value, strengths, order, dead, last, consumed, cut, reads, t, low, high, deaths, slots, width,
+    reading: tl.constexpr, alone: tl.constexpr,
+    heads: tl.constexpr, pushes: tl.constexpr, takes: tl.constexpr, padded: tl.constexpr,
+):  # fmt: skip
+    """One step of one row; return the ends and the number of deaths after it.
+
+    Pointers are to the row, and to the step in push, pop, consumed, cut and reads. All lanes see what was written. A
+    program of several warps (not `alone`) may call it, so no warp reads what another may already have overwritten.
+    """
+    lanes = tl.arange(0, padded)
+    kind = strengths.dtype.element_ty
+    first = slots + t * heads
+    for h in tl.static_range(heads):
+        amount, total = tl.load(pop + h), tl.full((), 0, tl.float64)
+        whole, before = low * 0, tl.full((), 0, kind)
+        going = low < high
+        while going:
+            if (takes >> h) & 1:
+                tile = tl.load(order + high - 1)
+            else:
+                tile = tl.load(order + low)
+            strength = tl.load(strengths + tile)
+            if not alone:
+                tl.debug_barrier()
+            missing = amount - total.to(kind)
+            if strength <= missing:
+                total += strength.to(tl.float64)
+                tl.store(dead + deaths, tile)
+                tl.store(last + deaths, strength)
+                tl.store(strengths + tile, 0.0)
+                deaths += 1
+                whole += 1
+                if (takes >> h) & 1:
+                    high -= 1
+                else:
+                    low += 1
+                going = low < high
+            else:
+                if missing <= 0:
+                    before = before * 1
+                else:  # written so that NaN propagates
+                    before = strength
+                    tl.store(strengths + tile, strength - missing)
+                going = low > high
+        tl.store(consumed + h, whole)
+        tl.store(cut + h, before)
+        tl.debug_barrier()
+    for h in tl.static_range(heads):
+        strength = tl.load(push + h)
+        tl.store(strengths + first + h, strength)
+        if strength != 0:
+            if (pushes >> h) & 1:
+                tl.store(order + high, first + h)
+                high += 1
+            else:
+                low -= 1
+                tl.store(order + low, first + h)
+    tl.debug_barrier()
+    for h in tl.static_range(heads if reading else 0):
+        read = tl.zeros((padded,), kind)
+        count, rest = window(strengths, order, low, high, (takes >> h) & 1)
+        for i in range(count):
+            if (takes >> h) & 1:
+                tile = tl.load(order + high - 1 - i)
+            else:
+                tile = tl.load(order + low + i)
+            weight = tl.load(strengths + tile)
+            if (rest > 0) & (i == count - 1):
+                weight = rest
+            read += weight * look(tile, initial, value, slots, width, lanes)
+        tl.store(reads + h * width + lanes, read, mask=lanes < width)
+    tl.debug_barrier()
+    return low, high, deaths
+
+
+@compiled
+def step_backward(
+    initial, value, strengths, order, dead, last, consumed, cut, reads_grad, values_grad, strengths_grad, push_grad,
+    pop_grad, t, low, high, deaths, slots, width,
+    heads: tl.constexpr, pushes: tl.constexpr, takes: tl.constexpr, padded: tl.constexpr,
+):  # fmt: skip
+    """Undo one step of one row; return the ends and the number of deaths before it.
+
+    Pointers are to the row, and to the step in consumed, cut and the gradients of reads, push and pop. All lanes see
+    what was written. A program of several warps may call it, as `step_forward`.
+    """
+    lanes = tl.arange(0, padded)
+    kind = strengths.dtype.element_ty
+    first = slots + t * heads
+    for h in tl.static_range(heads):
+        g = tl.load(reads_grad + h * width + lanes, mask=lanes < width, other=0)
+        count, rest = window(strengths, order, low, high, (takes >> h) & 1)
+        edge, beyond = low * 0 - 1, tl.full((), 0, kind)
+        if rest > 0:
+            count -= 1
+            if (takes >> h) & 1:
+                edge = tl.load(order + high - 1 - count)
+            else:
+                edge = tl.load(order + low + count)
+            beyond = tl.sum(g * look(edge, initial, value, slots, width, lanes))
+            add(rest, g, values_grad + edge.to(tl.int64) * width, width, lanes)
+        for i in range(count):
+            if (takes >> h) & 1:
+                tile = tl.load(order + high - 1 - i)
+            else:
+                tile = tl.load(order + low + i)
+            add(tl.load(strengths + tile), g, values_grad + tile.to(tl.int64) * width, width, lanes)
+            slope = tl.sum(g * look(tile, initial, value, slots, width, lanes)) - beyond
+            tl.store(strengths_grad + tile, tl.load(strengths_grad + tile) + slope)
+        # A tile pushed with zero strength is at a tie in every read of its step.
+        for k in tl.static_range(heads):
+            if tl.load(strengths + first + k) == 0:
+                slope = tl.sum(g * look(first + k, initial, value, slots, width, lanes))
+                if (edge >= 0) & outside(k, edge, first, pushes, (takes >> h) & 1, heads):
+                    slope -= beyond
+                tl.store(strengths_grad + first + k, tl.load(strengths_grad + first + k) + slope)
+        tl.debug_barrier()
+    for h in tl.static_range(heads - 1, -1, -1):
+        tl.store(push_grad + h, tl.load(strengths_grad + first + h))
+        if tl.load(strengths + first + h) != 0:
+            if (pushes >> h) & 1:
+                high -= 1
+            else:
+                low += 1
+    for h in tl.static_range(heads - 1, -1, -1):
+        slope, tile, before = tl.full((), 0, kind), low * 0 - 1, tl.load(cut + h)
+        if before != 0:
+            if (takes >> h) & 1:
+                tile = tl.load(order + high - 1)
+            else:
+                tile = tl.load(order + low)
+            slope = tl.load(strengths_grad + tile)
+            tl.store(strengths + tile, before)
+        tl.store(pop_grad + h, -slope)
+        for _ in range(tl.load(consumed + h)):
+            deaths -= 1
+            revived = tl.load(dead + deaths)
+            if (takes >> h) & 1:
+                tl.store(order + high, revived)
+                high += 1
+            else:
+                low -= 1
+                tl.store(order + low, revived)
+            tl.store(strengths + revived, tl.load(last + deaths))
+            tl.store(strengths_grad + revived, slope)
+        tl.debug_barrier()
+        # A tile of zero strength before the step is at a tie in its first pop, and has no effect afterwards.
+        if h == 0:
+            if t > 0:
+                for k in tl.static_range(heads):
+                    if tl.load(strengths + first - heads + k) == 0:
+                        within = (tile >= 0) & outside(k, tile, first - heads, pushes, (takes >> h) & 1, heads)
+                        tl.store(strengths_grad + first - heads + k, tl.where(within, slope, 0))
+            else:
+                for other in range(slots):
+                    if tl.load(strengths + other) == 0:
+                        within = (tile >= 0) & ((other > tile) == ((takes >> h) & 1))
+                        tl.store(strengths_grad + other, tl.where(within, slope, 0))
+            tl.debug_barrier()
+    return low, high, deaths
 
 
 @compiled
 def forward_row(
     push, pop, initial, value, strengths, order, ends, dead, last,
-    consumed, cut, reads, time, slots, width,
+    consumed, cut, reads, overflow, time, slots, width,
     reading: tl.constexpr,
     heads: tl.constexpr, pushes: tl.constexpr, takes: tl.constexpr, padded: tl.constexpr,
 ):  # fmt: skip
-    row, lanes = tl.program_id(0).to(tl.int64), tl.arange(0, padded)
-    kind = strengths.dtype.element_ty
+    row = tl.program_id(0).to(tl.int64)
     zero = row * 0  # in 64 bits, so that an offset counted from it does not overflow
     tiles, signals = row * (slots + time * heads), row * time * heads
     strengths, order, dead, last = strengths + tiles, order + tiles, dead + tiles, last + tiles
     push, pop, consumed, cut = push + signals, pop + signals, consumed + signals, cut + signals
     initial, value, reads = initial + row * slots * width, value + signals * width, reads + signals * width
     low, high, deaths = tl.load(ends + row * 3), tl.load(ends + row * 3 + 1), tl.load(ends + row * 3 + 2)
-    for t in range(time):
-        first = slots + t * heads
-        for h in tl.static_range(heads):
-            amount, total = tl.load(pop + t * heads + h), tl.full((), 0, tl.float64)
-            whole, before = low * 0, tl.full((), 0, kind)
-            going = low < high
-            while going:
-                if (takes >> h) & 1:
-                    tile = tl.load(order + high - 1)
-                else:
-                    tile = tl.load(order + low)
-                strength = tl.load(strengths + tile)
-                missing = amount - total.to(kind)
-                if strength <= missing:
-                    total += strength.to(tl.float64)
-                    tl.store(dead + deaths, tile)
-                    tl.store(last + deaths, strength)
-                    tl.store(strengths + tile, 0.0)
-                    deaths += 1
-                    whole += 1
-                    if (takes >> h) & 1:
-                        high -= 1
-                    else:
-                        low += 1
-                    going = low < high
-                else:
-                    if missing <= 0:
-                        before = before * 1
-                    else:  # written so that NaN propagates
-                        before = strength
-                        tl.store(strengths + tile, strength - missing)
-                    going = low > high
-            tl.store(consumed + t * heads + h, whole)
-            tl.store(cut + t * heads + h, before)
-            tl.debug_barrier()
-        for h in tl.static_range(heads):
-            strength = tl.load(push + t * heads + h)
-            tl.store(strengths + first + h, strength)
-            if strength != 0:
-                if (pushes >> h) & 1:
-                    tl.store(order + high, first + h)
-                    high += 1
-                else:
-                    low -= 1
-                    tl.store(order + low, first + h)
-        tl.debug_barrier()
-        for h in tl.static_range(heads if reading else 0):
-            read = tl.zeros((padded,), kind)
-            count, rest = window(strengths, order, low, high, (takes >> h) & 1)
-            for i in range(count):
-                if (takes >> h) & 1:
-                    tile = tl.load(order + high - 1 - i)
-                else:
-                    tile = tl.load(order + low + i)
-                weight = tl.load(strengths + tile)
-                if (rest > 0) & (i == count - 1):
-                    weight = rest
-                read += weight * look(tile, initial, value, slots, width, lanes)
-            tl.store(reads + (zero + t * heads + h) * width + lanes, read, mask=lanes < width)
-        tl.debug_barrier()
+    stop = tl.where(tl.load(overflow + row) != 0, time, 0)
+    for t in range(stop):
+        at = zero + t * heads
+        low, high, deaths = step_forward(
+            push + at, pop + at, initial, value, strengths, order, dead, last, consumed + at, cut + at,
+            reads + at * width, t, low, high, deaths, slots, width, reading, True, heads, pushes, takes, padded,
+        )  # fmt: skip
     tl.store(ends + row * 3, low)
     tl.store(ends + row * 3 + 1, high)
     tl.store(ends + row * 3 + 2, deaths)
@@ -161,11 +262,10 @@ def forward_row(
 @compiled
 def rewind_row(
     initial, value, strengths, order, ends, dead, last, consumed, cut,
-    reads_grad, values_grad, strengths_grad, push_grad, pop_grad, time, slots, width,
+    reads_grad, values_grad, strengths_grad, push_grad, pop_grad, overflow, time, slots, width,
     heads: tl.constexpr, pushes: tl.constexpr, takes: tl.constexpr, padded: tl.constexpr,
 ):  # fmt: skip
-    row, lanes = tl.program_id(0).to(tl.int64), tl.arange(0, padded)
-    kind = strengths.dtype.element_ty
+    row = tl.program_id(0).to(tl.int64)
     zero = row * 0  # in 64 bits, so that an offset counted from it does not overflow
     tiles, signals = row * (slots + time * heads), row * time * heads
     strengths, order, dead, last = strengths + tiles, order + tiles, dead + tiles, last + tiles
@@ -174,85 +274,27 @@ def rewind_row(
     reads_grad += signals * width
     values_grad, strengths_grad = values_grad + tiles * width, strengths_grad + tiles
     low, high, deaths = tl.load(ends + row * 3), tl.load(ends + row * 3 + 1), tl.load(ends + row * 3 + 2)
-    for back in range(time):
+    stop = tl.where(tl.load(overflow + row) != 0, time, 0)
+    for back in range(stop):
         t = time - 1 - back
-        first = slots + t * heads
-        for h in tl.static_range(heads):
-            g = tl.load(reads_grad + (zero + t * heads + h) * width + lanes, mask=lanes < width, other=0)
-            count, rest = window(strengths, order, low, high, (takes >> h) & 1)
-            edge, beyond = low * 0 - 1, tl.full((), 0, kind)
-            if rest > 0:
-                count -= 1
-                if (takes >> h) & 1:
-                    edge = tl.load(order + high - 1 - count)
-                else:
-                    edge = tl.load(order + low + count)
-                beyond = tl.sum(g * look(edge, initial, value, slots, width, lanes))
-                add(rest, g, values_grad + edge.to(tl.int64) * width, width, lanes)
-            for i in range(count):
-                if (takes >> h) & 1:
-                    tile = tl.load(order + high - 1 - i)
-                else:
-                    tile = tl.load(order + low + i)
-                add(tl.load(strengths + tile), g, values_grad + tile.to(tl.int64) * width, width, lanes)
-                slope = tl.sum(g * look(tile, initial, value, slots, width, lanes)) - beyond
-                tl.store(strengths_grad + tile, tl.load(strengths_grad + tile) + slope)
-            # A tile pushed with zero strength is at a tie in every read of its step.
-            for k in tl.static_range(heads):
-                if tl.load(strengths + first + k) == 0:
-                    slope = tl.sum(g * look(first + k, initial, value, slots, width, lanes))
-                    if (edge >= 0) & outside(k, edge, first, pushes, (takes >> h) & 1, heads):
-                        slope -= beyond
-                    tl.store(strengths_grad + first + k, tl.load(strengths_grad + first + k) + slope)
-            tl.debug_barrier()
-        for h in tl.static_range(heads - 1, -1, -1):
-            tl.store(push_grad + t * heads + h, tl.load(strengths_grad + first + h))
-            if tl.load(strengths + first + h) != 0:
-                if (pushes >> h) & 1:
-                    high -= 1
-                else:
-                    low += 1
-        for h in tl.static_range(heads - 1, -1, -1):
-            slope, tile, before = tl.full((), 0, kind), low * 0 - 1, tl.load(cut + t * heads + h)
-            if before != 0:
-                if (takes >> h) & 1:
-                    tile = tl.load(order + high - 1)
-                else:
-                    tile = tl.load(order + low)
-                slope = tl.load(strengths_grad + tile)
-                tl.store(strengths + tile, before)
-            tl.store(pop_grad + t * heads + h, -slope)
-            for _ in range(tl.load(consumed + t * heads + h)):
-                deaths -= 1
-                revived = tl.load(dead + deaths)
-                if (takes >> h) & 1:
-                    tl.store(order + high, revived)
-                    high += 1
-                else:
-                    low -= 1
-                    tl.store(order + low, revived)
-                tl.store(strengths + revived, tl.load(last + deaths))
-                tl.store(strengths_grad + revived, slope)
-            tl.debug_barrier()
-            # A tile of zero strength before the step is at a tie in its first pop, and has no effect afterwards.
-            if h == 0:
-                if t > 0:
-                    for k in tl.static_range(heads):
-                        if tl.load(strengths + first - heads + k) == 0:
-                            within = (tile >= 0) & outside(k, tile, first - heads, pushes, (takes >> h) & 1, heads)
-                            tl.store(strengths_grad + first - heads + k, tl.where(within, slope, 0))
-                else:
-                    for other in range(slots):
-                        if tl.load(strengths + other) == 0:
-                            within = (tile >= 0) & ((other > tile) == ((takes >> h) & 1))
-                            tl.store(strengths_grad + other, tl.where(within, slope, 0))
-                tl.debug_barrier()
+        at = zero + t * heads
+        low, high, deaths = step_backward(
+            initial, value, strengths, order, dead, last, consumed + at, cut + at, reads_grad + at * width,
+            values_grad, strengths_grad, push_grad + at, pop_grad + at, t, low, high, deaths, slots, width,
+            heads, pushes, takes, padded,
+        )  # fmt: skip
 
 
 def forward(inputs: Inputs, pushes: Sequence[int], takes: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Run all steps; see `cpu.forward`."""
     reads = torch.empty_like(inputs.value, memory_format=torch.contiguous_format)
-    return reads, _run(inputs, pushes, takes, reads)[0]
+    overflow = torch.zeros(len(reads), device=reads.device, dtype=torch.int32)
+    with on(reads):
+        walk = phases.walk(inputs, pushes, takes)
+        phases.forward(walk, reads, overflow)
+        if not walk.chunks:
+            _run(walk.inputs, pushes, takes, overflow, reads)
+        return reads, walk.remaining()
 
 
 def backward(
@@ -263,51 +305,72 @@ def backward(
     takes: Sequence[int],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Propagate gradients back through all steps, which run again to write the log; see `cpu.backward`."""
-    initial, _, push, pop, value = inputs
-    slots, (batch, time, _, width) = initial.shape[1], value.shape
-    line = _run(inputs, pushes, takes, None)
-    reads_grad = torch.zeros_like(value) if reads_grad is None else reads_grad
-    values, slopes = value.new_zeros(*line[0].shape, width), torch.zeros_like(line[0])
-    if strengths_grad is not None:
-        slopes.copy_(strengths_grad)
-    pushed, popped = (torch.empty_like(part, memory_format=torch.contiguous_format) for part in (push, pop))
-    if batch:
-        with on(value):
+    with on(inputs.value):
+        walk = phases.walk(inputs, pushes, takes)
+        initial, _, _, _, value = walk.inputs
+        slots, (batch, time, _, width) = initial.shape[1], value.shape
+        overflow = torch.zeros(batch, device=value.device, dtype=torch.int32)
+        reads_grad = torch.zeros_like(value) if reads_grad is None else reads_grad.contiguous()
+        after = torch.zeros_like(walk.strengths) if strengths_grad is None else strengths_grad.contiguous()
+        values, before, pushed, popped = phases.backward(walk, reads_grad, after, pushes, takes, overflow)
+        if batch and time:
+            line, slopes = _run(walk.inputs, pushes, takes, overflow, None), after.clone()
             rewind_row[(batch,)](
-                initial.contiguous(), value.contiguous(), *line, reads_grad.contiguous(), values, slopes, pushed,
-                popped, time, slots, width, **constants(pushes, takes, width),
+                initial, value, *line, reads_grad, values, slopes, pushed, popped, overflow, time, slots, width,
+                **constants(pushes, takes, width),
             )  # fmt: skip
-    return values, slopes[:, :slots].clone(), pushed, popped
+            before = torch.where(overflow[:, None] != 0, slopes[:, :slots], before)
+    return values, before, pushed, popped
 
 
-def _run(inputs: Inputs, pushes: Sequence[int], takes: Sequence[int], reads: Tensor | None) -> list[Tensor]:
-    """The fields of an `engine.Line` after all steps; nothing is read if `reads` is None."""
+def _run(
+    inputs: Inputs, pushes: Sequence[int], takes: Sequence[int], overflow: Tensor, reads: Tensor | None
+) -> list[Tensor]:
+    """Run the rows that are set in `overflow` one step at a time, and return the fields of an `engine.Line` after it.
+
+    Nothing is read if `reads` is None.
+    """
     initial, strengths, push, pop, value = inputs
-    slots, (batch, time, heads, width) = initial.shape[1], value.shape
-    tiles, steps, below = (batch, slots + time * heads), (batch, time, heads), time * (heads - sum(pushes))
-    shapes = tiles, tiles, (batch, 3), tiles, tiles, steps, steps
-    kinds = push.dtype, torch.int32, torch.int32, torch.int32, push.dtype, torch.int32, push.dtype
-    line = [torch.zeros(shape, device=push.device, dtype=kind) for shape, kind in zip(shapes, kinds, strict=True)]
-    live = strengths != 0
-    line[0][:, :slots] = strengths
-    line[1][:, below : below + slots] = live.logical_not().sort(dim=1, stable=True).indices
-    line[2][:, 0], line[2][:, 1] = below, below + live.sum(1)
+    slots, (batch, time, _, width) = initial.shape[1], value.shape
+    line = start(strengths, time, pushes)
     if batch:
-        with on(value):
-            forward_row[(batch,)](
-                push.contiguous(), pop.contiguous(), initial.contiguous(), value.contiguous(), *line,
-                value if reads is None else reads, time, slots, width,
-                reading=reads is not None, **constants(pushes, takes, width),
-            )  # fmt: skip
+        forward_row[(batch,)](
+            push, pop, initial, value, *line, value if reads is None else reads, overflow, time, slots, width,
+            reading=reads is not None, **constants(pushes, takes, width),
+        )  # fmt: skip
+    return line
+
+
+def start(strengths: Tensor, time: int, pushes: Sequence[int]) -> list[Tensor]:
+    """The fields of an `engine.Line` before the first of `time` steps.
+
+    Args:
+        strengths: Strengths of the initial state, shape `(batch, slots)`.
+        time: Number of steps.
+        pushes: The end at which each head pushes.
+    """
+    (batch, slots), heads = strengths.shape, len(pushes)
+    tiles, events, below = slots + time * heads, time * heads, time * (heads - sum(pushes))
+    floats, whole = strengths.new_zeros(batch * (2 * tiles + events)), 2 * batch * tiles
+    lengths, last, cut = floats[: batch * tiles], floats[batch * tiles : whole], floats[whole:]
+    integers = torch.zeros(whole + batch * (events + 3), device=strengths.device, dtype=torch.int32)
+    order, dead, consumed, ends = integers.split([batch * tiles, batch * tiles, batch * events, batch * 3])
+    line = [lengths, order, ends, dead, last, consumed, cut]
+    shapes = (tiles,), (tiles,), (3,), (tiles,), (tiles,), (time, heads), (time, heads)
+    line = [part.view(batch, *shape) for part, shape in zip(line, shapes, strict=True)]
+    line[2][:, :2] = below
+    if slots:
+        live = strengths != 0
+        line[0][:, :slots] = strengths
+        line[1][:, below : below + slots] = live.logical_not().sort(dim=1, stable=True).indices
+        line[2][:, 1] += live.sum(1)
     return line
 
 
 def constants(pushes: Sequence[int], takes: Sequence[int], width: int) -> dict[str, int]:
     """Compile-time constants of a kernel. One warp, since there is little work between two barriers."""
-    bits = (sum(end << head for head, end in enumerate(ends)) for ends in (pushes, takes))
     padded = triton.next_power_of_2(width)
-    ends = dict(zip(("pushes", "takes"), bits, strict=True))
-    return {"heads": len(pushes), "padded": padded, **ends, "num_warps": 1, "enable_fp_fusion": True}
+    return {**phases.bits(pushes, takes), "padded": padded, "num_warps": 1, "enable_fp_fusion": True}
 
 
 def on(tensor: Tensor) -> AbstractContextManager[object]:

@@ -201,13 +201,18 @@ class Learner(Restorable):
         return loss, output
 
     def _warn_of_length(self, batch: Batch) -> None:
-        """Warn about sequences longer than any in validation, on which fractions of push and pop add up."""
-        soft = any(module.memory.heads and not module.hard for module in self.memory_modules)
-        if self.task is None or not soft or self.task.validated_lengths is None:
+        """Warn about sequences longer than any in validation, if signals are fractions there, which add up."""
+        if self.task is None or self.task.validated_lengths is None:
             return
         longest, seen = int(self.task.lengths(batch).max()), self.task.validated_lengths[1]
-        if longest > seen:
+        if longest > seen and self._uses_fractions(batch):
             rank_zero_warn(
                 f"a sequence of length {longest} is longer than any in validation ({seen}), and small errors of the "
                 "signals add up: round them with --model.hard true (hard=True in Python)"
             )
+
+    def _uses_fractions(self, batch: Batch) -> bool:
+        """Whether any signal is neither 0 nor 1; saturated signals, unlike a sigmoid, may all be one of them."""
+        if all(module.hard or not module.memory.heads for module in self.memory_modules):
+            return False
+        return self.scoring.undecided(self.run(batch.inputs).actions, batch)

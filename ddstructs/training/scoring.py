@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple, cast, get_args
 
@@ -92,17 +92,25 @@ class Scoring(nn.Module):
 
         This is the only place that measures signals: the memory names them, and the action measures them.
         """
-        time, metrics, fractions = batch.inputs.shape[1], self.metrics(split), []
-        real = torch.arange(time, device=batch.inputs.device) < batch.lengths[:, None]
-        for memory, actions in used:
-            if not memory.heads:
-                continue
-            rows = real.repeat_interleave(len(actions.value) // max(1, len(real)), dim=0)
-            action = mapped(lambda part, rows=rows: part[rows], actions)
+        metrics, fractions = self.metrics(split), []
+        for memory, action in _real(used, batch):
             for name, numbers in memory.signals.named(action).items():
                 metrics[f"{name}_distance"].update((numbers - numbers.round()).detach().abs())
             fractions.append(action.fractions().mean())
         return torch.stack(fractions).mean() if fractions and split == "train" else None
+
+    def undecided(self, used: Sequence[MemoryActions], batch: Batch) -> bool:
+        """Whether any signal of the steps before the padding is neither 0 nor 1."""
+        return any(bool(action.fractions().any()) for _, action in _real(used, batch))
+
+
+def _real(used: Sequence[MemoryActions], batch: Batch) -> Iterator[MemoryActions]:
+    """The actions of the memories that have any, in the steps before the padding, shape `(steps, ...)`."""
+    real = torch.arange(batch.inputs.shape[1], device=batch.inputs.device) < batch.lengths[:, None]
+    for memory, actions in used:
+        if memory.heads:
+            rows = real.repeat_interleave(len(actions.value) // max(1, len(real)), dim=0)
+            yield MemoryActions(memory, mapped(lambda part, rows=rows: part[rows], actions))
 
 
 def _load(target: str) -> Metric:

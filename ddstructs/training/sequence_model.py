@@ -45,6 +45,8 @@ class SequenceModel(Learner):
         dropout: Dropout probability of what each layer adds.
         position: Encoding of positions in attention, see `CausalAttention`.
         max_length: Maximum number of positions, if they are learned.
+        embed_std: Standard deviation of the initial embeddings. Small embeddings soon become alike where symbols are
+            used alike, which a memory layer of one head needs to learn surely; attention learns text faster from 1.
         cell: Type of the recurrent layers.
         push_bias: Initial bias of push, around which those of the heads are spread, see `MemoryLayer`.
         pop_bias: Initial bias of pop, likewise.
@@ -89,6 +91,7 @@ class SequenceModel(Learner):
         dropout: Annotated[float, Range(0, 1)] = 0.0,
         position: Position = "rotary",
         max_length: Size = 4096,
+        embed_std: Positive = 0.1,
         cell: Literal["rnn", "lstm", "gru"] = "lstm",
         push_bias: Finite | Sequence[Finite] | None = None,
         pop_bias: Finite | Sequence[Finite] | None = None,
@@ -111,6 +114,7 @@ class SequenceModel(Learner):
         self.save_hyperparameters({name: _plain(value) for name, value in given.items()})
         self.input_symbols = input_symbols
         self.output_symbols = output_symbols
+        self.embed_std = embed_std
         self.signal_penalty = signal_penalty
         self.learning_rate = learning_rate
         self.decay_steps = decay_steps
@@ -134,6 +138,11 @@ class SequenceModel(Learner):
         self.norm = nn.LayerNorm(embed_dim)
         self.classify = nn.Linear(embed_dim, output_symbols)
         self.scoring = Scoring(None, [module.memory for module in self.memory_modules])
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the embeddings anew; those of torch are of standard deviation 1."""
+        nn.init.normal_(self.embed.weight, std=self.embed_std)
 
     @property
     def places(self) -> list[int]:

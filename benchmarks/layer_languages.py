@@ -1,0 +1,150 @@
+"""Language models with layers: nats above the exact bound, for memory layers, attention and LSTM.
+
+    python -m benchmarks.layer_languages results/layer/languages.jsonl --seeds 3     trains what the file does not hold
+    python -m benchmarks.layer_languages results/layer/languages.jsonl --table       prints the table of the results
+
+Every network has five layers, as in *Stack Attention* (DuSell & Chiang 2024), of width 32. Training is on strings of
+lengths 40 to 80 by the curriculum, without fresh starts, and the test on other strings of these lengths and of 81 to
+100. The score is the excess of `LanguageModel`: 0 for a perfect model of the lengths of training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import warnings
+from itertools import product
+from pathlib import Path
+from statistics import mean
+from typing import Any, NamedTuple
+
+import torch
+from pytorch_lightning import seed_everything
+from torch import nn
+
+from ddstructs import NoMemory, SequenceModel, Stack
+from ddstructs.tasks import DyckModel, MarkedReversalModel, UnmarkedReversalModel
+from ddstructs.tasks.language_model import LanguageModel
+from ddstructs.training.sequence_model import Layer
+
+DIM, WIDTH, FEED_FORWARD, UPDATES, STRINGS = 32, 8, 64, 400, 300
+
+
+class Network(NamedTuple):
+    """Layers, the learning rate, and the standard deviation of the initial embeddings."""
+
+    layers: list[Layer]
+    rate: float
+    embed_std: float
+
+
+NETWORKS = {
+    "memory": Network(["memory"] * 5, 5e-3, 0.1),
+    "attention, memory in the middle": Network(
+        ["attention", "attention", "memory", "attention", "attention"], 5e-3, 0.1
+    ),
+    "attention": Network(["attention"] * 5, 5e-3, 0.1),
+    "LSTM": Network(["recurrent"] * 5, 5e-3, 0.1),
+}
+"""Rates and embeddings are the better of a few on seed 1000, see `results/layer/RESULTS.md`."""
+
+LANGUAGES: dict[str, tuple[type[LanguageModel], float]] = {
+    "marked reversal": (MarkedReversalModel, 0.68),
+    "Dyck-2": (DyckModel, 0.55),
+    "unmarked reversal": (UnmarkedReversalModel, 0.6),
+}
+"""The task, and the threshold of its curriculum, which is below the share of symbols that can be known."""
+
+TESTS = {"40-80": (40, 80), "81-100": (81, 100)}
+
+KEY = ("language", "network", "seed", "updates", "rate", "embed_std")
+"""What makes a run another one."""
+
+
+def train(language: str, network: str, seed: int, updates: int, rate: float, embed_std: float) -> dict[str, Any]:
+    """One run: the excess on each set of lengths."""
+    seed_everything(seed, verbose=False)
+    kind, threshold = LANGUAGES[language]
+    task = kind(train_lengths=(40, 80), curriculum=True, start_length=8, threshold=threshold, patience=None, seed=seed)
+    layers = NETWORKS[network].layers
+    memory = Stack(WIDTH) if "memory" in layers else NoMemory()
+    options: dict[str, Any] = {"learning_rate": rate, "embed_dim": DIM, "feed_forward": FEED_FORWARD}
+    model = SequenceModel(memory, task.input_symbols, task.output_symbols, layers, embed_std=embed_std, **options)
+    optimizer, begun = torch.optim.Adam(model.parameters(), lr=rate), time.perf_counter()
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.05, updates)
+    for update in range(1, updates + 1):
+        step = model.training_step(task._draw_training(), update)
+        optimizer.zero_grad()
+        step["loss"].backward()
+        nn.utils.clip_grad_norm_(model.parameters(), model.clip)
+        optimizer.step()
+        schedule.step()
+        if not task.stages.finished:
+            task.stages.observe(step["accuracy"].item())
+    seconds = time.perf_counter() - begun
+    scores = {name: excess(model, kind, lengths) for name, lengths in TESTS.items()}
+    size = sum(parameter.numel() for parameter in model.parameters())
+    stage = int(task.stages.stage)
+    return {"stage": stage, **scores, "parameters": size, "seconds": round(seconds, 1)}
+
+
+@torch.no_grad()
+def excess(model: SequenceModel, kind: type[LanguageModel], lengths: tuple[int, int]) -> float:
+    """Nats per symbol above the true distribution, on a fixed set of strings."""
+    task = kind(train_lengths=(40, 80), test_lengths=lengths, eval_size=STRINGS, eval_batch_size=100)
+    model.eval()
+    losses, counts = [], []
+    for batch in task.test_dataloader():
+        losses.append(model.scoring.update("test", model(batch.inputs), batch)[0].item())
+        counts.append(int(batch.lengths.sum()))
+    floor = task.floor("test")
+    assert floor is not None
+    return round(sum(loss * n for loss, n in zip(losses, counts, strict=True)) / sum(counts) - floor, 4)
+
+
+def table(lines: list[dict[str, Any]]) -> str:
+    """Mean, best and worst excess of each network, over the seeds."""
+    rows = [["language", "network", "seeds", *(f"{name}: {of}" for name in TESTS for of in ("mean", "best", "worst"))]]
+    rows.append(["---", "---", *["---:"] * (len(rows[0]) - 2)])
+    for language, network in product(LANGUAGES, NETWORKS):
+        own = [line for line in lines if (line["language"], line["network"]) == (language, network)]
+        scores = [[line[name] for line in own] for name in TESTS]
+        cells = [f"{number:.3f}" for each in scores if each for number in (mean(each), min(each), max(each))]
+        rows.append([language, network, str(len(own)), *cells])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--languages", nargs="*", default=list(LANGUAGES), choices=LANGUAGES)
+    parser.add_argument("--networks", nargs="*", default=list(NETWORKS), choices=NETWORKS)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--updates", type=int, default=UPDATES)
+    parser.add_argument("--rate", type=float, help="another than that of the network")
+    parser.add_argument("--embed_std", type=float, help="another than that of the network")
+    parser.add_argument("--table", action="store_true")
+    settings = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", ".*self.trainer.*")
+    lines = [json.loads(line) for line in settings.out.read_text().splitlines()] if settings.out.exists() else []
+    if settings.table:
+        print(table(lines))
+        return
+    done = {tuple(line[part] for part in KEY) for line in lines}
+    seeds = range(settings.first, settings.first + settings.seeds)
+    for seed, language, name in product(seeds, settings.languages, settings.networks):
+        network = NETWORKS[name]
+        rate, embed_std = settings.rate or network.rate, settings.embed_std or network.embed_std
+        key = (language, name, seed, settings.updates, rate, embed_std)
+        if key not in done:
+            line = dict(zip(KEY, key, strict=True)) | train(*key)
+            with settings.out.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+            print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()

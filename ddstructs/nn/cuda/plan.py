@@ -1,0 +1,88 @@
+"""How the kernels of a network divide their work: tiles of the weights, and warps."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import torch
+import triton
+from torch import Tensor
+
+from ddstructs.nn.cuda.products import Tiling, tiling
+from ddstructs.ops.triton import constants
+
+__all__ = ["Plan", "plan"]
+
+HELD = 160 * 1024
+"""Maximum size in bytes of weights that are held in registers, of which a multiprocessor has 256 KiB."""
+
+SHARE = 16 * 1024
+"""Bytes of held weights per warp: 128 of the 255 registers of a thread."""
+
+TILE = 32 * 1024
+"""Size in bytes of a tile of weights that stream from the cache."""
+
+MOST = 8
+"""Maximum number of warps, so that the compiler may use all registers of a thread."""
+
+
+class Plan(NamedTuple):
+    """The tiles of one of the two kernels.
+
+    Attributes:
+        recurrent: Those of the weights of places.
+        to_signals: Those of the weights of the signals.
+        to_value: Those of the weights of the value.
+        warps: Number of warps of a program.
+    """
+
+    recurrent: Tiling
+    to_signals: Tiling
+    to_value: Tiling
+    warps: int
+
+    def pad(self, *weights: Tensor) -> list[Tensor]:
+        """The weights, padded to whole tiles."""
+        return [tiles.pad(each) for tiles, each in zip(self[:3], weights, strict=True)]
+
+    def constants(self, hidden: int, width: int, pushes: tuple[int, ...], takes: tuple[int, ...]) -> dict[str, Any]:
+        """The compile-time constants of the kernel."""
+        wide = {
+            "wide": triton.next_power_of_2(hidden),
+            "wide_reads": triton.next_power_of_2(len(pushes) * width),
+        }
+        tiles = {
+            f"{name}_{n}": value
+            for n, part in enumerate(self[:3])
+            for name, value in zip(("rows", "columns", "padded", "stride", "held"), part, strict=True)
+        }
+        return constants(pushes, takes, width) | wide | tiles | {"num_warps": self.warps}
+
+
+@lru_cache(maxsize=64)
+def plan(summed: int, hidden: int, reads: int, heads: int, dtype: torch.dtype, *, backward: bool) -> Plan:
+    """The tiles for a network.
+
+    Args:
+        summed: Number of sums of all gates.
+        hidden: Size of the output.
+        reads: Size of all reads.
+        heads: Number of heads.
+        dtype: The dtype of the weights.
+        backward: Whether for the backward pass, in which matrices are transposed.
+    """
+    place, signals = hidden + reads, 2 * heads
+    sizes = [(place, summed), (hidden, signals), (hidden, reads)]
+    if backward:
+        sizes = [(columns, rows) for rows, columns in sizes]
+    size = dtype.itemsize
+    wanted = sum(triton.next_power_of_2(rows) * triton.next_power_of_2(columns) * size for rows, columns in sizes)
+    held = wanted <= HELD
+    tile = TILE // size
+    recurrent, to_signals, to_value = (tiling(rows, columns, tile, held) for rows, columns in sizes)
+    if backward:  # both contribute to the gradient of the output, which is computed tile by tile
+        rows = triton.next_power_of_2(signals)
+        to_signals = Tiling(rows, to_value.columns, rows, to_value.stride, to_value.held)
+    warps = triton.next_power_of_2(max(1, wanted // SHARE)) if held else MOST
+    return Plan(recurrent, to_signals, to_value, min(MOST, warps))

@@ -1,0 +1,246 @@
+"""Language modeling of real text: the source code of Python's own standard library, byte by byte."""
+
+from __future__ import annotations
+
+import io
+import sysconfig
+import token as kinds
+import tokenize
+from collections.abc import Iterator
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ddstructs.registry.ranges import Count, Size, check_ranges
+from ddstructs.tasks.batch import START, Batch
+from ddstructs.tasks.batches import Batches
+from ddstructs.tasks.curriculum import Curriculum
+from ddstructs.tasks.streams import TRAIN, generator
+from ddstructs.tasks.task import Goal, Split, Task
+
+__all__ = ["Closing", "Dedent", "PythonSource", "closings", "dedents", "split_of"]
+
+LEFT_OUT = frozenset({"site-packages", "test", "tests", "idle_test", "__pycache__", "encodings"})
+"""Folders that are not read: other people's code, tests, and the tables of `encodings`."""
+
+
+class Closing(NamedTuple):
+    """A bracket that closes.
+
+    Attributes:
+        position: Its byte in the source.
+        symbol: `)`, `]` or `}`.
+        depth: Number of open brackets, including the one that it closes.
+        distance: Bytes from that one.
+    """
+
+    position: int
+    symbol: str
+    depth: int
+    distance: int
+
+
+class Dedent(NamedTuple):
+    """A line that closes one block or more.
+
+    Attributes:
+        position: Its first byte.
+        columns: The indentations that it may have, from 0 to that of the block around the innermost one.
+        level: Which of them it has.
+        distance: Bytes from the start of the last line with this indentation.
+    """
+
+    position: int
+    columns: tuple[int, ...]
+    level: int
+    distance: int
+
+
+def closings(source: bytes) -> list[Closing]:
+    """The brackets that close, outside strings and comments.
+
+    Example:
+        >>> closings(b"f(x[0], ')')")
+        [Closing(position=5, symbol=']', depth=2, distance=2), Closing(position=11, symbol=')', depth=1, distance=10)]
+    """
+    found, opened = [], list[int]()
+    for token, position in _tokens(source):
+        if token.type == kinds.OP and token.string in "([{":
+            opened.append(position)
+        elif token.type == kinds.OP and token.string in ")]}":
+            found.append(Closing(position, token.string, len(opened), position - opened.pop()))
+    return found
+
+
+def dedents(source: bytes) -> list[Dedent]:
+    r"""The lines that close blocks, in code that is indented by spaces.
+
+    Example:
+        >>> dedents(b"if a:\n  if b:\n    c\nd\n")
+        [Dedent(position=20, columns=(0, 2), level=0, distance=20)]
+    """
+    found, closed, begins = [], 0, True
+    columns, starts = [0], [0]  # of the open blocks: their indentation, and their last line so far
+    for token, position in _tokens(source):
+        if token.type == kinds.INDENT:
+            columns.append(len(token.string))
+            starts.append(position)
+        elif token.type == kinds.DEDENT:
+            closed += 1
+        elif token.type == kinds.ENDMARKER:
+            break
+        elif token.type not in (kinds.COMMENT, kinds.NL, tokenize.ENCODING):
+            if begins:
+                line, outer = position - token.start[1], tuple(columns[:-1])
+                if closed:
+                    del columns[-closed:], starts[-closed:]
+                    found.append(Dedent(line, outer, len(columns) - 1, line - starts[-1]))
+                starts[-1], closed = line, 0
+            begins = token.type == kinds.NEWLINE
+    return found
+
+
+def split_of(path: PurePosixPath) -> Split:
+    """The split of a file, by a hash of its path below the library: a tenth for each of val and test."""
+    part = sha256(str(path).encode()).digest()[0] % 10
+    return "test" if part == 0 else "val" if part == 1 else "train"
+
+
+class PythonSource(Task):
+    """Predict each byte of the Python standard library from the bytes before it.
+
+    The text is every UTF-8 `.py` file of the library of the running Python, without tests, `site-packages` and
+    `encodings`. Each file is `<s>`, its bytes, and `</s>`; input symbol `1 + b` and output symbol `b` stand for byte
+    `b`, and output symbol 256 for `</s>`. A row is `context` successive steps of the files of its split, one after the
+    other. Rows of training begin anywhere; those of validation and test follow each other.
+
+    The loss is in nats per byte, ends included. `closings` and `dedents` find where code depends on what is open.
+
+    Args:
+        context: Number of steps of a row.
+        batch_size: Rows of a batch.
+        batches_per_epoch: Number of training batches in an epoch.
+        eval_size: Maximum number of rows in validation, and in the test.
+        seed: Seed of the training rows.
+
+    Example:
+        >>> from ddstructs.tasks.python_source import PythonSource
+        >>> batch = next(iter(PythonSource(context=5, batch_size=1).val_dataloader()))
+        >>> batch.inputs.shape, batch.targets.tolist()[0][:4] == (batch.inputs[0, 1:] - 1).tolist()
+        (torch.Size([1, 5]), True)
+    """
+
+    metrics: ClassVar[dict[str, str]] = {}
+    goal = Goal("loss", 0.0, smaller=True)
+    score = "-loss"
+
+    input_symbols = 257
+    output_symbols = 257
+
+    def __init__(
+        self,
+        context: Size = 256,
+        batch_size: Size = 16,
+        batches_per_epoch: Size = 200,
+        eval_size: Size = 400,
+        seed: Count = 0,
+    ) -> None:
+        check_ranges(PythonSource.__init__, locals())
+        super().__init__()
+        self.context = context
+        self.batch_size = batch_size
+        self.batches_per_epoch = batches_per_epoch
+        self.eval_size = eval_size
+        self.seed = seed
+        self.stages = Curriculum(context, context, finished=True)
+        self.drawn = 0
+
+    @cached_property
+    def files(self) -> dict[Split, list[bytes]]:
+        """The files of each split, in the order of their paths."""
+        files: dict[Split, list[bytes]] = {"train": [], "val": [], "test": []}
+        library = Path(sysconfig.get_paths()["stdlib"])
+        for path in sorted(library.rglob("*.py")):
+            below = PurePosixPath(path.relative_to(library).as_posix())
+            if LEFT_OUT.isdisjoint(below.parts) and _is_readable(source := path.read_bytes()):
+                files[split_of(below)].append(source)
+        return files
+
+    def input_name(self, symbol: int) -> str:
+        return "<s>" if symbol == START else self.output_name(symbol - 1)
+
+    def output_name(self, symbol: int) -> str:
+        return "</s>" if symbol == 256 else chr(symbol)
+
+    def train_dataloader(self) -> Batches:
+        def make() -> Iterator[Batch]:
+            for _ in range(self.batches_per_epoch):
+                stream = generator(TRAIN, self.seed, self.drawn)
+                self.drawn += 1
+                last = len(self.symbols["train"]) - self.context
+                yield self.rows("train", torch.randint(last, (self.batch_size,), generator=stream).numpy())
+
+        return Batches(make, self.batches_per_epoch)
+
+    def val_dataloader(self) -> Batches:
+        return self._in_order("val")
+
+    def test_dataloader(self) -> Batches:
+        return self._in_order("test")
+
+    @cached_property
+    def symbols(self) -> dict[Split, npt.NDArray[np.int16]]:
+        """The input symbols of the files of each split, one file after the other, and a last `<s>`."""
+        each = {split: [encode(file)[:-1] for file in files] for split, files in self.files.items()}
+        return {split: np.concatenate([*parts, encode(b"")[:1]]) for split, parts in each.items()}
+
+    def rows(self, split: Split, starts: npt.NDArray[np.int64]) -> Batch:
+        """The rows that begin at some steps of a split."""
+        steps = torch.from_numpy(self.symbols[split][starts[:, None] + np.arange(self.context + 1)]).long()
+        inputs, after = steps[:, :-1], steps[:, 1:]
+        targets = torch.where(after == START, 256, after - 1)
+        return Batch(inputs, targets, torch.full((len(starts),), self.context))
+
+    def _in_order(self, split: Split) -> Batches:
+        count = min(self.eval_size, (len(self.symbols[split]) - 1) // self.context)
+
+        def make() -> Iterator[Batch]:
+            for first in range(0, count, self.batch_size):
+                yield self.rows(split, self.context * np.arange(first, min(first + self.batch_size, count)))
+
+        return Batches(make, -(-count // self.batch_size))
+
+
+def encode(source: bytes) -> npt.NDArray[np.int16]:
+    """The steps of a file: `<s>`, its bytes, and a `<s>` that is the end.
+
+    Example:
+        >>> encode(b"ab").tolist()
+        [0, 98, 99, 0]
+    """
+    return np.concatenate([[START], 1 + np.frombuffer(source, np.uint8).astype(np.int16), [START]]).astype(np.int16)
+
+
+def _is_readable(source: bytes) -> bool:
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
+        source.decode()
+    except (SyntaxError, UnicodeDecodeError):
+        return False
+    return encoding == "utf-8"
+
+
+def _tokens(source: bytes) -> Iterator[tuple[tokenize.TokenInfo, int]]:
+    """The tokens of a file of UTF-8, and the byte at which each starts."""
+    lines = io.BytesIO(source).readlines()
+    starts = np.cumsum([0, *map(len, lines)]).tolist()
+    for token in tokenize.tokenize(io.BytesIO(source).readline):
+        row, column = token.start
+        if row and not (line := lines[row - 1] if row <= len(lines) else b"").isascii():
+            column = len(line.decode()[:column].encode())
+        yield token, starts[max(row - 1, 0)] + column
