@@ -86,6 +86,13 @@ def test_the_score_is_the_mean_over_the_lengths_with_the_signals_rounded(tmp_pat
     assert not model.rnn.hard
 
 
+def test_a_run_is_one_process_within_a_job_of_slurm_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = train.score_of(small_run(tmp_path), silent)
+    for name, value in {"NTASKS": "2", "JOB_NAME": "study", "JOB_ID": "7", "PROCID": "1", "LOCALID": "1"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    assert train.score_of(small_run(tmp_path), silent).score == alone.score
+
+
 def test_validation_rounds_the_signals_and_training_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, set[bool]] = {"train": set(), "val": set()}
     score = Controller._score

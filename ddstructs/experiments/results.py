@@ -49,11 +49,11 @@ first error. Unless its recipe says otherwise, a run is trained on sources of 8 
 unseen sources of that range (*train*) and 1,000 of 65 to 128 symbols. Training ends when every sequence of a separate
 validation set, which covers both ranges, is correct, or at the recipe's maximum number of updates; the weights with
 the best validation score are tested. *Success* is the share of seeds that reach {success} coarse on 65 to 128. *Hard*
-is coarse accuracy with push and pop rounded to 0 or 1, on 100 sequences of length 1,000 and 10 of length 10,000.
-*Paper* is the best run of Grefenstette et al. (2015), with their LSTM: coarse and fine on 65 to 128. All other
-columns give the median over seeds and the worst seed; updates and seconds count successful seeds only, and seconds
-cover training and validation. A `+` after a commit means that the code had uncommitted changes. `configs.jsonl` lists
-the settings behind each config.
+is coarse accuracy at length 1,000 with push and pop rounded to 0 or 1; the table of every seed has all lengths that
+were tested in this way. *Paper* is the best run of Grefenstette et al. (2015), with their LSTM: coarse and fine on 65
+to 128. All other columns give the median over seeds and the worst seed; updates and seconds count successful seeds
+only, and seconds cover training and validation. A `+` after a commit means that the code had uncommitted changes.
+`configs.jsonl` lists the settings behind each config.
 """
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from ddstructs.bank import Bank
 from ddstructs.errors import InputError
@@ -103,7 +104,7 @@ def fit(run: Run, folder: Path, report: Report) -> Trained:
             Finished(curriculum=False),
         ],
         default_root_dir=folder,
-        plugins=with_safe_saving(),
+        plugins=with_safe_saving([LightningEnvironment()]),  # one process, also within a job of Slurm
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
