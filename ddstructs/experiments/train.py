@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.plugins.environments import LightningEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from ddstructs.bank import Bank
 from ddstructs.errors import InputError
