@@ -10,9 +10,9 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import ModelCheckpoint
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from ddstructs.bank import Bank
 from ddstructs.errors import InputError
