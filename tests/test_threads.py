@@ -43,7 +43,20 @@ def sequence(count: int) -> list[Tensor]:
     return [reads, *torch.autograd.grad(reads.square().sum(), (push, pop, value))]
 
 
-@pytest.mark.parametrize("run", [network, bank, sequence])
+def steps(count: int) -> list[Tensor]:
+    torch.set_num_threads(count)
+    generator = torch.Generator().manual_seed(0)
+    push, pop, value = (torch.rand(9, 11, 2, *size, generator=generator).requires_grad_() for size in ((), (), (3,)))
+    memory = Deque(3)
+    state, reads = memory.initial_state(11), []
+    for t in range(9):
+        read, state = memory.step(Action(push[t], pop[t], value[t]), state)
+        reads.append(read)
+    together = torch.stack(reads)
+    return [together, *torch.autograd.grad(together.square().sum(), (push, pop, value))]
+
+
+@pytest.mark.parametrize("run", [network, bank, sequence, steps])
 def test_any_number_of_threads_gives_the_same_bits(run: Callable[[int], list[Tensor]]) -> None:
     one = run(1)
     for count in (2, 3, 5):

@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from ddstructs.memory import Action, Contents
-from ddstructs.ops import engine, pages
+from ddstructs.ops import engine, pages, threads
 from ddstructs.ops.layout import Layout, LineState, Slots, compact, strength_dtype
 from ddstructs.ops.once import differentiable_once
 
@@ -106,10 +106,15 @@ class Tape:
         time, tiles = self.time, self.tiles(self.time)
         read = np.empty((self.batch, self.heads, self.width), self.array.dtype)
         self.array[:, tiles : tiles + self.heads] = value.numpy()
-        engine.step(
-            time, self.slots, *self.ends, push.contiguous().numpy(), pop.contiguous().numpy(), self.array, read,
-            *self.line,
-        )  # fmt: skip
+        arrays = push.contiguous().numpy(), pop.contiguous().numpy(), self.array, read, *self.line
+        if read.size < threads.SMALL:
+            engine.step(time, self.slots, *self.ends, *arrays)
+        else:
+
+            def run(rows: slice) -> None:
+                engine.step(time, self.slots, *self.ends, *(part[rows] for part in arrays))
+
+            threads.over(run, threads.cuts(self.batch), read.size)
         self.time = time + 1
         return torch.from_numpy(read)
 
@@ -130,9 +135,20 @@ class Tape:
         row, tile, _ = grad.stride()
         flat = grad.as_strided((grad.shape[0] * row,), (1,)).numpy()
         self.cursor = None
-        engine.undo(
-            time, self.slots, *self.ends, self.array, read_grad.numpy().reshape(-1), flat, row, tile, push, pop, *line
-        )  # fmt: skip
+        reads, ends = read_grad.numpy().reshape(-1), self.ends
+        if reads.size < threads.SMALL:
+            engine.undo(time, self.slots, *ends, self.array, reads, flat, row, tile, push, pop, *line)
+        else:
+            size = self.heads * self.width
+
+            def run(rows: slice) -> None:
+                first, signals = rows.start, (part[rows] for part in (push, pop, *line))
+                engine.undo(
+                    time, self.slots, *ends, self.array[rows], reads[first * size :], flat[first * row :], row, tile,
+                    *signals,
+                )  # fmt: skip
+
+            threads.over(run, threads.cuts(self.batch), reads.size)
         self.cursor = time, line
         value = grad.numpy()[:, -self.heads :, :-1].copy()
         return torch.from_numpy(push[:, 0]), torch.from_numpy(pop[:, 0]), torch.from_numpy(value)
