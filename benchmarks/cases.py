@@ -16,7 +16,7 @@ from ddstructs import Action, Deque, Memory, MemoryRNN, Queue, Stack, Superposit
 from ddstructs.actions import mapped, parts, unbind
 from ddstructs.line import LineMemory
 
-__all__ = ["LENGTHS", "MEMORIES", "Case", "actions", "cases"]
+__all__ = ["LENGTHS", "MEMORIES", "NARROW", "Case", "actions", "cases"]
 
 LENGTHS = 64, 256, 1024, 4096, 8192, 65536
 MEMORIES: dict[str, type[LineMemory]] = {"stack": Stack, "queue": Queue, "deque": Deque}
@@ -26,6 +26,9 @@ MIXTURES: dict[str, tuple[int, Callable[[int], Memory]]] = {
     "tape": (256, Tape),
 }
 """Memories by superposition, each with its longest sequence: the cost of a step grows with the cells in use."""
+
+NARROW = 1, 8
+"""Widths whose time per element is compared with that of width 64."""
 
 SIGNALS = "uniform", "tiny pushes", "push, then pop", "alternating"
 LIMITS = {
@@ -66,6 +69,9 @@ def cases(batch: int, width: int, device: str) -> Iterator[tuple[str, int, Case]
                 yield f"stack, {signals}", steps, partial(scan, Stack(width), batch, steps, device, signals)
             if steps <= LIMITS["step"]:
                 yield f"stack, {signals}, in steps", steps, partial(loop, Stack(width), batch, steps, device, signals)
+    for size in (*NARROW, 64):
+        case = partial(per_element, size, partial(scan, Stack(size), batch, 1024, device))
+        yield f"stack, width {size}", 1024, case
     for steps in (130, 1024, 4096):
         yield "MemoryRNN", steps, partial(network, MemoryRNN(64, 64, Stack(64), device=device), steps, device)
         for cell, title in (("rnn", "Elman"), ("lstm", "LSTM"), ("gru", "GRU")):
@@ -214,6 +220,12 @@ def network(
     packed = pack_padded_sequence(x.detach(), lengths)
     packed = packed._replace(data=packed.data.requires_grad_(learns))
     return clock(lambda: module(packed)[0].data, device)
+
+
+def per_element(width: int, case: Case) -> tuple[float, float]:
+    """The times of a case divided by the width."""
+    forward, backward = case()
+    return forward / width, backward / width
 
 
 def unroll(rnn: MemoryRNN, steps: int, device: str) -> tuple[float, float]:

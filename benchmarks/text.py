@@ -29,7 +29,8 @@ from torch import Tensor, nn
 
 from ddstructs import NoMemory, SequenceModel, Stack
 from ddstructs.tasks.batch import START
-from ddstructs.tasks.python_source import Dedent, PythonSource, closings, dedents, encode
+from ddstructs.tasks.python_code import Dedent, closings, dedents
+from ddstructs.tasks.python_source import PythonSource, joined
 from ddstructs.training.sequence_model import Layer
 
 DIM, CONTEXT, ROWS = 96, 256, 8
@@ -141,7 +142,7 @@ def predict(model: SequenceModel, steps: npt.NDArray[np.int16]) -> Predictions:
 
 def score(model: SequenceModel, files: Sequence[bytes]) -> dict[str, Any]:
     """Bits per byte of files, and the share of brackets and dedents that are right, as right and all in each band."""
-    said = predict(model, np.concatenate([*(encode(file)[:-1] for file in files), encode(b"")[:1]]))
+    said = predict(model, joined(files))
     counts: dict[str, list[int]] = {}
     begin = 0
     for file in files:

@@ -90,7 +90,9 @@ class Bank(Memory[BankState]):
     @property
     def lines(self) -> tuple[Layout, ...]:
         each = [member.lines for member in self._members]
-        return () if not all(each) or REPLACED & vars(self).keys() else tuple(line for lines in each for line in lines)
+        if not all(each) or not REPLACED.isdisjoint(vars(self)):
+            return ()
+        return tuple(line for lines in each for line in lines)
 
     @property
     def ends(self) -> tuple[tuple[str, str], ...]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from functools import cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -33,6 +32,12 @@ class LineMemory(Memory[LineState], ABC):
     """
 
     layout: ClassVar[Layout]
+    _plain: ClassVar[bool]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Note whether the subclass overrides none of the methods that `ops` replaces."""
+        super().__init_subclass__(**kwargs)
+        cls._plain = all(getattr(cls, name) is getattr(LineMemory, name) for name in REPLACED)
 
     def __init__(self, width: Size = 64) -> None:
         super().__init__()
@@ -50,7 +55,7 @@ class LineMemory(Memory[LineState], ABC):
 
     @property
     def line(self) -> Layout | None:
-        return self.layout if _plain(type(self)) and not REPLACED & vars(self).keys() else None
+        return self.layout if self._plain and not REPLACED & vars(self).keys() else None
 
     def initial_state(
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
@@ -104,9 +109,3 @@ class LineMemory(Memory[LineState], ABC):
         if action.push.dtype == action.pop.dtype == strength and value is action.value:
             return action
         return Action(action.push.to(strength), action.pop.to(strength), value)
-
-
-@cache
-def _plain(kind: type[LineMemory]) -> bool:
-    """Whether a class overrides none of the methods that `ops` replaces."""
-    return all(getattr(kind, name) is getattr(LineMemory, name) for name in REPLACED)

@@ -84,7 +84,8 @@ class Memory(nn.Module, ABC, Generic[S]):
     @property
     def lines(self) -> tuple[Layout, ...]:
         """The layout of each line, in the order of the heads, if `step` is `ops.step` on separate lines; else empty."""
-        return () if self.line is None else (self.line,)
+        line = self.line
+        return () if line is None else (line,)
 
     @property
     def ends(self) -> tuple[tuple[str, str], ...]:

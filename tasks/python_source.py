@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 import sysconfig
-import token as kinds
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,86 +22,10 @@ from ddstructs.tasks.curriculum import Curriculum
 from ddstructs.tasks.streams import TRAIN, generator
 from ddstructs.tasks.task import Goal, Split, Task
 
-__all__ = ["Closing", "Dedent", "PythonSource", "closings", "dedents", "split_of"]
+__all__ = ["PythonSource", "encode", "joined", "split_of"]
 
 LEFT_OUT = frozenset({"site-packages", "test", "tests", "idle_test", "__pycache__", "encodings"})
 """Folders that are not read: other people's code, tests, and the tables of `encodings`."""
-
-
-class Closing(NamedTuple):
-    """A bracket that closes.
-
-    Attributes:
-        position: Its byte in the source.
-        symbol: `)`, `]` or `}`.
-        depth: Number of open brackets, including the one that it closes.
-        distance: Bytes from that one.
-    """
-
-    position: int
-    symbol: str
-    depth: int
-    distance: int
-
-
-class Dedent(NamedTuple):
-    """A line that closes one block or more.
-
-    Attributes:
-        position: Its first byte.
-        columns: The indentations that it may have, from 0 to that of the block around the innermost one.
-        level: Which of them it has.
-        distance: Bytes from the start of the last line with this indentation.
-    """
-
-    position: int
-    columns: tuple[int, ...]
-    level: int
-    distance: int
-
-
-def closings(source: bytes) -> list[Closing]:
-    """The brackets that close, outside strings and comments.
-
-    Example:
-        >>> closings(b"f(x[0], ')')")
-        [Closing(position=5, symbol=']', depth=2, distance=2), Closing(position=11, symbol=')', depth=1, distance=10)]
-    """
-    found, opened = [], list[int]()
-    for token, position in _tokens(source):
-        if token.type == kinds.OP and token.string in "([{":
-            opened.append(position)
-        elif token.type == kinds.OP and token.string in ")]}":
-            found.append(Closing(position, token.string, len(opened), position - opened.pop()))
-    return found
-
-
-def dedents(source: bytes) -> list[Dedent]:
-    r"""The lines that close blocks, in code that is indented by spaces.
-
-    Example:
-        >>> dedents(b"if a:\n  if b:\n    c\nd\n")
-        [Dedent(position=20, columns=(0, 2), level=0, distance=20)]
-    """
-    found, closed, begins = [], 0, True
-    columns, starts = [0], [0]  # of the open blocks: their indentation, and their last line so far
-    for token, position in _tokens(source):
-        if token.type == kinds.INDENT:
-            columns.append(len(token.string))
-            starts.append(position)
-        elif token.type == kinds.DEDENT:
-            closed += 1
-        elif token.type == kinds.ENDMARKER:
-            break
-        elif token.type not in (kinds.COMMENT, kinds.NL, tokenize.ENCODING):
-            if begins:
-                line, outer = position - token.start[1], tuple(columns[:-1])
-                if closed:
-                    del columns[-closed:], starts[-closed:]
-                    found.append(Dedent(line, outer, len(columns) - 1, line - starts[-1]))
-                starts[-1], closed = line, 0
-            begins = token.type == kinds.NEWLINE
-    return found
 
 
 def split_of(path: PurePosixPath) -> Split:
@@ -119,7 +42,7 @@ class PythonSource(Task):
     `b`, and output symbol 256 for `</s>`. A row is `context` successive steps of the files of its split, one after the
     other. Rows of training begin anywhere; those of validation and test follow each other.
 
-    The loss is in nats per byte, ends included. `closings` and `dedents` find where code depends on what is open.
+    The loss is in nats per byte, ends included. `ddstructs.tasks.python_code` finds where code depends on what is open.
 
     Args:
         context: Number of steps of a row.
@@ -135,12 +58,9 @@ class PythonSource(Task):
         (torch.Size([1, 5]), True)
     """
 
-    metrics: ClassVar[dict[str, str]] = {}
+    metrics: ClassVar[Mapping[str, str]] = {}
     goal = Goal("loss", 0.0, smaller=True)
     score = "-loss"
-
-    input_symbols = 257
-    output_symbols = 257
 
     def __init__(
         self,
@@ -171,6 +91,14 @@ class PythonSource(Task):
                 files[split_of(below)].append(source)
         return files
 
+    @property
+    def input_symbols(self) -> int:
+        return 257
+
+    @property
+    def output_symbols(self) -> int:
+        return 257
+
     def input_name(self, symbol: int) -> str:
         return "<s>" if symbol == START else self.output_name(symbol - 1)
 
@@ -196,8 +124,7 @@ class PythonSource(Task):
     @cached_property
     def symbols(self) -> dict[Split, npt.NDArray[np.int16]]:
         """The input symbols of the files of each split, one file after the other, and a last `<s>`."""
-        each = {split: [encode(file)[:-1] for file in files] for split, files in self.files.items()}
-        return {split: np.concatenate([*parts, encode(b"")[:1]]) for split, parts in each.items()}
+        return {split: joined(files) for split, files in self.files.items()}
 
     def rows(self, split: Split, starts: npt.NDArray[np.int64]) -> Batch:
         """The rows that begin at some steps of a split."""
@@ -226,6 +153,16 @@ def encode(source: bytes) -> npt.NDArray[np.int16]:
     return np.concatenate([[START], 1 + np.frombuffer(source, np.uint8).astype(np.int16), [START]]).astype(np.int16)
 
 
+def joined(files: Iterable[bytes]) -> npt.NDArray[np.int16]:
+    """The steps of several files, one after the other.
+
+    Example:
+        >>> joined([b"a", b"bc"]).tolist()
+        [0, 98, 0, 99, 100, 0]
+    """
+    return np.concatenate([*(encode(file)[:-1] for file in files), encode(b"")[:1]])
+
+
 def _is_readable(source: bytes) -> bool:
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
@@ -233,14 +170,3 @@ def _is_readable(source: bytes) -> bool:
     except (SyntaxError, UnicodeDecodeError):
         return False
     return encoding == "utf-8"
-
-
-def _tokens(source: bytes) -> Iterator[tuple[tokenize.TokenInfo, int]]:
-    """The tokens of a file of UTF-8, and the byte at which each starts."""
-    lines = io.BytesIO(source).readlines()
-    starts = np.cumsum([0, *map(len, lines)]).tolist()
-    for token in tokenize.tokenize(io.BytesIO(source).readline):
-        row, column = token.start
-        if row and not (line := lines[row - 1] if row <= len(lines) else b"").isascii():
-            column = len(line.decode()[:column].encode())
-        yield token, starts[max(row - 1, 0)] + column

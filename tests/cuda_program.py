@@ -10,12 +10,13 @@ import torch
 import triton.language as tl
 from kinds import LINES
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_sequence, unpack_sequence
 from torch.testing import assert_close
 
 from ddstructs import MemoryRNN, Stack, ops
 from ddstructs.nn import fused
 from ddstructs.nn.cuda import activations, plan, products
-from ddstructs.ops.triton import compiled
+from ddstructs.ops.walks import compiled
 
 INPUT, HIDDEN, WIDTH, TIME = 3, 5, 4, 6
 CELLS = "rnn", "lstm", "gru"
@@ -61,7 +62,7 @@ def compare(memory: str, cell: str, dtype: torch.dtype = torch.float64, before: 
     """The kernels and the loop give the same results."""
     at_run = {name: options.pop(name) for name in ("lengths", "reset") if name in options}
     torch.manual_seed(0)
-    rnn = MemoryRNN(INPUT, HIDDEN, LINES[memory](WIDTH), cell, dtype=dtype, **{"pop_bias": 0.0} | options)
+    rnn = MemoryRNN(INPUT, HIDDEN, LINES[memory](WIDTH), cell, dtype=dtype, pop_bias=0.0, **options)
     if rnn.initial is not None:
         nn.init.normal_(rnn.initial)
     assert rnn.path(torch.zeros(TIME, 1, INPUT, dtype=dtype)).name == "compiled"
@@ -75,12 +76,14 @@ def compare(memory: str, cell: str, dtype: torch.dtype = torch.float64, before: 
 @contextmanager
 def streaming() -> Iterator[None]:
     """Weights in many tiles, none of which is held in registers."""
-    constants = plan.HELD, plan.TILE, products.WIDEST
-    plan.HELD, plan.TILE, products.WIDEST = 0, 128, 4
+    before = plan.CROWDED, products.WIDEST
+    plan.CROWDED, products.WIDEST = plan.Limits(held=0, share=1, tile=128, warps=1), 4
+    plan.plan.cache_clear()
     try:
         yield
     finally:
-        plan.HELD, plan.TILE, products.WIDEST = constants
+        plan.CROWDED, products.WIDEST = before
+        plan.plan.cache_clear()
 
 
 def activation_errors(function: Callable[[Tensor], Tensor], kernel: Any, dtype: torch.dtype) -> None:
@@ -107,6 +110,7 @@ def apply(x, y, count, padded: tl.constexpr, kernel: tl.constexpr):  # type: ign
 
 if __name__ == "__main__":
     fused._TRITON.add("cpu")
+    plan.CROWDED = plan.ROOMY  # on the CPU, which passes for one multiprocessor
     torch.set_num_threads(1)
     for cell in CELLS:
         for memory in LINES:
@@ -137,4 +141,9 @@ if __name__ == "__main__":
             assert rnn.path(x).name == "loop"
             assert_close(rnn(x)[0], output)
         rnn(x[:, :0])
+        packed = pack_sequence([x[:4, 0], x[:, 1]], enforce_sorted=False)
+        alone = [rnn(x[:4, :1])[0][:, 0], rnn(x[:, 1:])[0][:, 0]]
+        assert_close(unpack_sequence(rnn(packed)[0]), alone)
+        fused.HEAVY = 1
+        assert rnn.path(x).reason == "the cell has 0 MiB of weights, for which large products in a loop are faster"
     print("equal")

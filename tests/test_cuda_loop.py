@@ -40,7 +40,7 @@ def test_the_kernels_compile_for_a_card(cell: str, heads: int, hidden: int, dtyp
     from ddstructs.nn.cuda.plan import plan
 
     width, kind = 20, {"fp32": torch.float32, "fp64": torch.float64}[dtype]
-    tiles = plan(4 * hidden, hidden, heads * width, heads, kind, backward=backward)
+    tiles = plan(4 * hidden, hidden, heads * width, heads, kind, backward=backward, crowded=False)
     given: dict[str, Any] = tiles.constants(hidden, width, (1, 0)[:heads], (1, 0)[:heads]) | {"cell": cell}
     options = {name: given.pop(name) for name in ("num_warps", "enable_fp_fusion")}
     if backward:

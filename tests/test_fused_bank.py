@@ -59,7 +59,7 @@ def test_members_may_start_from_the_same_state(
 ) -> None:
     """States are values, although those of a line lie on one tape."""
     rnn, x = network(memory, "gru"), draw(2, 9, INPUT)
-    line = Stack(WIDTH)
+    line: Memory = Stack(WIDTH)
 
     def solve() -> list[Tensor]:
         with torch.set_grad_enabled(differentiate):
@@ -136,6 +136,7 @@ def test_a_bank_or_a_member_that_looks_at_the_numbers_refuses_what_is_none(membe
     rnn, x = network("two stacks"), draw(2, 6, INPUT).detach()
     assert isinstance(rnn.memory, Bank)
     checked = rnn.memory.memories[1] if member else rnn.memory
+    assert isinstance(checked, Memory)
     checked.validate = True
     rnn.unroll(x)
     x[1, 2] = torch.nan
@@ -160,15 +161,15 @@ def test_a_state_of_another_bank_is_refused(change: Callable[[Any], Any], messag
         rnn.unroll(x, replace(state, memory=change(state.memory)))
 
 
-def test_a_member_of_half_the_precision_of_the_network_is_refused() -> None:
+def test_a_member_of_another_dtype_than_the_network_is_refused() -> None:
     rnn, x = network("two stacks"), draw(2, 6, INPUT)
     state = rnn.unroll(x).state
-    half = rnn.memory.from_lines([state.memory.states[0], Stack(WIDTH).initial_state(2)])  # type: ignore[attr-defined]
+    mixed = rnn.memory.from_lines([state.memory.states[0], Stack(WIDTH).initial_state(2)])  # type: ignore[attr-defined]
     with pytest.raises(TypeError, match=r"float32"):
-        rnn.unroll(x, replace(state, memory=half))
+        rnn.unroll(x, replace(state, memory=mixed))
 
 
-def test_bank_of_one_is_its_member(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bank_of_one_is_its_member(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "run", None)
     torch.manual_seed(0)
     alone = MemoryRNN(INPUT, HIDDEN, Stack(WIDTH), "lstm")

@@ -12,6 +12,7 @@ import torch
 from kinds import EVERYTHING
 from problems import LAYOUTS, SIGNALS, Problem, assert_equal_results, assert_near, solve
 from torch import Tensor
+from torch.nn.utils.rnn import pack_sequence, unpack_sequence
 
 from ddstructs import MemoryLayer, MemoryRNN, ops
 from ddstructs.actions import mapped
@@ -115,18 +116,29 @@ def test_all_steps_at_once_equal_the_loop_on_a_gpu(name: str, monkeypatch: pytes
 
 
 @needs_gpu
-@pytest.mark.parametrize(("cell", "hidden", "width"), [("lstm", 64, 64), ("gru", 70, 20), ("rnn", 300, 33)])
+@pytest.mark.parametrize(
+    ("batch", "cell", "hidden", "width"),
+    [(3, "lstm", 64, 64), (200, "lstm", 64, 64), (3, "gru", 70, 20), (3, "rnn", 300, 33), (200, "rnn", 300, 33)],
+)
 def test_a_wide_network_on_a_gpu_is_repeatable_and_equals_the_one_on_the_cpu(
-    cell: str, hidden: int, width: int
+    batch: int, cell: str, hidden: int, width: int
 ) -> None:
     network = MemoryRNN(7, hidden, EVERYTHING["stack"](width), cell, batch_first=True)
-    x = torch.randn(150, 20, 7)  # more rows than there are multiprocessors
+    x = torch.randn(batch, 20, 7)  # 200 are more rows than a GPU of today has multiprocessors
     came = steps(network.cuda(), x.cuda())
     again = steps(network, x.cuda())
     assert all(mine.equal(other) for mine, other in zip(came, again, strict=True))
     expected = steps(network.cpu(), x)
     for mine, other in zip(came, expected, strict=True):
         torch.testing.assert_close(mine.cpu(), other, rtol=1e-3, atol=1e-3 * float(other.abs().max()))
+
+
+@needs_gpu
+def test_packed_rows_on_a_gpu_equal_the_rows_alone() -> None:
+    network = MemoryRNN(4, 5, EVERYTHING["stack"](3), "lstm", device="cuda", dtype=torch.float64)
+    rows = [torch.randn(time, 4, device="cuda", dtype=torch.float64) for time in (4, 9, 6)]
+    came, _ = network(pack_sequence(rows, enforce_sorted=False))
+    assert_near(unpack_sequence(came), [network(row)[0] for row in rows], torch.float64)
 
 
 @needs_gpu

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pytorch_lightning import Trainer, seed_everything
 from test_controller import trainer
 
-from ddstructs import Controller, InputError, NoMemory, SequenceModel, Stack, trace
+from ddstructs import Controller, InputError, MemoryLayer, NoMemory, SequenceModel, Stack, trace
 from ddstructs.tasks import (
     IGNORE,
     Batch,
@@ -274,6 +274,7 @@ def test_saturated_signals_that_are_0_or_1_need_no_warning(tmp_path: Path, satur
     model = SequenceModel(Stack(4), task.input_symbols, task.output_symbols, embed_dim=4, saturation=saturation)
     with torch.no_grad():
         for layer in model.memory_modules:
+            assert isinstance(layer, MemoryLayer)
             layer.to_action.weight.zero_()
             layer.to_action.bias.fill_(5.0)  # every push and pop is .993
     told = nullcontext() if saturation else pytest.warns(UserWarning, match="longer than any in validation")

@@ -54,6 +54,38 @@ def test_the_kernels_compile_for_a_card(layout: str, dtype: str) -> None:
         assert "ptx" in triton.compile(source, target=GPUTarget("cuda", 80, 32), options=options).asm
 
 
+@pytest.mark.skipif("TRITON_INTERPRET" in os.environ, reason="the interpreter does not compile")
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_phases_compile_for_a_card(layout: str) -> None:
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from ddstructs.ops import gradients, phases, walks, windows
+
+    bits = phases.bits(*([int(head[end]) for head in LAYOUTS[layout]] for end in (0, 1)))
+    window = {"linked": layout == "stack", "size": 16, **phases.blocks(20)}
+    functions: list[tuple[Any, dict[str, Any]]] = [
+        (windows.blend, window),
+        (windows.differentiate, {**window, **bits}),
+        (gradients.gather, {"size": 16, "block": 8, "padded": 32}),
+        (gradients.settle, {"block": 1024, **bits}),
+    ]
+    if layout == "stack":
+        functions += [(walks.walk_chunk, {}), (walks.walk_deep, {}), (windows.remain, {"block": 1024})]
+    else:
+        functions += [(walks.walk, {"size": 16, "padded_heads": triton.next_power_of_2(bits["heads"]), **bits})]
+    integers = ("ends", "cut_tile", "following", "nearest", "overflow", "tops", "below", "lengths", "deep", "deep_tops")
+    kinds: dict[str, str] = dict.fromkeys((*integers, "nodes", "chunk_nodes", "keys", "next_events"), "*i32")
+    kinds |= {"spare_next": "*i32", "order": "*i64", "starts": "*i64", "totals": "*fp64"}
+    numbers = ("time", "slots", "width", "events", "chunks", "span", "blocks", "count", "rounds")
+    for function, given in functions:
+        signature = {name: kinds.get(name, "*fp32") for name in function.arg_names}
+        signature |= dict.fromkeys(set(numbers) & set(signature), "i32") | dict.fromkeys(given, "constexpr")
+        source = ASTSource(fn=function, signature=signature, constexprs=given)
+        options = {"num_warps": 1 if function.__name__.startswith("walk") else 4, **phases.FUSION}
+        assert "ptx" in triton.compile(source, target=GPUTarget("cuda", 80, 32), options=options).asm
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no card")
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_kernels_equal_the_reference_on_a_card(layout: str) -> None:

@@ -17,7 +17,8 @@ from torch.nn.functional import cross_entropy
 from benchmarks import text
 from ddstructs import NoMemory, SequenceModel
 from ddstructs.tasks.batch import START
-from ddstructs.tasks.python_source import Closing, Dedent, PythonSource, closings, dedents, encode, split_of
+from ddstructs.tasks.python_code import Closing, Dedent, closings, dedents
+from ddstructs.tasks.python_source import PythonSource, encode, split_of
 from ddstructs.tasks.task import Split
 
 STRING = (

@@ -14,15 +14,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.modules import module as hooks
 from torch.nn.utils.rnn import PackedSequence
 
 from ddstructs import ops
 from ddstructs.memory import Action, Memory, State
+from ddstructs.nn.capture import capture
 from ddstructs.nn.network import Network, Noise
-from ddstructs.nn.padding import mask_of
-from ddstructs.ops import LineState
+from ddstructs.ops.layout import LineState, Slots, Tiles
 
 __all__ = ["CELLS", "DEVICES", "Fused", "adds_itself", "fits", "obstacle", "run", "stand_in"]
 
@@ -38,6 +37,13 @@ DEVICES = {"cpu": "the CPU", "cuda": "the GPU"}
 
 _TRITON = {"cuda"}
 """Those whose loop is written in Triton."""
+
+HEAVY = 32 * 2**20
+"""Size in bytes of recurrent weights from which a GPU is expected to be faster in a loop of large products.
+
+The compiled loop reads the weights for each row. With 5 MB it took .37 ms a step for 512 rows, and the loop 2.5 ms, on
+an H200; the first figure is proportional to the size, and the second almost constant.
+"""
 
 
 class Fused(NamedTuple):
@@ -78,15 +84,17 @@ def obstacle(
         state: The state of the memory before the first step; None for an empty memory.
     """
     cell, to_action, value_skip, memory, _ = network
-    device = x.device.type
-    if x.shape[1] <= SHORT:
+    device, traced = x.device.type, torch.compiler.is_compiling()
+    if not traced and x.shape[1] <= SHORT:  # in a graph, the length is open
         return f"the sequence has only {x.shape[1]} steps"
     if x.dtype not in (torch.float32, torch.float64):
         return f"x is {x.dtype}, but only float32 and float64 are compiled"
     if device not in DEVICES:
         return f"x is on {device}, but only the CPU and CUDA have a compiled loop"
-    if torch.compiler.is_compiling() or not ops.kernel_fits(x):
-        return "torch.compile, torch.func, ops.using or a missing compiler (numba, triton) rules out compiled kernels"
+    if traced and device != "cpu":
+        return f"x is on {device}, but a graph can take in only the loop of the CPU"
+    if not ops.kernel_fits(x):
+        return "torch.func, ops.using or a missing compiler (numba, triton) rules out compiled kernels"
     if torch.is_autocast_enabled(device):
         return "autocast is on"
     if hooks._has_any_global_hook():
@@ -95,14 +103,16 @@ def obstacle(
         return f"the cell is a {type(cell).__name__}, but only torch's cells are compiled"
     if getattr(cell, "nonlinearity", "tanh") != "tanh":
         return f"the cell has the nonlinearity {cell.nonlinearity}, but only tanh is compiled"
-    members = [part for part in memory.modules() if isinstance(part, Memory)]
     lines = memory.lines
     if not lines:
-        return f"{[type(part).__name__ for part in members if not part.lines][-1]} is not a line memory"
+        return f"{[type(part).__name__ for part in _members(memory) if not part.lines][-1]} is not a line memory"
+    if memory.line is None and any(part.validate for part in _members(memory)[1:]):
+        return "a member of the Bank validates its own actions"
     if device in _TRITON and memory.line is None:
         return f"the memory is a {type(memory).__name__}, but a GPU has a compiled loop only for a single line memory"
-    if any(part.validate for part in members[1:]):
-        return "a member of the Bank checks its own actions"
+    size = sum(weight.nbytes for weight in cell.parameters())
+    if device in _TRITON and size > HEAVY:
+        return f"the cell has {size / 2**20:.0f} MiB of weights, for which large products in a loop are faster"
     if type(to_action) is not nn.Linear or to_action.bias is None:
         return "to_action is not an nn.Linear with a bias"
     if value_skip is not None and (type(value_skip) is not nn.Linear or value_skip.bias is not None):
@@ -112,17 +122,26 @@ def obstacle(
             return f"{type(part).__name__} has hooks or its own forward"
     if any(weight.dtype != x.dtype or weight.device != x.device for weight in (cell.weight_hh, to_action.weight)):
         return "the parameters differ from x in dtype or device"
+    if traced and memory.validate:
+        return "the memory checks its actions, which a graph cannot"
     if state is not None:
         states = memory.line_states(state)
+        if traced and not all(isinstance(own, Slots | Tiles) for own in states):
+            return "the state comes from an eager call, whose history a graph cannot take in"
         templates = [own.template for own in states if isinstance(own, LineState)]
         if len(templates) != len(lines):
             return "the state belongs to another memory"
         if any(template.shape[-1] != memory.width for template in templates) or any(
-            part is not None and (part.dtype != x.dtype or part.device != x.device or len(part) != len(x))
+            part is not None and (part.dtype != x.dtype or part.device != x.device or part.shape[0] != x.shape[0])
             for part in (*templates, read, *hidden)
         ):
             return "the state does not match x in size, dtype or device"
     return None
+
+
+def _members(memory: Memory) -> list[Memory]:
+    """The memory, and those within it at any depth."""
+    return [part for part in memory.modules() if isinstance(part, Memory)]
 
 
 def _bare(part: nn.Module) -> bool:
@@ -176,8 +195,11 @@ def run(
     read_skip: nn.Linear | None = None,
     packed: PackedSequence | None = None,
     record: bool = True,
+    time_first: bool = False,
 ) -> Fused:
     """Run a network over a sequence in compiled code; it must pass `fits`.
+
+    Within `torch.compile` or `torch.export`, the run becomes one operator of the graph.
 
     Args:
         network: The parts.
@@ -192,35 +214,29 @@ def run(
         read_skip: Layer from the read to a term of the output of the same step, if any.
         packed: The inputs, in which case `x` is their `stand_in`; the output is packed likewise.
         record: Whether to return actions and reads.
+        time_first: How a graph stores the output: whether time is its outermost axis; otherwise it is stored like `x`.
 
     Raises:
         ValueError: If the memory validates its actions and a push or a pop is NaN.
     """
+    if torch.compiler.is_compiling():
+        return _capture(network, x, read, hidden, state, noise, initial, lengths, reset, read_skip, record, time_first)
     if x.device.type in _TRITON:
-        return _run_triton(network, x, read, hidden, state, noise, initial, lengths, reset, read_skip, record)
-    from ddstructs.nn.compiled import node  # imports numba
-    from ddstructs.nn.compiled import plan as plans
+        from ddstructs.nn.cuda import run as triton  # imports triton
+
+        return triton.run(network, x, read, hidden, state, noise, initial, lengths, reset, read_skip, packed, record)
+    from ddstructs.nn.compiled import node, plan  # imports numba
     from ddstructs.ops import tape as tapes
 
-    cell, to_action, value_skip, memory, hard = network
-    assert isinstance(cell, nn.RNNCell | nn.LSTMCell | nn.GRUCell)
-    assert isinstance(to_action, nn.Linear)
+    memory = network.memory
     batch, time = x.shape[:2]
     if state is None:
         lines = [tapes.empty(layout, batch, memory.width, x.dtype, time) for layout in memory.lines]
     else:
         lines = tapes.separate(memory.lines, cast("Sequence[LineState]", memory.line_states(state)), time)
-    weights = (
-        cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh, to_action.weight, to_action.bias,
-        None if value_skip is None else value_skip.weight, None if read_skip is None else read_skip.weight, initial,
-    )  # fmt: skip
+    weights = _weights(network, read_skip, initial)
     with_actions = record or memory.validate
-    if lengths is None and reset is None:
-        restarts, cuts = plans.NEVER, plans.even_cuts(batch, time)
-    else:
-        counts = np.full(batch, time, np.int64) if lengths is None else lengths.numpy().astype(np.int64)
-        restarts = plans.NEVER if reset is None else np.ascontiguousarray(reset.numpy())
-        cuts = plans.cuts(counts, restarts)
+    restarts, cuts = plan.divide(batch, time, lengths, reset)
     source = x if packed is None else packed.data
     differentiate = torch.is_grad_enabled() and any(
         part is not None and part.requires_grad
@@ -229,9 +245,9 @@ def run(
     with tapes.locked([line.tape for line in lines]):
         extended = [tapes.extend(line, time, differentiate) for line in lines]
         setup = node.Setup(
-            node.CELLS[type(cell).__name__], [tape for tape, _ in extended], time, batch, cuts,
-            None if packed is None else _positions(packed), restarts, noise, hard, with_actions, differentiate,
-            len(hidden),
+            node.CELLS[type(network.cell).__name__], [tape for tape, _ in extended], time, batch, cuts,
+            None if packed is None else _positions(packed), restarts, noise, network.hard, with_actions,
+            differentiate, len(hidden),
         )  # fmt: skip
         output, push, pop, value, reads, last, *others = node.Steps.apply(  # type: ignore[no-untyped-call]
             setup, source, *weights, read, *hidden, *(token for _, token in extended)
@@ -245,7 +261,19 @@ def run(
     return Fused(output, actions, reads, tuple(states), last, memory.from_lines(after))
 
 
-def _run_triton(
+def _weights(network: Network, read_skip: nn.Linear | None, initial: Tensor | None) -> tuple[Tensor | None, ...]:
+    """The weights that all steps share, in the order in which `compiled.node.Steps` takes them."""
+    cell, to_action, value_skip, _, _ = network
+    assert isinstance(cell, nn.RNNCell | nn.LSTMCell | nn.GRUCell)
+    assert isinstance(to_action, nn.Linear)
+    assert value_skip is None or isinstance(value_skip, nn.Linear)
+    return (
+        cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh, to_action.weight, to_action.bias,
+        None if value_skip is None else value_skip.weight, None if read_skip is None else read_skip.weight, initial,
+    )  # fmt: skip
+
+
+def _capture(
     network: Network,
     x: Tensor,
     read: Tensor | None,
@@ -257,17 +285,14 @@ def _run_triton(
     reset: Tensor | None,
     read_skip: nn.Linear | None,
     record: bool,
+    time_first: bool,
 ) -> Fused:
-    """`run` in Triton; `read_skip` is a large product of its own."""
-    from ddstructs.nn.cuda import run as steps  # imports triton
-
-    output, actions, reads, *after = steps.run(
-        network, x, read, hidden, state, noise, initial, lengths, reset, record or network.memory.validate
-    )
-    if read_skip is not None:
-        output = output + functional.linear(reads.flatten(2), read_skip.weight)
-        if lengths is not None:
-            output = torch.where(mask_of(lengths, x.shape[1], x.device)[..., None], output, 0)
-    if network.memory.validate:
-        network.memory.check(actions, time=True)
-    return Fused(output, actions, reads, *after)
+    """`run` as one operator of a graph."""
+    memory, weights = network.memory, _weights(network, read_skip, initial)
+    states = None if state is None else cast("Sequence[LineState]", memory.line_states(state))
+    results, after = capture(
+        type(network.cell).__name__, memory.lines, x, weights, read, hidden, states, noise, lengths, reset,
+        hard=network.hard, record=record, time_first=time_first,
+    )  # fmt: skip
+    actions, reads = (Action(*results[1:4]), results.reads) if record else (None, None)
+    return Fused(results.output, actions, reads, results.hidden.unbind(), results.read, memory.from_lines(after))

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from ddstructs.memory import Memory, State, check_reset
-from ddstructs.nn import fused, loop
-from ddstructs.nn.network import Network, Noise, Path, RNNState, Unrolled, build_cell
-from ddstructs.nn.padding import checked, mask_of
+from ddstructs.memory import Memory
+from ddstructs.nn import fused
+from ddstructs.nn.names import rename, renamed
+from ddstructs.nn.network import Path, RNNState, Unrolled, build_cell
 from ddstructs.nn.pretrained import Pretrained
+from ddstructs.nn.running import obstacle, packs, run_sequence
 from ddstructs.nn.uncompiled import uncompiled
 from ddstructs.registry.describe import describe
 
 __all__ = ["MemoryRNN", "RNNState", "Unrolled", "renamed"]
 
 
-_REASON = "a MemoryRNN runs its own compiled code, or a loop that would be traced step by step"
+_REASON = "this MemoryRNN runs in a loop, which would be traced step by step; its `path` says why"
+
+
+def _whole(rnn: MemoryRNN, x: Any, state: Any = None, *_: Any, **__: Any) -> bool:
+    """Whether a call of `forward` becomes a single operator of a graph; wrong arguments are left to `forward`."""
+    return isinstance(x, Tensor) and x.dim() in (2, 3) and _whole_rows(rnn, rnn._rows(x), state)
+
+
+def _whole_rows(rnn: MemoryRNN, x: Any, state: Any = None, *_: Any, **__: Any) -> bool:
+    """Likewise for `unroll`."""
+    return (state is None or isinstance(state, RNNState)) and obstacle(rnn, x, state) is None
 
 
 class MemoryRNN(Pretrained):
@@ -146,7 +156,7 @@ class MemoryRNN(Pretrained):
         self.read_gate = linear(hidden_size, hidden_size, read_gate and self.read_skip is not None, bias=True)
         self._biases = {"push": push_bias, "pop": pop_bias}
         self.starts = tuple(signals.biases(start, self._biases, type(memory).__name__) for start in memory.starts)
-        self.register_load_state_dict_pre_hook(_rename)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(rename)  # type: ignore[no-untyped-call]
         self.reset_parameters()
 
     @property
@@ -186,7 +196,7 @@ class MemoryRNN(Pretrained):
             if self.initial is not None:
                 self.initial.zero_()
 
-    @uncompiled(_REASON)
+    @uncompiled(_REASON, unless=_whole)
     def forward(
         self,
         x: Tensor | PackedSequence,
@@ -222,11 +232,11 @@ class MemoryRNN(Pretrained):
             if reset is not None:
                 raise ValueError("reset goes with a padded x and lengths, not with a PackedSequence")
             shaped, own = fused.stand_in(x)
-            if self._skip_inside()[1] and fused.fits(self._network(), shaped, *_parts(state)):
-                output, _, _, state = self._sequence(shaped, state, own, None, packed=x, record=False)
+            if packs(self, shaped, state):
+                output, _, _, state = run_sequence(self, shaped, state, own, None, packed=x, record=False)
                 return PackedSequence(output, *x[1:]), state
             padded, _ = pad_packed_sequence(x, batch_first=True)
-            output, _, _, state = self._sequence(padded, state, own, None, record=False)
+            output, _, _, state = run_sequence(self, padded, state, own, None, record=False)
             if x.sorted_indices is not None:
                 output, own = output[x.sorted_indices], own[x.sorted_indices.cpu()]
             packed = pack_padded_sequence(output, own, batch_first=True)
@@ -239,16 +249,14 @@ class MemoryRNN(Pretrained):
             )
         if x.dim() == 2:
             reset = None if reset is None else reset[None]
-            output, _, _, state = self._sequence(x[None], state, lengths, reset, record=False)
+        elif not self.batch_first:
+            reset = None if reset is None else reset.t()
+        output, _, _, state = run_sequence(self, self._rows(x), state, lengths, reset, record=False)
+        if x.dim() == 2:
             return output[0], state
-        if self.batch_first:
-            output, _, _, state = self._sequence(x, state, lengths, reset, record=False)
-            return output, state
-        reset = None if reset is None else reset.t()
-        output, _, _, state = self._sequence(x.transpose(0, 1), state, lengths, reset, record=False)
-        return output.transpose(0, 1), state
+        return output if self.batch_first else output.transpose(0, 1), state
 
-    @uncompiled(_REASON)
+    @uncompiled(_REASON, unless=_whole_rows)
     def unroll(
         self,
         x: Tensor,
@@ -273,96 +281,7 @@ class MemoryRNN(Pretrained):
         """
         if x.dim() != 3 or x.shape[-1] != self.input_size:
             raise ValueError(f"x has shape {tuple(x.shape)}, but (batch, time, {self.input_size}) was expected")
-        return self._sequence(x, state, lengths, reset, record=True)
-
-    def _sequence(
-        self,
-        x: Tensor,
-        state: RNNState | None,
-        lengths: Tensor | Sequence[int] | None,
-        reset: Tensor | None,
-        *,
-        packed: PackedSequence | None = None,
-        record: bool,
-    ) -> Unrolled:
-        """Like `unroll`, but actions and reads may be missing unless `record` is set, or the input may be packed."""
-        batch, time = x.shape[:2]
-        if not time:
-            raise ValueError("x has no time steps: one or more were expected")
-        self._check_placement(x)
-        if state is not None:
-            self._check_state(state, x)
-            state = self._connect_initial(state)
-        if lengths is not None:
-            lengths = checked(lengths, batch, time)
-        reset = check_reset(reset, x)
-        noise = self._draw_noise(x)
-        network = self._network()
-        if fused.fits(network, x, *_parts(state)):
-            return self._run_compiled(network, x, state, lengths, reset, noise, packed=packed, record=record)
-        return self._run_loop(network, x, state, lengths, reset, noise)
-
-    def _run_compiled(
-        self,
-        network: Network,
-        x: Tensor,
-        state: RNNState | None,
-        lengths: Tensor | None,
-        reset: Tensor | None,
-        noise: Noise,
-        *,
-        packed: PackedSequence | None = None,
-        record: bool,
-    ) -> Unrolled:
-        """Run all steps in compiled code."""
-        skip, whole = self._skip_inside()
-        initial = self.initial if state is None or reset is not None else None
-        run = fused.run(
-            network, x, *_parts(state), noise, initial=initial, lengths=lengths, reset=reset, read_skip=skip,
-            packed=packed, record=record or not whole,
-        )  # fmt: skip
-        real = None if whole or lengths is None else mask_of(lengths, x.shape[1], x.device)
-        output = run.output if whole else self._output(run.output, run.reads, real)
-        return Unrolled(output, run.actions, cast("Tensor", run.reads), RNNState(run.hidden, run.read, run.memory))
-
-    def _skip_inside(self) -> tuple[nn.Linear | None, bool]:
-        """`read_skip` if no layer or gate comes in between, and whether compiled code yields the whole output."""
-        skip, bare = self.read_skip, self.output_layer is None
-        skip = skip if bare and self.read_gate is None and fused.adds_itself(skip) else None
-        return skip, bare and (self.read_skip is None or skip is not None)
-
-    def _run_loop(
-        self,
-        network: Network,
-        x: Tensor,
-        state: RNNState | None,
-        lengths: Tensor | None,
-        reset: Tensor | None,
-        noise: Noise,
-    ) -> Unrolled:
-        """Run the steps in a loop."""
-        batch, time = x.shape[:2]
-        if state is None:
-            state = self.initial_state(batch, device=x.device, dtype=x.dtype)
-        real = None if lengths is None else mask_of(lengths, time, x.device)
-        if real is not None:
-            x = torch.where(real[..., None], x, 0)
-        fresh = None if reset is None else self.initial_state(batch, device=x.device, dtype=state.read.dtype)
-        hiddens, actions, reads, state = loop.run(network, x, state, real, noise, reset, fresh)
-        return Unrolled(self._output(hiddens, reads, real), actions, reads, state)
-
-    def _output(self, hiddens: Tensor, reads: Tensor | None, real: Tensor | None) -> Tensor:
-        """The output of the network, from the outputs of the cell and the reads of the same steps."""
-        output = hiddens
-        if self.output_layer is not None:
-            output = self.output_layer(output).tanh()
-        if self.read_skip is not None and reads is not None:
-            skip = self.read_skip(reads.flatten(2))
-            output = output + (skip if self.read_gate is None else skip * (1 + self.read_gate(hiddens).tanh()))
-        return output if real is None else torch.where(real[..., None], output, 0)
-
-    def _network(self) -> Network:
-        return Network(self.cell, self.to_action, self.value_skip, self.memory, self.hard)
+        return run_sequence(self, x, state, lengths, reset, record=True)
 
     def path(self, x: Tensor | PackedSequence, state: RNNState | None = None) -> Path:
         """How this network would run a sequence, in compiled code or in a loop over the steps, and why.
@@ -379,13 +298,8 @@ class MemoryRNN(Pretrained):
             >>> MemoryRNN(8, 32, NoMemory()).path(torch.randn(10, 4, 8))
             Path(name='loop', reason='NoMemory is not a line memory')
         """
-        if isinstance(x, PackedSequence):
-            x, _ = fused.stand_in(x)
-        elif x.dim() == 2:
-            x = x[None]
-        elif not self.batch_first:
-            x = x.transpose(0, 1)
-        reason = fused.obstacle(self._network(), x, *_parts(state))
+        x = fused.stand_in(x)[0] if isinstance(x, PackedSequence) else self._rows(x)
+        reason = obstacle(self, x, state)
         if reason is None:
             device = fused.DEVICES[x.device.type]
             return Path("compiled", f"{type(self.cell).__name__} with {type(self.memory).__name__}, on {device}")
@@ -412,91 +326,11 @@ class MemoryRNN(Pretrained):
         read = torch.zeros(batch_size, memory.heads, memory.read_width, device=device, dtype=dtype)
         return RNNState(hidden, read, memory.initial_state(batch_size, device=device, dtype=dtype))
 
+    def _rows(self, x: Tensor) -> Tensor:
+        """Inputs of `forward`, shape `(batch, time, input_size)`."""
+        if x.dim() == 2:
+            return x[None]
+        return x if self.batch_first else x.transpose(0, 1)
+
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}, batch_first={self.batch_first}, hard={self.hard}"
-
-    def _check_placement(self, x: Tensor) -> None:
-        weight = self.initial
-        if weight is None:
-            weight = next(self.parameters(), None)
-        if weight is None:
-            return
-        if x.device != weight.device:
-            raise ValueError(f"x is on {x.device}, but this network is on {weight.device}: move one to the other")
-        if x.dtype != weight.dtype and not (x.is_floating_point() and torch.is_autocast_enabled(x.device.type)):
-            raise TypeError(f"x is {x.dtype}, but the parameters are {weight.dtype}: use x.to(dtype) or autocast")
-
-    def _check_state(self, state: RNNState, x: Tensor) -> None:
-        batch = x.shape[0]  # `len` would fix the batch size in torch.export
-        if not isinstance(state, RNNState):
-            raise TypeError(f"state is a {type(state).__name__}, but a MemoryRNN continues from a state it returned")
-        if state.read.shape[0] != batch:
-            raise ValueError(f"x has batch {batch}, but the state has batch {state.read.shape[0]}")
-        actual = ([part.shape[-1] for part in state.hidden], list(state.read.shape[1:]))
-        expected = ([self.hidden_size] * self.num_states, [self.memory.heads, self.memory.read_width])
-        if actual != expected:
-            raise ValueError(
-                f"the state has hidden sizes {actual[0]} and reads of {actual[1]}, but this network has {expected[0]} "
-                f"and {expected[1]}: it belongs to another network"
-            )
-        dtype, device = state.read.dtype, state.read.device
-        if device != x.device:
-            raise ValueError(f"x is on {x.device}, but the state is on {device}: use state.to(x.device)")
-        if dtype != x.dtype and not torch.is_autocast_enabled(device.type):
-            raise TypeError(f"x is {x.dtype}, but the state is {dtype}: use state.to(dtype=x.dtype)")
-
-    def _connect_initial(self, state: RNNState) -> RNNState:
-        """The same state, connected to `initial` by a zero gradient, for distributed training.
-
-        `DistributedDataParallel` waits for a gradient of every parameter, and `initial` would have none. In a single
-        process it is left without a gradient, so that an optimizer does not update it.
-        """
-        if self.initial is None or not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-            return state
-        never = torch.zeros((), dtype=torch.bool, device=state.read.device)
-        hidden = zip(self.initial, state.hidden, strict=True)
-        return replace(state, hidden=tuple(torch.where(never, first.to(part.dtype), part) for first, part in hidden))
-
-    def _draw_noise(self, x: Tensor) -> Noise:
-        if not (self.training and (self.read_noise or self.state_noise)):
-            return _QUIET
-
-        def draw(deviation: float, *shape: int) -> Tensor | None:
-            if not deviation:
-                return None
-            return deviation * torch.randn(*shape, device=x.device, dtype=x.dtype)
-
-        (batch, time, _), memory = x.shape, self.memory
-        return Noise(
-            draw(self.read_noise, time, batch, memory.heads, memory.read_width),
-            draw(self.state_noise, self.num_states - 1, time, batch, self.hidden_size),
-        )
-
-
-_QUIET = Noise(None, None)
-
-
-def _parts(state: RNNState | None) -> tuple[Tensor | None, tuple[Tensor, ...], State | None]:
-    """The last read, the states of the cell, and the state of the memory."""
-    return (None, (), None) if state is None else (state.read, state.hidden, state.memory)
-
-
-def renamed(name: str, prefix: str = "") -> str:
-    """The current name of a weight of a `MemoryRNN`: version 0.1 called `to_action` `act`.
-
-    Args:
-        name: The name of a weight, of this network or another.
-        prefix: The prefix of this network's weights.
-
-    Example:
-        >>> from ddstructs.nn.rnn import renamed
-        >>> renamed("rnn.act.weight", "rnn.")
-        'rnn.to_action.weight'
-    """
-    return f"{prefix}to_action.{name.removeprefix(f'{prefix}act.')}" if name.startswith(f"{prefix}act.") else name
-
-
-def _rename(rnn: nn.Module, weights: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Rename the weights of an older version while they are loaded."""
-    for name in list(weights):
-        weights[renamed(name, prefix)] = weights.pop(name)

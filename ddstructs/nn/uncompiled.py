@@ -13,13 +13,14 @@ __all__ = ["uncompiled"]
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-def uncompiled(reason: str) -> Callable[[Method], Method]:
+def uncompiled(reason: str, unless: Callable[..., bool]) -> Callable[[Method], Method]:
     """Decorate a method that `torch.compile` should call without tracing; the code around it is still compiled.
 
     `torch.export` with `strict=False`, its default, executes it as ordinary Python.
 
     Args:
         reason: Shown by torch if a full graph is required.
+        unless: Called with the arguments of the method: whether to trace it nevertheless.
     """
 
     def decorate(method: Method) -> Method:
@@ -27,7 +28,9 @@ def uncompiled(reason: str) -> Callable[[Method], Method]:
 
         @wraps(method)
         def call(*args: Any, **kwargs: Any) -> Any:
-            return outside(*args, **kwargs) if torch.compiler.is_dynamo_compiling() else method(*args, **kwargs)
+            if torch.compiler.is_dynamo_compiling() and not unless(*args, **kwargs):
+                return outside(*args, **kwargs)
+            return method(*args, **kwargs)
 
         return cast("Method", call)
 

@@ -63,7 +63,8 @@ def backward(
     values_grad = empty((batch, _tiles(inputs), width), inputs.value.dtype)
     reads_grad = torch.zeros_like(inputs.value) if reads_grad is None else reads_grad
     after_grad = inputs.strengths[:, :0] if strengths_grad is None else strengths_grad
-    grads = values_grad, *(empty(tuple(part.shape), part.dtype) for part in inputs[1:4])
+    before_grad, push_grad, pop_grad = (empty(tuple(part.shape), part.dtype) for part in inputs[1:4])
+    grads = values_grad, before_grad, push_grad, pop_grad
     tensors = [part.contiguous().numpy() for part in (reads_grad, after_grad, *grads)]
     heads = engine.Heads.at(pushes, takes)
 

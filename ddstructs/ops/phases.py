@@ -22,6 +22,10 @@ SIZE = 16
 """Number of tiles in a window that the logs have room for. A row with a longer one is run by other kernels."""
 
 
+FUSION = {"enable_fp_fusion": True}
+"""Passed to every kernel, because the default depends on the version of triton."""
+
+
 class Walk(NamedTuple):
     """What a walk leaves behind; see `walks`.
 
@@ -63,7 +67,7 @@ class Walk(NamedTuple):
         if strengths.numel():
             windows.remain[(batch * blocks,)](
                 self.nodes, self.strengths, self.ends, self.cut_tile, strengths, self.cut.shape[1], count, blocks,
-                block=1024,
+                block=1024, **FUSION,
             )  # fmt: skip
         return strengths
 
@@ -102,17 +106,17 @@ def walk(inputs: Inputs, pushes: Sequence[int], takes: Sequence[int]) -> Walk:
         reached = room(chunks, 2), room(time), room(time, like=push), totals
         walks.walk_chunk[(batch * chunks,)](
             push, pop, *lines, cut, cut_tile, following, tops, under, *reached, time, slots, chunks, span,
-            num_warps=1,
+            num_warps=1, **FUSION,
         )  # fmt: skip
         walks.walk_deep[(batch,)](
             *lines, *reached, nodes, line, ends, cut, cut_tile, following, deep_tops, time, slots, chunks, span,
-            num_warps=1,
+            num_warps=1, **FUSION,
         )  # fmt: skip
     else:
         padded_heads = triton.next_power_of_2(heads)
         walks.walk[(batch,)](
             push, pop, nodes, line, ends, cut, cut_tile, following, nearest, time, slots, size=SIZE,
-            padded_heads=padded_heads, **bits(pushes, takes), num_warps=1,
+            padded_heads=padded_heads, **bits(pushes, takes), num_warps=1, **FUSION,
         )  # fmt: skip
     return found
 
@@ -133,7 +137,7 @@ def forward(found: Walk, reads: Tensor, overflow: Tensor) -> None:
         windows.blend[(batch * parts,)](
             strengths, push, initial, value, found.cut, found.cut_tile, found.nearest, found.tops, found.below,
             found.deep_tops, reads, overflow, events, initial.shape[1], width, found.chunks, found.span, parts,
-            linked=found.chunks > 0, size=SIZE, **sizes,
+            linked=found.chunks > 0, size=SIZE, **sizes, **FUSION,
         )  # fmt: skip
 
 
@@ -160,7 +164,7 @@ def backward(
     windows.differentiate[(batch * parts,)](
         strengths, push, initial, value, found.cut, found.cut_tile, found.nearest, found.tops, found.below,
         found.deep_tops, reads_grad, keys, weights, slopes, zeros, overflow, events, slots, width, found.chunks,
-        found.span, parts, linked=found.chunks > 0, size=SIZE, **bits(pushes, takes), **sizes,
+        found.span, parts, linked=found.chunks > 0, size=SIZE, **bits(pushes, takes), **sizes, **FUSION,
     )  # fmt: skip
     keys, order = keys.flatten().sort(stable=True)
     starts = torch.searchsorted(keys, torch.arange(nodes + 1, device=push.device, dtype=keys.dtype))
@@ -168,12 +172,13 @@ def backward(
     gradients.gather[(batch * count,)](
         reads_grad, order, starts, weights, slopes, found.following, found.cut_tile, overflow, values, own, events,
         slots, width, size=SIZE, block=max(1, min(8, 1024 // sizes["padded"])), padded=sizes["padded"], num_warps=1,
+        **FUSION,
     )  # fmt: skip
     sums, chains = push.new_empty(2, batch, events + 1), found.cut.new_empty(2, batch, events + 1, dtype=torch.int32)
     gradients.settle[(batch,)](
         strengths, push, own, zeros, found.following, found.cut_tile, overflow, strengths_grad, *sums, *chains,
         before_grad, push_grad, pop_grad, time, slots, -(-events.bit_length() // 2) * 2, block=1024,
-        **bits(pushes, takes), num_warps=8,
+        **bits(pushes, takes), num_warps=8, **FUSION,
     )  # fmt: skip
     return values, before_grad, push_grad, pop_grad
 

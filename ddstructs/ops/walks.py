@@ -17,14 +17,14 @@ all at once: a pop takes the tiles of its own chunk first, and only what it miss
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import triton
 import triton.language as tl
 
 __all__ = ["compiled", "walk", "walk_chunk", "walk_deep"]
 
-compiled: Callable[[Callable[..., Any]], Any] = triton.jit
+compiled = cast("Callable[[Callable[..., Any]], Any]", triton.jit)
 
 
 @compiled

@@ -17,9 +17,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ddstructs.nn.compiled.arrays import Grads, Record, Ring, Shape, SliceInputs, Weights
+from ddstructs.nn.compiled.arrays import Grads, Record, Scratch, SliceInputs, Weights
 from ddstructs.nn.compiled.cells import slope
-from ddstructs.nn.compiled.line import undo
+from ddstructs.nn.compiled.line import undo_step
+from ddstructs.nn.compiled.sizes import Shape
 from ddstructs.ops.activations import sigmoid_slope, tanh_slope
 from ddstructs.ops.compiler import compiled
 from ddstructs.ops.engine import Array
@@ -31,7 +32,7 @@ __all__ = ["backward"]
 
 @compiled()
 def backward(
-    cell: Any, memory: Any, shape: Shape, weights: Weights, slice_inputs: SliceInputs, ring: Ring, places: Array,
+    cell: Any, memory: Any, shape: Shape, weights: Weights, slice_inputs: SliceInputs, scratch: Scratch, places: Array,
     signals: Array, carry: Array, record: Record, grads: Grads,
 ) -> None:  # fmt: skip
     """Propagate gradients back through all steps.
@@ -42,7 +43,7 @@ def backward(
         shape: Sizes.
         weights: The weights, transposed.
         slice_inputs: The inputs.
-        ring: Buffers for a block.
+        scratch: Buffers for a block.
         places: The places.
         signals: Push and pop of each row before they were rounded.
         carry: The gradient of the last places, shape `(slice, place_stride)`; on return that of the first.
@@ -50,56 +51,61 @@ def backward(
         grads: The gradients; written.
     """
     time, inputs, hidden, reads, heads = shape.time, shape.inputs, shape.hidden, shape.reads, shape.heads
-    wide_inputs, wide, wide_reads, wide_signals = shape.wide_inputs, shape.wide, shape.wide_reads, shape.wide_signals
-    entered, sums = shape.entered, shape.sums
-    panels, parts, (entry, to_action, to_value, to_output, _, _, _, _) = weights
+    padded_inputs, padded_hidden = shape.padded_inputs, shape.padded_hidden
+    padded_reads, padded_signals = shape.padded_reads, shape.padded_signals
+    input_sums, sums = shape.input_sums, shape.sums
+    panels, parts, (to_sums, to_action, to_value, to_output, _, _, _, _) = weights
     (x, x_rows, x_steps), blocks, rows, lengths, reset, _, _, _, padded = slice_inputs
     (out, out_rows, out_steps), all_push, all_pop, all_value, all_reads = record
     dx, dx_rows, dx_steps = grads.x
-    place, step, wide_action, stride = shape.place_stride, lanes(places), wide_reads + wide_signals, shape.sums_stride
-    block, actions, output, above, dz, values, push_now, pop_now, read = ring
-    unpadded = wide_reads + 2 * heads
+    padded_action, step = padded_reads + padded_signals, lanes(places)
+    place, stride = shape.place_stride, shape.sums_stride
+    block, actions, output, reads_grad, dz, values, push_now, pop_now, read = scratch
+    action_size = padded_reads + 2 * heads
     has_state = len(cell.state) > 0
     for i in range(len(rows) if len(all_reads) > 0 else 0):  # the last read is repeated in the padding
         for t in range(lengths[i], time):
             for j in range(reads):
-                carry[i * place + wide + j] += all_reads[rows[i], t, j]
+                carry[i * place + padded_hidden + j] += all_reads[rows[i], t, j]
     for n in range(len(blocks) - 1, -1, -1):
         first, last, count, row, at, restart = blocks[n]
         size = (last - first) * count
         for t in range(first, last):
             for i in range(count):
                 here = (t - first) * count + i
-                copy(x, x_rows[rows[i]] + x_steps[t], block, here * wide_inputs, inputs)
+                copy(x, x_rows[rows[i]] + x_steps[t], block, here * padded_inputs, inputs)
                 if len(out):
-                    copy(out, out_rows[rows[i]] + out_steps[t], output, here * wide, hidden)
-        blank(above, 0, size * wide_reads)
+                    copy(out, out_rows[rows[i]] + out_steps[t], output, here * padded_hidden, hidden)
+        blank(reads_grad, 0, size * padded_reads)
         if to_output >= 0:
             product(
-                size, wide_reads, wide, output, 0, wide, panels, to_output, above, 0, wide_reads, above, 0, wide_reads
+                size, padded_reads, padded_hidden, output, 0, padded_hidden, panels, to_output, reads_grad, 0,
+                padded_reads, reads_grad, 0, padded_reads,
             )  # fmt: skip
         for t in range(last - 1, first - 1, -1):
             now = (t - first) * count
-            before, after, action = at + now, at + now + count, now * wide_action
+            before, after, action = at + now, at + now + count, now * padded_action
             for i in range(count):
-                for j in range(0, wide, step):
-                    store(carry, i * place + j, load(carry, i * place + j) + load(output, (now + i) * wide + j))
-                from_, to = i * place + wide, i * reads
-                for j in range(0, wide_reads, step):  # may overwrite the start of the next row, which is written later
-                    store(read, to + j, load(carry, from_ + j) + load(above, (now + i) * wide_reads + j))
+                for j in range(0, padded_hidden, step):
+                    from_, to = (now + i) * padded_hidden + j, i * place + j
+                    store(carry, to, load(carry, to) + load(output, from_))
+                from_, to = i * place + padded_hidden, i * reads
+                # May overwrite the start of the next row, which is written later.
+                for j in range(0, padded_reads, step):
+                    store(read, to + j, load(carry, from_ + j) + load(reads_grad, (now + i) * padded_reads + j))
                 if len(all_reads):
                     for j in range(reads):
                         read[to + j] += all_reads[rows[i], t, j]
-                blank(carry, from_, wide_reads)
-            undo(
-                memory, t, rows[:count], read, push_now, pop_now, values, actions, action, wide_action
+                blank(carry, from_, padded_reads)
+            undo_step(
+                memory, t, rows[:count], read, push_now, pop_now, values, actions, action, padded_action
             )  # fmt: skip
             for i in range(count):
-                value, signal = action + i * wide_action, (row + now + i) * wide_signals
+                value, signal = action + i * padded_action, (row + now + i) * padded_signals
                 if len(all_value):
                     for j in range(reads):
                         actions[value + j] += all_value[rows[i], t, j]
-                for j in range(0, wide_reads, step):
+                for j in range(0, padded_reads, step):
                     store(actions, value + j, load(actions, value + j) * tanh_slope(load(values, value + j)))
                 for h in range(heads):
                     push_grad, pop_grad = push_now[i * heads + h], pop_now[i * heads + h]
@@ -107,20 +113,21 @@ def backward(
                         push_grad += all_push[rows[i], t, h]
                     if len(all_pop):
                         pop_grad += all_pop[rows[i], t, h]
-                    actions[value + wide_reads + h] = push_grad * sigmoid_slope(signals[signal + h])
-                    actions[value + wide_reads + heads + h] = pop_grad * sigmoid_slope(signals[signal + heads + h])
+                    actions[value + padded_reads + h] = push_grad * sigmoid_slope(signals[signal + h])
+                    actions[value + padded_reads + heads + h] = pop_grad * sigmoid_slope(signals[signal + heads + h])
             product(
-                count, wide, unpadded, actions, action, wide_action, panels, to_action, carry, 0, place, carry, 0, place
+                count, padded_hidden, action_size, actions, action, padded_action, panels, to_action, carry, 0, place,
+                carry, 0, place,
             )  # fmt: skip
             for i in range(count):
                 to = (now + i) * stride
                 slope(
-                    cell, row + now + i, before + i, i, wide, places, (before + i) * place, (after + i) * place, carry,
-                    i * place, dz, to,
+                    cell, row + now + i, before + i, i, padded_hidden, places, (before + i) * place,
+                    (after + i) * place, carry, i * place, dz, to,
                 )  # fmt: skip
-                if hidden < wide:
-                    for j in range(hidden, sums, wide):
-                        blank(dz, to + j, wide - hidden)
+                if hidden < padded_hidden:
+                    for j in range(hidden, sums, padded_hidden):
+                        blank(dz, to + j, padded_hidden - hidden)
             for k in range(len(parts)):
                 column, columns, target, inner, panel = parts[k]
                 product(
@@ -133,48 +140,49 @@ def backward(
                 size, columns, inner, dz, column, stride, places, at * place + target, place, grads.recurrent,
                 column * place + target, place,
             )  # fmt: skip
-        gram(size, entered, wide_inputs, dz, 0, stride, block, 0, wide_inputs, grads.entry, 0, wide_inputs)
+        gram(size, input_sums, padded_inputs, dz, 0, stride, block, 0, padded_inputs, grads.input, 0, padded_inputs)
         gram(
-            size, wide_reads + (2 * heads + 3) // 4 * 4, wide, actions, 0, wide_action, places, (at + count) * place,
-            place, grads.action, 0, wide,
+            size, padded_reads + (2 * heads + 3) // 4 * 4, padded_hidden, actions, 0, padded_action, places,
+            (at + count) * place, place, grads.action, 0, padded_hidden,
         )  # fmt: skip
         if to_value >= 0:
             gram(
-                size, wide_reads, wide_inputs, actions, 0, wide_action, block, 0, wide_inputs, grads.value, 0,
-                wide_inputs,
+                size, padded_reads, padded_inputs, actions, 0, padded_action, block, 0, padded_inputs, grads.value, 0,
+                padded_inputs,
             )  # fmt: skip
         if to_output >= 0:
             gram(
-                size, wide, wide_reads, output, 0, wide, places, (at + count) * place + wide, place, grads.read, 0,
-                wide_reads,
+                size, padded_hidden, padded_reads, output, 0, padded_hidden, places,
+                (at + count) * place + padded_hidden, place, grads.read, 0, padded_reads,
             )  # fmt: skip
         add_rows(size, sums, dz, stride, grads.bias)
-        add_rows(size, wide_action, actions, wide_action, grads.action_bias)
+        add_rows(size, padded_action, actions, padded_action, grads.action_bias)
         if len(dx):
-            blank(block, 0, size * wide_inputs)
+            blank(block, 0, size * padded_inputs)
             product(
-                size, wide_inputs, entered, dz, 0, stride, panels, entry, block, 0, wide_inputs, block, 0, wide_inputs
-            )
+                size, padded_inputs, input_sums, dz, 0, stride, panels, to_sums, block, 0, padded_inputs, block, 0,
+                padded_inputs,
+            )  # fmt: skip
             if to_value >= 0:
                 product(
-                    size, wide_inputs, wide_reads, actions, 0, wide_action, panels, to_value, block, 0, wide_inputs,
-                    block, 0, wide_inputs,
+                    size, padded_inputs, padded_reads, actions, 0, padded_action, panels, to_value, block, 0,
+                    padded_inputs, block, 0, padded_inputs,
                 )  # fmt: skip
             for t in range(first, last):
                 for i in range(count):
-                    here = ((t - first) * count + i) * wide_inputs
+                    here = ((t - first) * count + i) * padded_inputs
                     copy(block, here, dx, dx_rows[rows[i]] + dx_steps[t], inputs)
-                    if inputs < wide_inputs:
-                        blank(block, here + inputs, wide_inputs - inputs)
+                    if inputs < padded_inputs:
+                        blank(block, here + inputs, padded_inputs - inputs)
         for i in range(count if restart and len(reset) else 0):
             if reset[rows[i], first]:
                 for j in range(place):
                     grads.fresh_place[j] += carry[i * place + j]
                 blank(carry, i * place, place)
                 if has_state:
-                    for j in range(wide):
-                        grads.fresh_state[j] += cell.carry[i * wide + j]
-                    blank(cell.carry, i * wide, wide)
+                    for j in range(padded_hidden):
+                        grads.fresh_state[j] += cell.carry[i * padded_hidden + j]
+                    blank(cell.carry, i * padded_hidden, padded_hidden)
     for i in range(len(rows) if len(dx) and padded else 0):
         for t in range(lengths[i], time):
             blank(dx, dx_rows[rows[i]] + dx_steps[t], inputs)

@@ -19,13 +19,13 @@ __all__ = ["Activations", "Cell", "activate", "is_cell", "slope", "with_arrays"]
 
 
 class Activations(NamedTuple):
-    """The arrays of a cell. All are flat, and each gate and state has size `wide`, the hidden size padded to vectors.
+    """The arrays of a cell. All are flat, and each gate and state has `size`, the hidden size padded to vectors.
 
     Attributes:
-        gates: The sums of each row, overwritten with the gates, shape `(rows, gates, wide)`.
-        state: The cell state before and after each row, shape `(places, wide)`; empty if there is none.
-        extra: Other activations for backward, shape `(rows, wide)`; empty if there are none.
-        carry: Backward only: the gradient of the cell state, shape `(batch, wide)`.
+        gates: The sums of each row, overwritten with the gates, shape `(rows, gates, size)`.
+        state: The cell state before and after each row, shape `(places, size)`; empty if there is none.
+        extra: Other activations for backward, shape `(rows, size)`; empty if there are none.
+        carry: Backward only: the gradient of the cell state, shape `(batch, size)`.
     """
 
     gates: Array
@@ -43,7 +43,7 @@ class Cell(Activations):
         from_output: For each gate, its block of `weight_hh`, the weights of the last output, if any.
         states: Number of states, including the output, 1 or 2.
         keep_gates: Whether backward needs the gates.
-        extra_states: Number of vectors of size `wide` in `extra` for each row, 0 or 1.
+        extra_states: Number of vectors of `size` in `extra` for each row, 0 or 1.
     """
 
     __slots__ = ()
@@ -75,7 +75,7 @@ def _with_arrays(cell, gates, state, extra, carry):  # type: ignore[no-untyped-d
     return implementation
 
 
-def activate(cell: Any, row: int, before: int, after: int, wide: int, places: Array, last: int, out: int) -> None:
+def activate(cell: Any, row: int, before: int, after: int, size: int, places: Array, last: int, out: int) -> None:
     """Compute the output of a row from its sums.
 
     Args:
@@ -83,7 +83,7 @@ def activate(cell: Any, row: int, before: int, after: int, wide: int, places: Ar
         row: Index of the row in `gates` and `extra`.
         before: Index in `state` of the state before the step.
         after: Index in `state` of the state after the step; written.
-        wide: Size of a state.
+        size: Size of a state.
         places: The places, which contain the outputs.
         last: Offset of the output before the step.
         out: Offset of the output of the step; written.
@@ -91,7 +91,7 @@ def activate(cell: Any, row: int, before: int, after: int, wide: int, places: Ar
 
 
 def slope(
-    cell: Any, row: int, before: int, b: int, wide: int, places: Array, last: int, out: int, grad: Array, at: int,
+    cell: Any, row: int, before: int, b: int, size: int, places: Array, last: int, out: int, grad: Array, at: int,
     sums: Array, to: int,
 ) -> None:  # fmt: skip
     """Compute the gradient of the sums of a row from that of its output.
@@ -101,13 +101,13 @@ def slope(
         row: As in `activate`.
         before: As in `activate`.
         b: Index of the row in `carry`.
-        wide: As in `activate`.
+        size: As in `activate`.
         places: As in `activate`.
         last: As in `activate`.
         out: As in `activate`.
         grad: The gradient of the output; overwritten with the part for the last output that does not pass through the
             weights.
         at: Offset in `grad`.
-        sums: The gradient of the sums, shape `(rows, gates, wide)`; written.
+        sums: The gradient of the sums, shape `(rows, gates, size)`; written.
         to: Offset in `sums`.
     """

@@ -22,25 +22,25 @@ class Elman(Cell):
 # Numba infers the types of these functions from their arguments. Annotations would be ignored, and the decorator
 # replaces the functions.
 @chosen(activate)
-def _activate(cell, row, before, after, wide, places, last, out):  # type: ignore[no-untyped-def]
+def _activate(cell, row, before, after, size, places, last, out):  # type: ignore[no-untyped-def]
     if not is_cell(cell, Elman):
         return None
 
-    def implementation(cell, row, before, after, wide, places, last, out):  # type: ignore[no-untyped-def]
-        gates, z = cell.gates, row * wide
-        for j in range(0, wide, lanes(places)):
+    def implementation(cell, row, before, after, size, places, last, out):  # type: ignore[no-untyped-def]
+        gates, z = cell.gates, row * size
+        for j in range(0, size, lanes(places)):
             store(places, out + j, tanh(load(gates, z + j)))
 
     return implementation
 
 
 @chosen(slope)
-def _slope(cell, row, before, b, wide, places, last, out, grad, at, sums, to):  # type: ignore[no-untyped-def]
+def _slope(cell, row, before, b, size, places, last, out, grad, at, sums, to):  # type: ignore[no-untyped-def]
     if not is_cell(cell, Elman):
         return None
 
-    def implementation(cell, row, before, b, wide, places, last, out, grad, at, sums, to):  # type: ignore[no-untyped-def]
-        for j in range(0, wide, lanes(places)):
+    def implementation(cell, row, before, b, size, places, last, out, grad, at, sums, to):  # type: ignore[no-untyped-def]
+        for j in range(0, size, lanes(places)):
             store(sums, to + j, load(grad, at + j) * tanh_slope(load(places, out + j)))
             store(grad, at + j, splat(places, 0))
 

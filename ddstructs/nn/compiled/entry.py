@@ -9,23 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from ddstructs.nn.compiled.arrays import (
-    Border,
-    Call,
-    Cut,
-    Layout,
-    Record,
-    Ring,
-    Shape,
-    SliceInputs,
-    Spread,
-    Tensors,
-    Weights,
-)
+from ddstructs.nn.compiled.arrays import Border, Cut, Record, Scratch, SliceInputs, Spread, Weights
 from ddstructs.nn.compiled.backward import backward
+from ddstructs.nn.compiled.call import Call, Tensors
 from ddstructs.nn.compiled.cells import Cell, with_arrays
 from ddstructs.nn.compiled.forward import forward
 from ddstructs.nn.compiled.line import Lines
+from ddstructs.nn.compiled.sizes import Layout, Shape
 from ddstructs.nn.compiled.weights import grads_at
 from ddstructs.ops.compiler import compiled
 from ddstructs.ops.engine import Array
@@ -38,19 +28,19 @@ __all__ = ["buffer_size", "enter_backward", "enter_forward"]
 
 def buffer_size(kind: type[Cell], shape: Shape, cut: Cut, *, keep_gates: bool) -> int:
     """Size of the buffer that `enter_forward` writes and `enter_backward` reads."""
-    places = cut.places * (shape.place_stride + shape.wide_state)
-    gates = (cut.total if keep_gates else cut.most) * shape.sums
-    return places + cut.total * (shape.wide_signals + shape.wide_extra) + gates
+    places = cut.places * (shape.place_stride + shape.padded_state)
+    gates = (cut.total if keep_gates else cut.largest_block) * shape.sums
+    return places + cut.total * (shape.padded_signals + shape.padded_extra) + gates
 
 
 @compiled(inline=True)
 def buffer_parts(call: Call, shape: Shape, cut: Cut, address: int) -> tuple[Array, Array, Array, Array, Array]:
     """The parts of the buffer: places, signals, and the gates, cell states and extra activations of the cell."""
     places = cut.places * shape.place_stride
-    signals = places + cut.total * shape.wide_signals
-    gates = signals + (cut.total if call.keep_gates else cut.most) * shape.sums
-    states = gates + cut.places * shape.wide_state
-    extra = states + cut.total * shape.wide_extra
+    signals = places + cut.total * shape.padded_signals
+    gates = signals + (cut.total if call.keep_gates else cut.largest_block) * shape.sums
+    states = gates + cut.places * shape.padded_state
+    extra = states + cut.total * shape.padded_extra
     flat = array_at(address, extra, call.like)
     return flat[:places], flat[places:signals], flat[signals:gates], flat[gates:states], flat[states:extra]
 
@@ -72,15 +62,16 @@ def aligned(count: int, like: Array) -> Any:
 
 
 @compiled(inline=True)
-def ring_of(shape: Shape, cut: Cut, like: Array, back: bool) -> Ring:
+def scratch_of(shape: Shape, cut: Cut, like: Array, for_backward: bool) -> Scratch:
     """The buffers for a block of steps."""
-    most, wide_action, rows = cut.most, shape.wide_reads + shape.wide_signals, len(cut.rows)
-    later = most if back else 0
-    return Ring(
-        zeros(most * shape.wide_inputs, like), zeros(most * wide_action, like), zeros(most * shape.wide, like),
-        aligned(later * shape.wide_reads, like), aligned(later * shape.sums_stride, like),
-        zeros(later * wide_action, like), zeros(rows * shape.heads, like), zeros(rows * shape.heads, like),
-        zeros(rows * shape.reads + shape.wide_reads, like),
+    largest_block, padded_action, rows = cut.largest_block, shape.padded_reads + shape.padded_signals, len(cut.rows)
+    backward_rows = largest_block if for_backward else 0
+    return Scratch(
+        zeros(largest_block * shape.padded_inputs, like), zeros(largest_block * padded_action, like),
+        zeros(largest_block * shape.padded_hidden, like), aligned(backward_rows * shape.padded_reads, like),
+        aligned(backward_rows * shape.sums_stride, like), zeros(backward_rows * padded_action, like),
+        zeros(rows * shape.heads, like), zeros(rows * shape.heads, like),
+        zeros(rows * shape.reads + shape.padded_reads, like),
     )  # fmt: skip
 
 
@@ -150,16 +141,16 @@ def enter_forward(cell: Any, shape: Shape, layout: Layout, call: Call, cut: Cut,
         buffer: Address of a buffer of `buffer_size`; written, for backward.
     """
     like, rows, hidden, reads = call.like, cut.rows, shape.hidden, shape.reads
-    wide, place_stride = shape.wide, shape.place_stride
+    padded_hidden, place_stride = shape.padded_hidden, shape.place_stride
     places, signals, gates, state, extra = buffer_parts(call, shape, cut, buffer)
-    states = 2 if shape.wide_state else 1
+    states = 2 if shape.padded_state else 1
     initial = array_at(tensors.initial, states * hidden, like)
     first_read = array_at(tensors.first_read, shape.batch * reads, like)
     first_output = array_at(tensors.first_output, shape.batch * hidden, like)
     first_state = array_at(tensors.first_state, shape.batch * hidden, like)
     border = Border(
-        zeros(len(rows) * place_stride, like), zeros(len(rows) * shape.wide_state, like), zeros(place_stride, like),
-        zeros(wide, like),
+        zeros(len(rows) * place_stride, like), zeros(len(rows) * shape.padded_state, like), zeros(place_stride, like),
+        zeros(padded_hidden, like),
     )  # fmt: skip
     if len(initial):
         copy(initial, 0, border.fresh_place, 0, hidden)
@@ -171,24 +162,24 @@ def enter_forward(cell: Any, shape: Shape, layout: Layout, call: Call, cut: Cut,
         else:
             copy(border.fresh_place, 0, border.place, i * place_stride, hidden)
         if len(first_read):
-            copy(first_read, rows[i] * reads, border.place, i * place_stride + wide, reads)
+            copy(first_read, rows[i] * reads, border.place, i * place_stride + padded_hidden, reads)
         if len(first_state):
-            copy(first_state, rows[i] * hidden, border.state, i * wide, hidden)
+            copy(first_state, rows[i] * hidden, border.state, i * padded_hidden, hidden)
         elif states > 1:
-            copy(border.fresh_state, 0, border.state, i * wide, hidden)
+            copy(border.fresh_state, 0, border.state, i * padded_hidden, hidden)
     forward(
         with_arrays(cell, gates, state, extra, like), call.keep_gates, lines_of(call, shape, cut), shape,
         Weights(array_at(call.panels, layout.size, like), call.parts, layout), slice_inputs(call, shape, cut, tensors),
-        border, ring_of(shape, cut, like, False), places, signals, record_of(call, shape, tensors),
+        border, scratch_of(shape, cut, like, False), places, signals, record_of(call, shape, tensors),
     )  # fmt: skip
     last_read = array_at(tensors.last_read, shape.batch * reads, like)
     last_output = array_at(tensors.last_output, shape.batch * hidden, like)
     last_state = array_at(tensors.last_state, shape.batch * hidden, like)
     for i in range(len(rows)):
         copy(border.place, i * place_stride, last_output, rows[i] * hidden, hidden)
-        copy(border.place, i * place_stride + wide, last_read, rows[i] * reads, reads)
+        copy(border.place, i * place_stride + padded_hidden, last_read, rows[i] * reads, reads)
         if states > 1:
-            copy(border.state, i * wide, last_state, rows[i] * hidden, hidden)
+            copy(border.state, i * padded_hidden, last_state, rows[i] * hidden, hidden)
 
 
 @compiled()
@@ -208,20 +199,20 @@ def enter_backward(
         summed: Address of the gradients of the weights, of size `Layout.grads`; written.
     """
     like, rows, hidden, reads = call.like, cut.rows, shape.hidden, shape.reads
-    wide, place_stride = shape.wide, shape.place_stride
+    padded_hidden, place_stride = shape.padded_hidden, shape.place_stride
     places, signals, gates, state, extra = buffer_parts(call, shape, cut, buffer)
-    has_state = shape.wide_state > 0
+    has_state = shape.padded_state > 0
     last_read = array_at(tensors.last_read, shape.batch * reads, like)
     last_output = array_at(tensors.last_output, shape.batch * hidden, like)
     last_state = array_at(tensors.last_state, shape.batch * hidden, like)
-    carry, state_carry = zeros(len(rows) * place_stride, like), zeros(len(rows) * shape.wide_state, like)
+    carry, state_carry = zeros(len(rows) * place_stride, like), zeros(len(rows) * shape.padded_state, like)
     for i in range(len(rows)):
         if len(last_output):
             copy(last_output, rows[i] * hidden, carry, i * place_stride, hidden)
         if len(last_read):
-            copy(last_read, rows[i] * reads, carry, i * place_stride + wide, reads)
+            copy(last_read, rows[i] * reads, carry, i * place_stride + padded_hidden, reads)
         if has_state and len(last_state):
-            copy(last_state, rows[i] * hidden, state_carry, i * wide, hidden)
+            copy(last_state, rows[i] * hidden, state_carry, i * padded_hidden, hidden)
     flat = array_at(summed, layout.grads, like)
     blank(flat, 0, layout.grads)
     x_grad = Spread(
@@ -231,20 +222,20 @@ def enter_backward(
     backward(
         with_arrays(cell, gates, state, extra, state_carry), lines_of(call, shape, cut), shape,
         Weights(array_at(call.panels, layout.size, like), call.parts, layout), slice_inputs(call, shape, cut, tensors),
-        ring_of(shape, cut, like, True), places, signals, carry, record_of(call, shape, tensors), grads,
+        scratch_of(shape, cut, like, True), places, signals, carry, record_of(call, shape, tensors), grads,
     )  # fmt: skip
     first_read = array_at(tensors.first_read, shape.batch * reads, like)
     first_output = array_at(tensors.first_output, shape.batch * hidden, like)
     first_state = array_at(tensors.first_state, shape.batch * hidden, like)
     for i in range(len(rows)):
         if len(first_read):
-            copy(carry, i * place_stride + wide, first_read, rows[i] * reads, reads)
+            copy(carry, i * place_stride + padded_hidden, first_read, rows[i] * reads, reads)
         if len(first_output):
             copy(carry, i * place_stride, first_output, rows[i] * hidden, hidden)
             if has_state:
-                copy(state_carry, i * wide, first_state, rows[i] * hidden, hidden)
+                copy(state_carry, i * padded_hidden, first_state, rows[i] * hidden, hidden)
         else:  # the slice started from the initial states
             for j in range(hidden):
                 grads.fresh_place[j] += carry[i * place_stride + j]
                 if has_state:
-                    grads.fresh_state[j] += state_carry[i * wide + j]
+                    grads.fresh_state[j] += state_carry[i * padded_hidden + j]

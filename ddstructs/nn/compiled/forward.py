@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ddstructs.nn.compiled.arrays import Border, Record, Ring, Shape, SliceInputs, Weights
+from ddstructs.nn.compiled.arrays import Border, Record, Scratch, SliceInputs, Weights
 from ddstructs.nn.compiled.cells import activate
-from ddstructs.nn.compiled.line import rest, take
+from ddstructs.nn.compiled.line import run_step, skip_steps
+from ddstructs.nn.compiled.sizes import Shape
 from ddstructs.ops.activations import sigmoid, tanh
 from ddstructs.ops.compiler import compiled
 from ddstructs.ops.engine import Array
@@ -25,7 +26,7 @@ __all__ = ["forward"]
 @compiled()
 def forward(
     cell: Any, keep_gates: bool, memory: Any, shape: Shape, weights: Weights, slice_inputs: SliceInputs, border: Border,
-    ring: Ring, places: Array, signals: Array, record: Record,
+    scratch: Scratch, places: Array, signals: Array, record: Record,
 ) -> None:  # fmt: skip
     """Run all steps.
 
@@ -37,21 +38,22 @@ def forward(
         weights: The weights.
         slice_inputs: The inputs.
         border: The state before the first step, and after the last.
-        ring: Buffers for a block.
+        scratch: Buffers for a block.
         places: The places; written.
-        signals: Push and pop of each row before they are rounded, shape `(rows, wide_signals)`; written.
+        signals: Push and pop of each row before they are rounded, shape `(rows, padded_signals)`; written.
         record: The results to record; written.
     """
     time, inputs, hidden, reads, heads = shape.time, shape.inputs, shape.hidden, shape.reads, shape.heads
-    wide_inputs, wide, wide_reads, wide_signals = shape.wide_inputs, shape.wide, shape.wide_reads, shape.wide_signals
-    entered, sums = shape.entered, shape.sums
-    panels, parts, (entry, to_action, to_value, to_output, bias, action_bias, _, _) = weights
+    padded_inputs, padded_hidden = shape.padded_inputs, shape.padded_hidden
+    padded_reads, padded_signals = shape.padded_reads, shape.padded_signals
+    input_sums, sums = shape.input_sums, shape.sums
+    panels, parts, (to_sums, to_action, to_value, to_output, bias, action_bias, _, _) = weights
     (x, x_rows, x_steps), blocks, rows, lengths, reset, reads_noise, state_noise, hard, padded = slice_inputs
     (out, out_rows, out_steps), all_push, all_pop, all_value, all_reads = record
     border_place, border_state, fresh_place, fresh_state = border
-    block, actions, output, push_now, pop_now = ring.x, ring.actions, ring.output, ring.push, ring.pop
+    block, actions, output, push_now, pop_now = scratch.x, scratch.actions, scratch.output, scratch.push, scratch.pop
     place, gates, state = shape.place_stride, cell.gates, cell.state
-    wide_action, has_state, step = wide_reads + wide_signals, len(cell.state) > 0, lanes(places)
+    padded_action, has_state, step = padded_reads + padded_signals, len(cell.state) > 0, lanes(places)
     for n in range(len(blocks)):
         first, last, count, row, at, restart = blocks[n]
         size = (last - first) * count
@@ -64,25 +66,28 @@ def forward(
                 else:
                     copy(border_place, i * place, places, (at + i) * place, place)
                 if has_state and reset_now:
-                    copy(fresh_state, 0, state, (at + i) * wide, wide)
+                    copy(fresh_state, 0, state, (at + i) * padded_hidden, padded_hidden)
                 elif has_state:
-                    copy(border_state, i * wide, state, (at + i) * wide, wide)
+                    copy(border_state, i * padded_hidden, state, (at + i) * padded_hidden, padded_hidden)
         for t in range(first, last):
             for i in range(count):
-                copy(x, x_rows[rows[i]] + x_steps[t], block, ((t - first) * count + i) * wide_inputs, inputs)
-        product(size, entered, wide_inputs, block, 0, wide_inputs, panels, entry, gates, gate, sums, panels, bias, 0)
-        for i in range(size if entered < sums else 0):
-            copy(panels, bias + entered, gates, gate + i * sums + entered, sums - entered)
+                copy(x, x_rows[rows[i]] + x_steps[t], block, ((t - first) * count + i) * padded_inputs, inputs)
+        product(
+            size, input_sums, padded_inputs, block, 0, padded_inputs, panels, to_sums, gates, gate, sums, panels, bias,
+            0,
+        )  # fmt: skip
+        for i in range(size if input_sums < sums else 0):
+            copy(panels, bias + input_sums, gates, gate + i * sums + input_sums, sums - input_sums)
         if to_value >= 0:
             product(
-                size, wide_reads, wide_inputs, block, 0, wide_inputs, panels, to_value, actions, 0, wide_action,
+                size, padded_reads, padded_inputs, block, 0, padded_inputs, panels, to_value, actions, 0, padded_action,
                 panels, action_bias, 0,
             )  # fmt: skip
         for i in range(size):
             if to_value >= 0:
-                copy(panels, action_bias + wide_reads, actions, i * wide_action + wide_reads, wide_signals)
+                copy(panels, action_bias + padded_reads, actions, i * padded_action + padded_reads, padded_signals)
             else:
-                copy(panels, action_bias, actions, i * wide_action, wide_action)
+                copy(panels, action_bias, actions, i * padded_action, padded_action)
         for t in range(first, last):
             now = (t - first) * count  # the first row of the step, from the first of the block
             before, after = at + now, at + now + count
@@ -94,26 +99,26 @@ def forward(
                 )  # fmt: skip
             for i in range(count):
                 activate(
-                    cell, (row if keep_gates else 0) + now + i, before + i, after + i, wide, places,
+                    cell, (row if keep_gates else 0) + now + i, before + i, after + i, padded_hidden, places,
                     (before + i) * place, (after + i) * place,
                 )  # fmt: skip
-                if hidden < wide:
-                    blank(places, (after + i) * place + hidden, wide - hidden)
+                if hidden < padded_hidden:
+                    blank(places, (after + i) * place + hidden, padded_hidden - hidden)
                 if len(state_noise):
                     for j in range(hidden):
-                        state[(after + i) * wide + j] += state_noise[t, rows[i], j]
-            action = now * wide_action
+                        state[(after + i) * padded_hidden + j] += state_noise[t, rows[i], j]
+            action = now * padded_action
             product(
-                count, wide_action, wide, places, after * place, place, panels, to_action, actions, action, wide_action,
-                actions, action, wide_action,
+                count, padded_action, padded_hidden, places, after * place, place, panels, to_action, actions, action,
+                padded_action, actions, action, padded_action,
             )  # fmt: skip
             for i in range(count):
-                value = action + i * wide_action
-                for j in range(0, wide_reads, step):
+                value = action + i * padded_action
+                for j in range(0, padded_reads, step):
                     store(actions, value + j, tanh(load(actions, value + j)))
-                signal = (row + now + i) * wide_signals
-                for j in range(0, wide_signals, step):
-                    store(signals, signal + j, sigmoid(load(actions, value + wide_reads + j)))
+                signal = (row + now + i) * padded_signals
+                for j in range(0, padded_signals, step):
+                    store(signals, signal + j, sigmoid(load(actions, value + padded_reads + j)))
                 for h in range(heads):
                     push, pop = signals[signal + h], signals[signal + heads + h]
                     if hard:
@@ -127,27 +132,27 @@ def forward(
                 if len(all_value):
                     for j in range(reads):
                         all_value[rows[i], t, j] = actions[value + j]
-            take(
-                memory, t, rows[:count], push_now, pop_now, actions, action, wide_action, places, after * place + wide,
-                place,
+            run_step(
+                memory, t, rows[:count], push_now, pop_now, actions, action, padded_action, places,
+                after * place + padded_hidden, place,
             )  # fmt: skip
             for i in range(count):
-                to = (after + i) * place + wide
+                to = (after + i) * place + padded_hidden
                 if len(reads_noise):
                     for j in range(reads):
                         places[to + j] += reads_noise[t, rows[i], j]
-                if reads < wide_reads:
-                    blank(places, to + reads, wide_reads - reads)
+                if reads < padded_reads:
+                    blank(places, to + reads, padded_reads - reads)
                 if len(all_reads):
                     for j in range(reads):
                         all_reads[rows[i], t, j] = places[to + j]
         source, stride, origin = places, place, (at + count) * place
         if to_output >= 0:
             product(
-                size, wide, wide_reads, places, origin + wide, place, panels, to_output, output, 0, wide, places,
-                origin, place,
+                size, padded_hidden, padded_reads, places, origin + padded_hidden, place, panels, to_output, output, 0,
+                padded_hidden, places, origin, place,
             )  # fmt: skip
-            source, stride, origin = output, wide, 0
+            source, stride, origin = output, padded_hidden, 0
         for t in range(first, last):
             for i in range(count):
                 from_ = origin + ((t - first) * count + i) * stride
@@ -157,7 +162,7 @@ def forward(
             for i in range(count):
                 copy(places, (end + i) * place, border_place, i * place, place)
                 if has_state:
-                    copy(state, (end + i) * wide, border_state, i * wide, wide)
+                    copy(state, (end + i) * padded_hidden, border_state, i * padded_hidden, padded_hidden)
     for i in range(len(rows)):
         b = rows[i]
         for t in range(lengths[i], time if padded else 0):
@@ -168,8 +173,8 @@ def forward(
                 all_value[b, t] = 0
             if len(all_reads):
                 for j in range(reads):
-                    all_reads[b, t, j] = border_place[i * place + wide + j]
-        rest(memory, b, lengths[i], time)
+                    all_reads[b, t, j] = border_place[i * place + padded_hidden + j]
+        skip_steps(memory, b, lengths[i], time)
 
 
 @compiled(inline=True)

@@ -31,38 +31,38 @@ class GRU(Cell):
 # Numba infers the types of these functions from their arguments. Annotations would be ignored, and the decorator
 # replaces the functions.
 @chosen(activate)
-def _activate(cell, row, before, after, wide, places, last, out):  # type: ignore[no-untyped-def]
+def _activate(cell, row, before, after, size, places, last, out):  # type: ignore[no-untyped-def]
     if not is_cell(cell, GRU):
         return None
 
-    def implementation(cell, row, before, after, wide, places, last, out):  # type: ignore[no-untyped-def]
-        gates, z = cell.gates, row * 4 * wide
-        for j in range(0, wide, lanes(places)):
-            r, u = sigmoid(load(gates, z + j)), sigmoid(load(gates, z + wide + j))
-            n = tanh(load(gates, z + 2 * wide + j) + r * load(gates, z + 3 * wide + j))
+    def implementation(cell, row, before, after, size, places, last, out):  # type: ignore[no-untyped-def]
+        gates, z = cell.gates, row * 4 * size
+        for j in range(0, size, lanes(places)):
+            r, u = sigmoid(load(gates, z + j)), sigmoid(load(gates, z + size + j))
+            n = tanh(load(gates, z + 2 * size + j) + r * load(gates, z + 3 * size + j))
             store(gates, z + j, r)
-            store(gates, z + wide + j, u)
-            store(gates, z + 2 * wide + j, n)
+            store(gates, z + size + j, u)
+            store(gates, z + 2 * size + j, n)
             store(places, out + j, n + u * (load(places, last + j) - n))
 
     return implementation
 
 
 @chosen(slope)
-def _slope(cell, row, before, b, wide, places, last, out, grad, at, sums, to):  # type: ignore[no-untyped-def]
+def _slope(cell, row, before, b, size, places, last, out, grad, at, sums, to):  # type: ignore[no-untyped-def]
     if not is_cell(cell, GRU):
         return None
 
-    def implementation(cell, row, before, b, wide, places, last, out, grad, at, sums, to):  # type: ignore[no-untyped-def]
-        gates, z = cell.gates, row * 4 * wide
-        for j in range(0, wide, lanes(places)):
-            r, u, n = load(gates, z + j), load(gates, z + wide + j), load(gates, z + 2 * wide + j)
+    def implementation(cell, row, before, b, size, places, last, out, grad, at, sums, to):  # type: ignore[no-untyped-def]
+        gates, z = cell.gates, row * 4 * size
+        for j in range(0, size, lanes(places)):
+            r, u, n = load(gates, z + j), load(gates, z + size + j), load(gates, z + 2 * size + j)
             h_grad = load(grad, at + j)
             n_grad = h_grad * (1.0 - u) * tanh_slope(n)
-            store(sums, to + j, n_grad * load(gates, z + 3 * wide + j) * sigmoid_slope(r))
-            store(sums, to + wide + j, h_grad * (load(places, last + j) - n) * sigmoid_slope(u))
-            store(sums, to + 2 * wide + j, n_grad)
-            store(sums, to + 3 * wide + j, n_grad * r)
+            store(sums, to + j, n_grad * load(gates, z + 3 * size + j) * sigmoid_slope(r))
+            store(sums, to + size + j, h_grad * (load(places, last + j) - n) * sigmoid_slope(u))
+            store(sums, to + 2 * size + j, n_grad)
+            store(sums, to + 3 * size + j, n_grad * r)
             store(grad, at + j, h_grad * u)
 
     return implementation

@@ -14,7 +14,7 @@ from ddstructs.ops.engine import Array, Gradients, Heads, Strided
 from ddstructs.ops.pointers import array_at
 from ddstructs.ops.products import blank, copy
 
-__all__ = ["Lines", "rest", "take", "undo"]
+__all__ = ["Lines", "run_step", "skip_steps", "undo_step"]
 
 
 class Lines(NamedTuple):
@@ -49,7 +49,7 @@ class Lines(NamedTuple):
     integers: Array
 
 
-def take(
+def run_step(
     memory: Any, t: int, rows: Array, push: Array, pop: Array, value: Array, at: int, stride: int, read: Array, to: int,
     read_stride: int,
 ) -> None:  # fmt: skip
@@ -70,7 +70,7 @@ def take(
     """
 
 
-def undo(
+def undo_step(
     memory: Any, t: int, rows: Array, read_grad: Array, push_grad: Array, pop_grad: Array, value: Array,
     value_grad: Array, at: int, stride: int,
 ) -> None:  # fmt: skip
@@ -90,7 +90,7 @@ def undo(
     """
 
 
-def rest(memory: Any, row: int, start: int, stop: int) -> None:
+def skip_steps(memory: Any, row: int, start: int, stop: int) -> None:
     """Skip the steps from `start` to `stop` of one row: record them without a push or a pop."""
 
 
@@ -116,8 +116,8 @@ def line_at(memory: Lines, n: int, first: int) -> tuple[Heads, Strided, Strided,
 
 # Numba infers the types of these functions from their arguments. Annotations would be ignored, and the decorator
 # replaces the functions.
-@chosen(take)
-def _take(memory, t, rows, push, pop, value, at, stride, read, to, read_stride):  # type: ignore[no-untyped-def]
+@chosen(run_step)
+def _run_step(memory, t, rows, push, pop, value, at, stride, read, to, read_stride):  # type: ignore[no-untyped-def]
     if not _are_lines(memory):
         return None
 
@@ -144,8 +144,8 @@ def _take(memory, t, rows, push, pop, value, at, stride, read, to, read_stride):
     return implementation
 
 
-@chosen(undo)
-def _undo(memory, t, rows, read_grad, push_grad, pop_grad, value, value_grad, at, stride):  # type: ignore[no-untyped-def]
+@chosen(undo_step)
+def _undo_step(memory, t, rows, read_grad, push_grad, pop_grad, value, value_grad, at, stride):  # type: ignore[no-untyped-def]
     if not _are_lines(memory):
         return None
 
@@ -180,8 +180,8 @@ def _undo(memory, t, rows, read_grad, push_grad, pop_grad, value, value_grad, at
     return implementation
 
 
-@chosen(rest)
-def _rest(memory, row, start, stop):  # type: ignore[no-untyped-def]
+@chosen(skip_steps)
+def _skip_steps(memory, row, start, stop):  # type: ignore[no-untyped-def]
     if not _are_lines(memory):
         return None
 

@@ -35,45 +35,45 @@ class LSTM(Cell):
 # Numba infers the types of these functions from their arguments. Annotations would be ignored, and the decorator
 # replaces the functions.
 @chosen(activate)
-def _activate(cell, row, before, after, wide, places, last, out):  # type: ignore[no-untyped-def]
+def _activate(cell, row, before, after, size, places, last, out):  # type: ignore[no-untyped-def]
     if not is_cell(cell, LSTM):
         return None
 
-    def implementation(cell, row, before, after, wide, places, last, out):  # type: ignore[no-untyped-def]
-        gates, state, extras, z = cell.gates, cell.state, cell.extra, row * 4 * wide
-        for j in range(0, wide, lanes(places)):
-            i, f = sigmoid(load(gates, z + j)), sigmoid(load(gates, z + wide + j))
-            g, o = tanh(load(gates, z + 2 * wide + j)), sigmoid(load(gates, z + 3 * wide + j))
-            c = f * load(state, before * wide + j) + i * g
+    def implementation(cell, row, before, after, size, places, last, out):  # type: ignore[no-untyped-def]
+        gates, state, extras, z = cell.gates, cell.state, cell.extra, row * 4 * size
+        for j in range(0, size, lanes(places)):
+            i, f = sigmoid(load(gates, z + j)), sigmoid(load(gates, z + size + j))
+            g, o = tanh(load(gates, z + 2 * size + j)), sigmoid(load(gates, z + 3 * size + j))
+            c = f * load(state, before * size + j) + i * g
             squashed = tanh(c)
             store(gates, z + j, i)
-            store(gates, z + wide + j, f)
-            store(gates, z + 2 * wide + j, g)
-            store(gates, z + 3 * wide + j, o)
-            store(state, after * wide + j, c)
-            store(extras, row * wide + j, squashed)
+            store(gates, z + size + j, f)
+            store(gates, z + 2 * size + j, g)
+            store(gates, z + 3 * size + j, o)
+            store(state, after * size + j, c)
+            store(extras, row * size + j, squashed)
             store(places, out + j, o * squashed)
 
     return implementation
 
 
 @chosen(slope)
-def _slope(cell, row, before, b, wide, places, last, out, grad, at, sums, to):  # type: ignore[no-untyped-def]
+def _slope(cell, row, before, b, size, places, last, out, grad, at, sums, to):  # type: ignore[no-untyped-def]
     if not is_cell(cell, LSTM):
         return None
 
-    def implementation(cell, row, before, b, wide, places, last, out, grad, at, sums, to):  # type: ignore[no-untyped-def]
-        gates, state, extras, carry, z = cell.gates, cell.state, cell.extra, cell.carry, row * 4 * wide
-        for j in range(0, wide, lanes(places)):
-            i, f = load(gates, z + j), load(gates, z + wide + j)
-            g, o = load(gates, z + 2 * wide + j), load(gates, z + 3 * wide + j)
-            squashed, h_grad = load(extras, row * wide + j), load(grad, at + j)
-            c_grad = load(carry, b * wide + j) + h_grad * o * tanh_slope(squashed)
+    def implementation(cell, row, before, b, size, places, last, out, grad, at, sums, to):  # type: ignore[no-untyped-def]
+        gates, state, extras, carry, z = cell.gates, cell.state, cell.extra, cell.carry, row * 4 * size
+        for j in range(0, size, lanes(places)):
+            i, f = load(gates, z + j), load(gates, z + size + j)
+            g, o = load(gates, z + 2 * size + j), load(gates, z + 3 * size + j)
+            squashed, h_grad = load(extras, row * size + j), load(grad, at + j)
+            c_grad = load(carry, b * size + j) + h_grad * o * tanh_slope(squashed)
             store(sums, to + j, c_grad * g * sigmoid_slope(i))
-            store(sums, to + wide + j, c_grad * load(state, before * wide + j) * sigmoid_slope(f))
-            store(sums, to + 2 * wide + j, c_grad * i * tanh_slope(g))
-            store(sums, to + 3 * wide + j, h_grad * squashed * sigmoid_slope(o))
-            store(carry, b * wide + j, c_grad * f)
+            store(sums, to + size + j, c_grad * load(state, before * size + j) * sigmoid_slope(f))
+            store(sums, to + 2 * size + j, c_grad * i * tanh_slope(g))
+            store(sums, to + 3 * size + j, h_grad * squashed * sigmoid_slope(o))
+            store(carry, b * size + j, c_grad * f)
             store(grad, at + j, splat(places, 0))
 
     return implementation

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from ddstructs.nn.compiled.arrays import Call, Cut, Tensors
+from ddstructs.nn.compiled.arrays import Cut
+from ddstructs.nn.compiled.call import Call, Tensors
 from ddstructs.nn.compiled.cells import Cell
 from ddstructs.nn.compiled.elman import Elman
 from ddstructs.nn.compiled.entry import buffer_size, enter_backward, enter_forward
@@ -264,7 +265,7 @@ def _addresses(parts: Sequence[Tensor | None]) -> list[int]:
 def _work(network: Geometry, cuts: Sequence[Cut]) -> int:
     """Number of multiplications in all steps."""
     shape = network.shape
-    step = shape.sums * (shape.wide + shape.wide_reads + shape.wide_inputs) + shape.wide * (
-        shape.wide + shape.wide_reads
+    step = shape.sums * (shape.padded_hidden + shape.padded_reads + shape.padded_inputs) + shape.padded_hidden * (
+        shape.padded_hidden + shape.padded_reads
     )
     return step * sum(cut.total for cut in cuts)

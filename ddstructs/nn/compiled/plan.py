@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
+from torch import Tensor
 
 from ddstructs.nn.compiled.arrays import Cut
 from ddstructs.ops.engine import Array
 
-__all__ = ["NEVER", "cut", "cuts", "even_cuts", "slices"]
+__all__ = ["NEVER", "cut", "cuts", "divide", "even_cuts", "slices"]
 
 SLICE = 32
 """Maximum number of rows of the batch run together, so that the data of a step stays in the L2 cache."""
@@ -28,6 +30,22 @@ def slices(lengths: Array) -> list[Array]:
     parts = max(1, -(-len(order) // SLICE))
     step = max(1, -(-len(order) // parts))
     return [order[first : first + step] for first in range(0, max(1, len(order)), step)]
+
+
+def divide(batch: int, time: int, lengths: Tensor | None, reset: Tensor | None) -> tuple[Array, Sequence[Cut]]:
+    """The resets and the slices of a batch.
+
+    Args:
+        batch: Number of rows.
+        time: Number of steps.
+        lengths: Number of real steps of each row, shape `(batch,)`; all if not given.
+        reset: Steps before which a row is reset, shape `(batch, time)`, bool; none if not given.
+    """
+    if lengths is None and reset is None:
+        return NEVER, even_cuts(batch, time)
+    counts = np.full(batch, time, np.int64) if lengths is None else lengths.numpy().astype(np.int64)
+    restarts = NEVER if reset is None else np.ascontiguousarray(reset.numpy())
+    return restarts, cuts(counts, restarts)
 
 
 @lru_cache(maxsize=256)
@@ -61,7 +79,7 @@ def cut(rows: Array, lengths: Array, reset: Array) -> Cut:
         within = np.arange(reset.shape[1]) < lengths[:, None]
         starts.update(np.flatnonzero((reset & within).any(0)).tolist())
     times = sorted(starts)
-    blocks, done, places, most = [], 0, 0, 0
+    blocks, done, places, largest_block = [], 0, 0, 0
     for start, stop in pairwise(times):
         count = int((lengths > start).sum())
         steps = max(1, BLOCK // count)
@@ -71,5 +89,5 @@ def cut(rows: Array, lengths: Array, reset: Array) -> Cut:
             blocks.append((first, last, count, done, places - count, first == start))
             done += (last - first) * count
             places += (last - first) * count
-            most = max(most, (last - first) * count)
-    return Cut(rows, lengths, np.array(blocks, np.int64).reshape(-1, 6), done, places, most)
+            largest_block = max(largest_block, (last - first) * count)
+    return Cut(rows, lengths, np.array(blocks, np.int64).reshape(-1, 6), done, places, largest_block)

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ddstructs.nn.compiled.arrays import Grads, Layout, Shape, Spread
+from ddstructs.nn.compiled.arrays import Grads, Spread
 from ddstructs.nn.compiled.cells import Cell
+from ddstructs.nn.compiled.sizes import Layout, Shape
 from ddstructs.ops.compiler import compiled
 from ddstructs.ops.engine import Array
 from ddstructs.ops.pointers import array_at
@@ -91,47 +92,50 @@ def geometry(kind: Any, sizes: Sizes) -> Geometry:
     def padded(count: int) -> int:
         return -(-count // lanes) * lanes
 
-    wide, reads = padded(hidden), heads * width
+    padded_hidden, reads = padded(hidden), heads * width
     pairs = zip(kind.from_input, kind.from_output, strict=True)
     gates = [[-1 if block is None else block for block in pair] for pair in pairs]
-    entered, sums = wide * sum(block >= 0 for block, _ in gates), wide * len(gates)
+    input_sums, sums = padded_hidden * sum(block >= 0 for block, _ in gates), padded_hidden * len(gates)
 
     def odd(count: int) -> int:
         return count + lanes * (count // lanes % 2 == 0)
 
     shape = Shape(
-        time, batch, inputs, hidden, reads, heads, padded(inputs), wide, padded(reads), padded(2 * heads), entered,
-        sums, wide if kind.states > 1 else 0, wide * kind.extra_states, odd(wide + padded(reads)), odd(sums),
+        time, batch, inputs, hidden, reads, heads, padded(inputs), padded_hidden, padded(reads), padded(2 * heads),
+        input_sums, sums, padded_hidden if kind.states > 1 else 0, padded_hidden * kind.extra_states,
+        odd(padded_hidden + padded(reads)), odd(sums),
     )  # fmt: skip
     parts, at = list[tuple[int, ...]](), 0
     for column, columns, first, inner in _parts(kind, shape):
         parts.append((column, columns, first, inner, at))
         at += columns * inner
-    wide_action = shape.wide_reads + shape.wide_signals
+    padded_action = shape.padded_reads + shape.padded_signals
     places = list[int]()
     for size, present in (
-        (entered * shape.wide_inputs, True), (wide_action * wide, True), (shape.wide_reads * shape.wide_inputs, value),
-        (wide * shape.wide_reads, read), (sums, True), (wide_action, True),
+        (input_sums * shape.padded_inputs, True), (padded_action * padded_hidden, True),
+        (shape.padded_reads * shape.padded_inputs, value), (padded_hidden * shape.padded_reads, read), (sums, True),
+        (padded_action, True),
     ):  # fmt: skip
         places.append(at if present else -1)
         at += size * present
-    place_stride, skips = shape.place_stride, shape.wide_reads * shape.wide_inputs + wide * shape.wide_reads
-    grads = sums * place_stride + entered * shape.wide_inputs + wide_action * wide + skips
-    grads += sums + wide_action + place_stride + wide
-    entry, action, from_input, to_output, bias, action_bias = places
-    layout = Layout(entry, action, from_input, to_output, bias, action_bias, at, grads)
+    place_stride, skips = shape.place_stride, shape.padded_reads * (shape.padded_inputs + padded_hidden)
+    grads = sums * place_stride + input_sums * shape.padded_inputs + padded_action * padded_hidden + skips
+    grads += sums + padded_action + place_stride + padded_hidden
+    to_sums, to_action, to_value, to_output, bias, action_bias = places
+    layout = Layout(to_sums, to_action, to_value, to_output, bias, action_bias, at, grads)
     return Geometry(shape, layout, np.array(parts, np.int64).reshape(-1, 5), np.array(gates, np.int64))
 
 
 def _parts(kind: type[Cell], shape: Shape) -> list[tuple[int, int, int, int]]:
     """The part of a place that each group of sums depends on: first sum, number of sums, offset, size."""
-    wide, place, found = shape.wide, shape.wide + shape.wide_reads, list[tuple[int, int, int, int]]()
+    padded_hidden, place = shape.padded_hidden, shape.padded_hidden + shape.padded_reads
+    found = list[tuple[int, int, int, int]]()
     for gate, (ih, hh) in enumerate(zip(kind.from_input, kind.from_output, strict=True)):
-        start, stop = 0 if hh is not None else wide, place if ih is not None else wide
+        start, stop = 0 if hh is not None else padded_hidden, place if ih is not None else padded_hidden
         if found and found[-1][2:] == (start, stop - start):
-            found[-1] = (found[-1][0], found[-1][1] + wide, *found[-1][2:])
+            found[-1] = (found[-1][0], found[-1][1] + padded_hidden, *found[-1][2:])
         else:
-            found.append((gate * wide, wide, start, stop - start))
+            found.append((gate * padded_hidden, padded_hidden, start, stop - start))
     return found
 
 
@@ -152,8 +156,9 @@ def pack_weights(
         panels_at: Address of the panels; written.
         like: An empty array of the dtype.
     """
-    inputs, hidden, reads, wide, wide_reads = shape.inputs, shape.hidden, shape.reads, shape.wide, shape.wide_reads
-    wide_inputs, wide_action, signals = shape.wide_inputs, wide_reads + shape.wide_signals, 2 * shape.heads
+    inputs, hidden, reads = shape.inputs, shape.hidden, shape.reads
+    padded_hidden, padded_reads = shape.padded_hidden, shape.padded_reads
+    padded_inputs, padded_action, signals = shape.padded_inputs, padded_reads + shape.padded_signals, 2 * shape.heads
     rows, fan = hidden * (1 + np.max(gates)), inputs + reads
     panels = array_at(panels_at, layout.size, like)
     ih, hh = array_at(parameters.weight_ih, rows * fan, like), array_at(parameters.weight_hh, rows * hidden, like)
@@ -164,21 +169,21 @@ def pack_weights(
     blank(panels, 0, layout.size)
     for part in range(len(parts)):
         column, columns, first, inner, at = parts[part]
-        for gate in range(column // wide, (column + columns) // wide):
-            row, own_ih, own_hh = gate * wide - column, gates[gate, 0] * hidden, gates[gate, 1] * hidden
+        for gate in range(column // padded_hidden, (column + columns) // padded_hidden):
+            row, own_ih, own_hh = gate * padded_hidden - column, gates[gate, 0] * hidden, gates[gate, 1] * hidden
             if own_hh >= 0:
                 place(hh, own_hh * hidden, hidden, hidden, hidden, panels, at, columns, inner, row, 0, transposed)
             if own_ih >= 0:
                 place(
-                    ih, own_ih * fan + inputs, fan, hidden, reads, panels, at, columns, inner, row, wide - first,
-                    transposed,
+                    ih, own_ih * fan + inputs, fan, hidden, reads, panels, at, columns, inner, row,
+                    padded_hidden - first, transposed,
                 )  # fmt: skip
     for gate in range(len(gates)):
         own_ih, own_hh = gates[gate, 0] * hidden, gates[gate, 1] * hidden
         if own_ih >= 0:
             place(
-                ih, own_ih * fan, fan, hidden, inputs, panels, layout.entry, shape.entered, wide_inputs, gate * wide, 0,
-                transposed,
+                ih, own_ih * fan, fan, hidden, inputs, panels, layout.input, shape.input_sums, padded_inputs,
+                gate * padded_hidden, 0, transposed,
             )  # fmt: skip
         for j in range(hidden):
             total = panels.dtype.type(0)
@@ -186,18 +191,22 @@ def pack_weights(
                 total += ih_bias[own_ih + j]
             if own_hh >= 0 and len(hh_bias) > 0:
                 total += hh_bias[own_hh + j]
-            panels[layout.bias + gate * wide + j] = total
-    rows_of_action = wide_reads + signals if transposed else wide_action  # the inner axis ends with the last signal
+            panels[layout.bias + gate * padded_hidden + j] = total
+    rows_of_action = padded_reads + signals if transposed else padded_action  # the inner axis ends with the last signal
     place(
-        action, signals * hidden, hidden, reads, hidden, panels, layout.action, rows_of_action, wide, 0, 0, transposed
+        action, signals * hidden, hidden, reads, hidden, panels, layout.action, rows_of_action, padded_hidden, 0, 0,
+        transposed,
     )  # fmt: skip
-    place(action, 0, hidden, signals, hidden, panels, layout.action, rows_of_action, wide, wide_reads, 0, transposed)
+    place(
+        action, 0, hidden, signals, hidden, panels, layout.action, rows_of_action, padded_hidden, padded_reads, 0,
+        transposed,
+    )  # fmt: skip
     copy(action_bias, signals, panels, layout.action_bias, reads)
-    copy(action_bias, 0, panels, layout.action_bias + wide_reads, signals)
+    copy(action_bias, 0, panels, layout.action_bias + padded_reads, signals)
     if layout.value >= 0:
-        place(value, 0, inputs, reads, inputs, panels, layout.value, wide_reads, wide_inputs, 0, 0, transposed)
+        place(value, 0, inputs, reads, inputs, panels, layout.value, padded_reads, padded_inputs, 0, 0, transposed)
     if layout.read >= 0:
-        place(read, 0, reads, hidden, reads, panels, layout.read, wide, wide_reads, 0, 0, transposed)
+        place(read, 0, reads, hidden, reads, panels, layout.read, padded_hidden, padded_reads, 0, 0, transposed)
 
 
 @compiled()
@@ -218,18 +227,18 @@ def place(
 @compiled(inline=True)
 def grads_at(shape: Shape, flat: Array, x: Any) -> Grads:
     """The gradients of a slice, stored consecutively in an array of size `Layout.grads`."""
-    place, wide_action = shape.place_stride, shape.wide_reads + shape.wide_signals
+    place, padded_action = shape.place_stride, shape.padded_reads + shape.padded_signals
     a = shape.sums * place
-    b = a + shape.entered * shape.wide_inputs
-    c = b + wide_action * shape.wide
-    d = c + shape.wide_reads * shape.wide_inputs
-    e = d + shape.wide * shape.wide_reads
+    b = a + shape.input_sums * shape.padded_inputs
+    c = b + padded_action * shape.padded_hidden
+    d = c + shape.padded_reads * shape.padded_inputs
+    e = d + shape.padded_hidden * shape.padded_reads
     f = e + shape.sums
-    g = f + wide_action
+    g = f + padded_action
     h = g + place
     return Grads(
         x, flat[:a], flat[a:b], flat[b:c], flat[c:d], flat[d:e], flat[e:f], flat[f:g], flat[g:h],
-        flat[h : h + shape.wide],
+        flat[h : h + shape.padded_hidden],
     )  # fmt: skip
 
 
@@ -250,21 +259,22 @@ def unpack_grads(
         states: Number of states of the cell.
         like: An empty array of the dtype.
     """
-    inputs, hidden, reads, wide, wide_reads = shape.inputs, shape.hidden, shape.reads, shape.wide, shape.wide_reads
+    inputs, hidden, reads = shape.inputs, shape.hidden, shape.reads
+    padded_hidden, padded_reads = shape.padded_hidden, shape.padded_reads
     signals, fan, place_stride = 2 * shape.heads, inputs + reads, shape.place_stride
     rows = hidden * (1 + np.max(gates))
     none = Spread(like, gates[0, :0], gates[0, :0])
-    _, recurrent, entry, from_output, from_input, to_output, bias, action_bias, place, state = grads_at(
+    _, recurrent, to_sums, to_action, to_value, to_output, bias, action_bias, place, state = grads_at(
         shape, array_at(summed, layout.grads, like), none
     )
     ih, hh = array_at(parameters.weight_ih, rows * fan, like), array_at(parameters.weight_hh, rows * hidden, like)
     ih_bias, hh_bias = array_at(parameters.bias_ih, rows, like), array_at(parameters.bias_hh, rows, like)
     for gate in range(len(gates)):
         for j in range(hidden):
-            row, own_ih, own_hh = gate * wide + j, gates[gate, 0] * hidden + j, gates[gate, 1] * hidden + j
+            row, own_ih, own_hh = gate * padded_hidden + j, gates[gate, 0] * hidden + j, gates[gate, 1] * hidden + j
             if gates[gate, 0] >= 0 and len(ih):
-                copy(entry, row * shape.wide_inputs, ih, own_ih * fan, inputs)
-                copy(recurrent, row * place_stride + wide, ih, own_ih * fan + inputs, reads)
+                copy(to_sums, row * shape.padded_inputs, ih, own_ih * fan, inputs)
+                copy(recurrent, row * place_stride + padded_hidden, ih, own_ih * fan + inputs, reads)
             if gates[gate, 0] >= 0 and len(ih_bias):
                 ih_bias[own_ih] = bias[row]
             if gates[gate, 1] >= 0 and len(hh):
@@ -275,16 +285,16 @@ def unpack_grads(
     logits = array_at(parameters.action_bias, signals + reads, like)
     value, read = array_at(parameters.value, reads * inputs, like), array_at(parameters.read, hidden * reads, like)
     for j in range(reads if len(action) else 0):
-        copy(from_output, j * wide, action, (signals + j) * hidden, hidden)
+        copy(to_action, j * padded_hidden, action, (signals + j) * hidden, hidden)
     for j in range(signals if len(action) else 0):
-        copy(from_output, (wide_reads + j) * wide, action, j * hidden, hidden)
+        copy(to_action, (padded_reads + j) * padded_hidden, action, j * hidden, hidden)
     if len(logits):
-        copy(action_bias, wide_reads, logits, 0, signals)
+        copy(action_bias, padded_reads, logits, 0, signals)
         copy(action_bias, 0, logits, signals, reads)
     for j in range(reads if len(value) else 0):
-        copy(from_input, j * shape.wide_inputs, value, j * inputs, inputs)
+        copy(to_value, j * shape.padded_inputs, value, j * inputs, inputs)
     for j in range(hidden if len(read) else 0):
-        copy(to_output, j * wide_reads, read, j * reads, reads)
+        copy(to_output, j * padded_reads, read, j * reads, reads)
     first = array_at(initial, states * hidden, like)
     if len(first):
         copy(place, 0, first, 0, hidden)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import triton.language as tl
 
-from ddstructs.ops.triton import compiled
+from ddstructs.ops.walks import compiled
 
 __all__ = ["sigmoid", "tanh"]
 

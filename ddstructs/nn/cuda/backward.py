@@ -14,7 +14,8 @@ import triton.language as tl
 from ddstructs.nn.cuda.cells import recall, slope
 from ddstructs.nn.cuda.forward import kernel
 from ddstructs.nn.cuda.products import hold, product
-from ddstructs.ops.triton import compiled, step_backward
+from ddstructs.ops.triton import step_backward
+from ddstructs.ops.walks import compiled
 
 __all__ = ["backward_rows"]
 

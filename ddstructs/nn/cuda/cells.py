@@ -13,7 +13,7 @@ from __future__ import annotations
 import triton.language as tl
 
 from ddstructs.nn.cuda.activations import sigmoid, tanh
-from ddstructs.ops.triton import compiled
+from ddstructs.ops.walks import compiled
 
 __all__ = ["activate", "recall", "slope"]
 

@@ -24,8 +24,11 @@ from ddstructs.ops.triton import step_forward
 
 __all__ = ["forward_rows", "kernel"]
 
-# So that no length, batch or state compiles a kernel anew.
-kernel: Callable[[Callable[..., Any]], Any] = triton.jit(do_not_specialize=("batch", "time", "kept", "slots"))
+# So that no length, batch or state compiles a kernel anew. The fields of a line are parts of two tensors.
+kernel: Callable[[Callable[..., Any]], Any] = triton.jit(
+    do_not_specialize=("batch", "time", "kept", "slots"),
+    do_not_specialize_on_alignment=("strengths", "order", "ends", "dead", "last", "consumed", "cut"),
+)
 
 
 @kernel

@@ -10,7 +10,7 @@ from torch.autograd import Function
 
 from ddstructs.nn.cuda.backward import backward_rows
 from ddstructs.nn.cuda.forward import forward_rows
-from ddstructs.nn.cuda.plan import plan
+from ddstructs.nn.cuda.plan import multiprocessors, plan
 from ddstructs.nn.network import Noise
 from ddstructs.ops import triton as line_kernels
 from ddstructs.ops.layout import Layout
@@ -94,7 +94,7 @@ class Steps(Function):
             strengths: Their strengths, shape `(batch, slots)`.
         """
         cell, layout, lengths, reset, noise, hard, record = setup
-        (batch, time, _), slots, width = x.shape, *initial.shape[1:]
+        (batch, time, _), (slots, width) = x.shape, initial.shape[1:]
         summed, hidden, heads = len(bias), action.shape[1], len(layout)
         size, both = heads * width, 2 * heads
         kept = time + 1 + (reset is not None)
@@ -115,7 +115,7 @@ class Steps(Function):
         line = line_kernels.start(strengths, time, setup.pushes)
         sums, current, raw = (x.new_empty(batch, count) for count in (summed, both, size))
         counts = _lengths(setup, x)
-        tiles = plan(summed, hidden, size, heads, x.dtype, backward=False)
+        tiles = plan(summed, hidden, size, heads, x.dtype, backward=False, crowded=batch > multiprocessors(x.device))
         if batch:
             with line_kernels.on(x):
                 forward_rows[(batch,)](
@@ -150,7 +150,7 @@ class Steps(Function):
         stateful, restarts = ctx.present
         cell, layout, lengths, reset, *_ = setup
         x, entry, recurrent, action, skip, initial, gates, places, states, signals, value, *line = ctx.saved_tensors
-        (batch, time, _), slots, width = x.shape, *initial.shape[1:]
+        (batch, time, _), (slots, width) = x.shape, initial.shape[1:]
         summed, hidden, heads = len(recurrent), action.shape[1], len(layout)
         reads, both = heads * width, 2 * heads
         kept, place = places.shape[1:]
@@ -177,7 +177,7 @@ class Steps(Function):
         fresh_grad, fresh_state_grad = (x.new_empty(batch, hidden) for _ in range(2))
         read_grad, action_grad, hidden_grad = (x.new_empty(batch, size) for size in (reads, both, hidden))
         counts = _lengths(setup, x)
-        tiles = plan(summed, hidden, reads, heads, x.dtype, backward=True)
+        tiles = plan(summed, hidden, reads, heads, x.dtype, backward=True, crowded=batch > multiprocessors(x.device))
         line[0], line[1] = line[0].clone(), line[1].clone()  # they are rewound, perhaps more than once
         if batch:
             with line_kernels.on(x):

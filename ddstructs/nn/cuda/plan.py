@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -12,19 +12,35 @@ from torch import Tensor
 from ddstructs.nn.cuda.products import Tiling, tiling
 from ddstructs.ops.triton import constants
 
-__all__ = ["Plan", "plan"]
+__all__ = ["Limits", "Plan", "multiprocessors", "plan"]
 
-HELD = 160 * 1024
-"""Maximum size in bytes of weights that are held in registers, of which a multiprocessor has 256 KiB."""
 
-SHARE = 16 * 1024
-"""Bytes of held weights per warp: 128 of the 255 registers of a thread."""
+class Limits(NamedTuple):
+    """What a program may use; sizes in bytes.
 
-TILE = 32 * 1024
-"""Size in bytes of a tile of weights that stream from the cache."""
+    Attributes:
+        held: Maximum size of weights that are held in registers, of which a multiprocessor has 256 KiB.
+        share: Held weights per warp.
+        tile: Maximum size of a tile of weights that stream from the cache.
+        warps: Maximum number of warps, and their number if weights stream.
+    """
 
-MOST = 8
-"""Maximum number of warps, so that the compiler may use all registers of a thread."""
+    held: int
+    share: int
+    tile: int
+    warps: int
+
+
+KIB = 1024
+
+ROOMY = Limits(held=160 * KIB, share=16 * KIB, tile=32 * KIB, warps=8)
+"""If every row has a multiprocessor of its own. With 8 warps a thread has all of its 255 registers."""
+
+CROWDED = Limits(held=0, share=16 * KIB, tile=8 * KIB, warps=1)
+"""If rows share multiprocessors. Small programs run side by side, and hide each other's latency."""
+
+HEAVY = Limits(held=0, share=16 * KIB, tile=16 * KIB, warps=4)
+"""If they do, and the weights are larger than the cache of a multiprocessor."""
 
 
 class Plan(NamedTuple):
@@ -61,7 +77,9 @@ class Plan(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def plan(summed: int, hidden: int, reads: int, heads: int, dtype: torch.dtype, *, backward: bool) -> Plan:
+def plan(
+    summed: int, hidden: int, reads: int, heads: int, dtype: torch.dtype, *, backward: bool, crowded: bool
+) -> Plan:
     """The tiles for a network.
 
     Args:
@@ -71,6 +89,7 @@ def plan(summed: int, hidden: int, reads: int, heads: int, dtype: torch.dtype, *
         heads: Number of heads.
         dtype: The dtype of the weights.
         backward: Whether for the backward pass, in which matrices are transposed.
+        crowded: Whether there are more rows than multiprocessors.
     """
     place, signals = hidden + reads, 2 * heads
     sizes = [(place, summed), (hidden, signals), (hidden, reads)]
@@ -78,11 +97,19 @@ def plan(summed: int, hidden: int, reads: int, heads: int, dtype: torch.dtype, *
         sizes = [(columns, rows) for rows, columns in sizes]
     size = dtype.itemsize
     wanted = sum(triton.next_power_of_2(rows) * triton.next_power_of_2(columns) * size for rows, columns in sizes)
-    held = wanted <= HELD
-    tile = TILE // size
-    recurrent, to_signals, to_value = (tiling(rows, columns, tile, held) for rows, columns in sizes)
+    limits = ROOMY
+    if crowded:
+        limits = CROWDED if wanted <= ROOMY.held else HEAVY
+    held = wanted <= limits.held
+    recurrent, to_signals, to_value = (tiling(rows, columns, limits.tile // size, held) for rows, columns in sizes)
     if backward:  # both contribute to the gradient of the output, which is computed tile by tile
         rows = triton.next_power_of_2(signals)
         to_signals = Tiling(rows, to_value.columns, rows, to_value.stride, to_value.held)
-    warps = triton.next_power_of_2(max(1, wanted // SHARE)) if held else MOST
-    return Plan(recurrent, to_signals, to_value, min(MOST, warps))
+    warps = triton.next_power_of_2(max(1, wanted // limits.share)) if held else limits.warps
+    return Plan(recurrent, to_signals, to_value, min(limits.warps, warps))
+
+
+@cache
+def multiprocessors(device: torch.device) -> int:
+    """Number of multiprocessors of a GPU; 1 for the interpreter on the CPU."""
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1

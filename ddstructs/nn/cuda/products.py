@@ -16,7 +16,7 @@ import triton
 import triton.language as tl
 from torch import Tensor, nn
 
-from ddstructs.ops.triton import compiled
+from ddstructs.ops.walks import compiled
 
 __all__ = ["Tiling", "hold", "product", "tiling"]
 

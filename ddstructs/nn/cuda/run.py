@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from ddstructs.memory import Action, Contents, State
 from ddstructs.nn.cuda.node import Setup, Steps
+from ddstructs.nn.fused import Fused
 from ddstructs.nn.network import Network, Noise
 from ddstructs.nn.padding import mask_of
 from ddstructs.ops.layout import LineState, Slots, Tiles, compact
@@ -24,20 +27,19 @@ def run(
     initial: Tensor | None,
     lengths: Tensor | None,
     reset: Tensor | None,
+    read_skip: nn.Linear | None,
+    packed: PackedSequence | None,
     record: bool,
-) -> tuple[Tensor, Action | None, Tensor, tuple[Tensor, ...], Tensor, LineState]:
-    """Run a network over a sequence; the arguments are those of `fused.run`.
-
-    Returns:
-        The outputs of the cell, the actions, the reads, and the states of the cell, the last read and the state of the
-        memory after the last step of each row.
-    """
+) -> Fused:
+    """Run a network over a sequence, as `fused.run`; packed rows are padded."""
     cell, to_action, value_skip, memory, hard = network
     assert isinstance(cell, nn.RNNCell | nn.LSTMCell | nn.GRUCell)
     assert isinstance(to_action, nn.Linear)
     layout = memory.line
     assert layout is not None
     assert state is None or isinstance(state, LineState)
+    if packed is not None:
+        x, _ = pad_packed_sequence(packed, batch_first=True)
     batch, time, size = x.shape
     heads, width, hidden_size = memory.heads, memory.width, cell.weight_hh.shape[1]
     stateful = isinstance(cell, nn.LSTMCell)
@@ -58,7 +60,8 @@ def run(
     again = reset is not None
     entry, recurrent, bias = _weights(cell, size)
     setup = Setup(
-        type(cell).__name__, layout, counts, None if reset is None else reset.contiguous(), noise, hard, record,
+        type(cell).__name__, layout, counts, None if reset is None else reset.contiguous(), noise, hard,
+        record or memory.validate,
     )  # fmt: skip
     output, push, pop, value, reads, strengths, place, after = Steps.apply(  # type: ignore[no-untyped-call]
         setup, x, entry, recurrent, bias, to_action.weight, to_action.bias,
@@ -66,11 +69,28 @@ def run(
         first[1] if stateful else None, fresh[0] if again else None, fresh[1] if again and stateful else None,
         slots.values.contiguous(), slots.strengths,
     )  # fmt: skip
-    output_after, read_after = place.tensor_split((hidden_size,), dim=1)
-    states = (output_after, after) if stateful else (output_after,)
+    actions = None if push is None else Action(push, pop, value)
+    if memory.validate:
+        memory.check(actions, time=True)
+    if read_skip is not None:
+        output = output + functional.linear(reads.flatten(2), read_skip.weight)
+        if counts is not None:
+            output = torch.where(mask_of(counts, time, x.device)[..., None], output, 0)
+    if packed is not None:
+        output = _packed_like(packed, output, lengths)
+    last_output, last_read = place.tensor_split((hidden_size,), dim=1)
+    states = (last_output, after) if stateful else (last_output,)
     memory_after = Tiles(layout, slots.values, value, strengths)
-    actions = Action(push, pop, value) if record else None
-    return output, actions, reads, states, read_after.view(batch, heads, width), memory_after
+    return Fused(output, actions, reads, states, last_read.view(batch, heads, width), memory_after)
+
+
+def _packed_like(packed: PackedSequence, output: Tensor, lengths: Tensor | None) -> Tensor:
+    """A padded output as the data of a packed sequence with the rows and steps of another."""
+    assert lengths is not None
+    order = packed.sorted_indices
+    if order is not None:
+        output, lengths = output[order], lengths[order.cpu()]
+    return pack_padded_sequence(output, lengths.cpu(), batch_first=True).data
 
 
 def _weights(cell: nn.RNNCell | nn.LSTMCell | nn.GRUCell, size: int) -> tuple[Tensor, Tensor, Tensor]:
