@@ -31,7 +31,7 @@ def test_the_page_runs_as_it_stands(
     reverser(128).save_pretrained("reversal")
     page = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     for block in blocks:
         exec(block, {})
     assert capsys.readouterr().out.splitlines() == re.findall(r"# (\S+</s>)$", page, flags=re.MULTILINE)
