@@ -13,11 +13,13 @@ from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from ddstructs import Controller, MemoryRNN, RNNState, Tape
+from ddstructs.nn import uncompiled
 from ddstructs.nn.captured import CONTEXTS
 
 INPUT, HIDDEN, WIDTH = 3, 5, 4
 
 pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch looks at that of every input
+traces = pytest.mark.skipif(not uncompiled.TRACES, reason="this torch cannot trace a network")
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +60,7 @@ def assert_same_bits(got: Any, expected: Any) -> None:
     torch.testing.assert_close(got, expected, rtol=0, atol=0)
 
 
+@traces
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 @pytest.mark.parametrize("kind", ["stack", "queue", "deque+stack"])
 def test_outputs_and_gradients_are_the_same_bits_and_a_new_length_compiles_nothing(kind: str, cell: str) -> None:
@@ -74,6 +77,7 @@ def test_outputs_and_gradients_are_the_same_bits_and_a_new_length_compiles_nothi
     assert counter.frame_count <= 2
 
 
+@traces
 def test_a_length_marked_as_dynamic_compiles_once() -> None:
     rnn = network("deque", "gru").requires_grad_(False)
     graph, counter = compiled(rnn)
@@ -84,6 +88,7 @@ def test_a_length_marked_as_dynamic_compiles_once() -> None:
     assert counter.frame_count == 1
 
 
+@traces
 @pytest.mark.parametrize(("kind", "cell"), [("deque", "rnn"), ("stack+queue", "lstm")])
 def test_a_state_goes_from_one_graph_to_the_next(kind: str, cell: str) -> None:
     """Its slots grow with every piece, and gradients pass through them."""
@@ -102,6 +107,7 @@ def test_a_state_goes_from_one_graph_to_the_next(kind: str, cell: str) -> None:
     torch.testing.assert_close(found[0][1], found[1][1])
 
 
+@traces
 @pytest.mark.parametrize("kind", ["stack", "deque"])
 def test_padding_and_resets_go_into_a_graph(kind: str) -> None:
     rnn = network(kind, "lstm").double()
@@ -119,12 +125,14 @@ def test_padding_and_resets_go_into_a_graph(kind: str) -> None:
     assert_same_bits(*slopes)
 
 
+@traces
 def test_a_length_out_of_range_is_refused_when_the_graph_runs() -> None:
     graph, _ = compiled(network())
     with pytest.raises(ValueError, match=r"lengths has 9, but x has 8 steps: 0\.\.8 was expected"):
         graph(noise(2, 8, INPUT), None, torch.tensor([9, 2]))
 
 
+@traces
 def test_the_noise_of_training_is_drawn_by_torch() -> None:
     rnn = network("queue", "lstm", read_noise=0.5, state_noise=0.5)
     graph, _ = compiled(rnn)
@@ -136,6 +144,7 @@ def test_the_noise_of_training_is_drawn_by_torch() -> None:
     assert not torch.equal(found[0], rnn.eval()(noise(2, 6, INPUT))[0])
 
 
+@traces
 def test_a_controller_is_one_graph() -> None:
     torch.manual_seed(0)
     model = Controller(KINDS["queue"](WIDTH), 7, 5, hidden_size=HIDDEN, embedding_size=INPUT).eval()
@@ -149,6 +158,7 @@ def test_a_controller_is_one_graph() -> None:
     assert counter.frame_count <= 2
 
 
+@traces
 def test_what_backward_needs_is_released_with_the_results() -> None:
     rnn = network()
     graph, _ = compiled(rnn)
@@ -165,6 +175,7 @@ def test_what_backward_needs_is_released_with_the_results() -> None:
         assert len(CONTEXTS) == before
 
 
+@traces
 def test_a_second_derivative_is_refused() -> None:
     rnn, x = network(), noise(2, 6, INPUT).requires_grad_()
     output, _ = torch.compile(rnn, fullgraph=True, backend="eager")(x)
@@ -182,5 +193,13 @@ def test_a_loop_stays_outside_of_the_graphs() -> None:
         assert_same_bits(graph(noise(2, time, INPUT))[0], rnn(noise(2, time, INPUT))[0])
     assert counter.frame_count == 0
     torch.compiler.reset()
-    with pytest.raises(Exception, match="its `path` says why"):
+    with pytest.raises(Exception, match="its `path` says why" if uncompiled.TRACES else "only torch 2.13 or newer"):
         torch.compile(rnn, fullgraph=True, backend="eager")(noise(2, 4, INPUT))
+
+
+def test_where_torch_cannot_trace_a_network_it_stays_outside_of_the_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uncompiled, "TRACES", False)
+    rnn, counter = network(), CompileCounterWithBackend("aot_eager")
+    graph, x = torch.compile(rnn, backend=counter), noise(2, 4, INPUT)
+    assert_same_bits(graph(x)[0], rnn(x)[0])
+    assert counter.frame_count == 0

@@ -8,9 +8,12 @@ from typing import Any, TypeVar, cast
 
 import torch
 
-__all__ = ["uncompiled"]
+__all__ = ["TRACES", "uncompiled"]
 
 Method = TypeVar("Method", bound=Callable[..., Any])
+
+TRACES = torch.__version__ >= (2, 13)
+"""Whether `torch.compile` can trace a network. That of torch 2.8 cannot; releases in between were not tried."""
 
 
 def uncompiled(reason: str, unless: Callable[..., bool]) -> Callable[[Method], Method]:
@@ -20,15 +23,15 @@ def uncompiled(reason: str, unless: Callable[..., bool]) -> Callable[[Method], M
 
     Args:
         reason: Shown by torch if a full graph is required.
-        unless: Called with the arguments of the method: whether to trace it nevertheless.
+        unless: Called with the arguments of the method: whether to trace it nevertheless, if this torch can.
     """
 
     def decorate(method: Method) -> Method:
-        outside = torch.compiler.disable(method, reason=reason)
+        outside = torch.compiler.disable(method, reason=reason if TRACES else "only torch 2.13 or newer can trace it")
 
         @wraps(method)
         def call(*args: Any, **kwargs: Any) -> Any:
-            if torch.compiler.is_dynamo_compiling() and not unless(*args, **kwargs):
+            if torch.compiler.is_dynamo_compiling() and not (TRACES and unless(*args, **kwargs)):
                 return outside(*args, **kwargs)
             return method(*args, **kwargs)
 
