@@ -12,7 +12,7 @@ __all__ = ["TRACES", "uncompiled"]
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
-TRACES = torch.__version__ >= (2, 13)
+TRACES = torch.__version__ >= "2.13"  # a `TorchVersion`, which compares numbers
 """Whether `torch.compile` can trace a network. That of torch 2.8 cannot; releases in between were not tried."""
 
 
