@@ -40,7 +40,7 @@ def report(command: str, trainer: Trainer, task: Task) -> None:
         print("No checkpoint was written.")
         return
     best = [each for each in saved if getattr(each, "monitor", None) is not None]
-    path = os.path.relpath((best or saved)[0].best_model_path)  # type: ignore[attr-defined]
+    path = os.path.relpath((best or saved)[0].best_model_path)  # type: ignore[attr-defined]  # `saved` have one
     print(f"The {'best' if best else 'last'} checkpoint is {path}. Next:")
     print(f"  ddstructs test --ckpt_path {path}")
     if task.example is not None:

@@ -37,7 +37,7 @@ class PrintText(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        task: Task = trainer.datamodule  # type: ignore[attr-defined]
+        task: Task = trainer.datamodule  # type: ignore[attr-defined]  # set at run time; not declared by Lightning
         rows: Tensor = outputs
         for row in rows.tolist():
             self._skip()
@@ -68,7 +68,7 @@ def take_lines(task: Task, text: str | None, file: str | None) -> dict[int, str]
         InputError: If there are no lines, or if the task cannot read any of them.
     """
     if not isinstance(task, Generated):
-        task.text, task.file = text, file  # type: ignore[attr-defined]
+        task.text, task.file = text, file  # type: ignore[attr-defined]  # options of some tasks only
         return {}
     lines, place = read_lines(text, file), place_of(file)
     refused: dict[int, str] = {}

@@ -37,7 +37,7 @@ class Curve(Callback):
         self.losses.append(float(outputs["loss"]))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        task: Generated = trainer.datamodule  # type: ignore[attr-defined]
+        task: Generated = trainer.datamodule  # type: ignore[attr-defined]  # set at run time; not declared by Lightning
         metrics = {name: float(trainer.callback_metrics[f"val_{name}"]) for name in ("loss", *self.metrics)}
         line = {
             "updates": trainer.global_step,
