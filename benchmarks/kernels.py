@@ -10,6 +10,7 @@ hand.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import platform
 import re
@@ -43,6 +44,7 @@ def measure(rounds: int, batch: int, width: int, device: str) -> Rounds:
     """Time every case, after a warm-up at the shortest length that compiles and loads the kernels."""
     seen: Rounds = defaultdict(list)
     everything = list(cases(batch, width, device))
+    gc.freeze()  # each run first collects garbage, which takes longer than most runs if it visits all of torch
     for _, steps, case in everything:
         if steps == min(LENGTHS):
             case()
