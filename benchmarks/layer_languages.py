@@ -12,7 +12,6 @@ to 80.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 import warnings
 from itertools import product
@@ -24,6 +23,7 @@ import torch
 from pytorch_lightning import seed_everything
 from torch import nn
 
+from benchmarks.runs import Runs
 from ddstructs import NoMemory, SequenceModel, Stack
 from ddstructs.tasks import DyckModel, MarkedReversalModel, UnmarkedReversalModel
 from ddstructs.tasks.language_model import LanguageModel
@@ -137,11 +137,10 @@ def main() -> None:
     settings = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", ".*self.trainer.*")
-    lines = [json.loads(line) for line in settings.out.read_text().splitlines()] if settings.out.exists() else []
+    runs = Runs(settings.out, KEY)
     if settings.table:
-        print(table(lines))
+        print(table(runs.lines))
         return
-    done = {tuple(line[part] for part in KEY) for line in lines}
     seeds = range(settings.first, settings.first + settings.seeds)
     languages: list[str] = settings.languages
     names: list[str] = settings.networks
@@ -149,11 +148,9 @@ def main() -> None:
         network = NETWORKS[name]
         rate, embed_std = settings.rate or network.rate, settings.embed_std or network.embed_std
         key = (language, name, seed, settings.updates, rate, embed_std)
-        if key not in done:
-            line = dict(zip(KEY, key, strict=True)) | train(*key)
-            with settings.out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-            print(json.dumps(line), flush=True)
+        if key not in runs:
+            runs.add(dict(zip(KEY, key, strict=True)) | train(*key))
+            print(runs.lines[-1], flush=True)
 
 
 if __name__ == "__main__":

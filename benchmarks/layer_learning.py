@@ -10,7 +10,6 @@ to 128, 1,000 and 10,000: as it is, with saturated signals; with the sigmoids al
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import torch
 from pytorch_lightning import seed_everything
 from torch import Tensor, nn
 
+from benchmarks.runs import Runs
 from ddstructs import Queue, SequenceModel, Stack
 from ddstructs.nn.layer import MemoryLayer
 from ddstructs.tasks import Batch, Copying, Reversal
@@ -116,19 +116,14 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=400)
     settings = parser.parse_args()
     torch.set_num_threads(1)
-    lines = settings.out.read_text().splitlines() if settings.out.exists() else []
-    key = ("case", "pair", "seed", "updates")
-    done = {tuple(line[part] for part in key) for line in map(json.loads, lines)}
+    runs = Runs(settings.out, ("case", "pair", "seed", "updates"))
     for case in settings.cases:
         for seed in range(settings.first, settings.first + settings.seeds):
             for pair in PAIRS:
-                if (case, pair, seed, settings.updates) in done:
-                    continue
-                run = {"case": case, "pair": pair, "seed": seed, "updates": settings.updates}
-                run |= train(pair, CASES[case], seed, settings.updates)
-                with settings.out.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(run) + "\n")
-                print(json.dumps(run), flush=True)
+                key = (case, pair, seed, settings.updates)
+                if key not in runs:
+                    runs.add(dict(zip(runs.key, key, strict=True)) | train(pair, CASES[case], seed, settings.updates))
+                    print(runs.lines[-1], flush=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ python -m benchmarks.off_recipe 300 Stack nothing    only runs with a stack in w
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import time
@@ -21,6 +20,7 @@ import torch
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from benchmarks.runs import Runs
 from ddstructs import Controller, settings_for
 from ddstructs.experiments.commit import commit
 from ddstructs.registry.plugins import named
@@ -148,19 +148,16 @@ def main(seconds: float = float("inf"), *names: str) -> None:
     """Do the missing runs, seed by seed, of the cases that match all of the names."""
     warnings.filterwarnings("ignore")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    records = [json.loads(line) for line in RUNS.read_text().splitlines()] if RUNS.exists() else []
-    done = {(Case(*(record[name] for name in Case._fields)), record["seed"]) for record in records}
+    runs = Runs(RUNS, (*Case._fields, "seed"))
     start = time.monotonic()
     chosen = [(case, seeds) for case, seeds in cases() if {*names} <= {*case[:3], str(case)}]
     for seed in range(10):
         for case, seeds in chosen:
-            if seed < seeds and (case, seed) not in done and time.monotonic() - start < seconds:
+            if seed < seeds and (*case, seed) not in runs and time.monotonic() - start < seconds:
                 record = train(case, seed)
-                records.append(record)
-                with RUNS.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(record) + "\n")
+                runs.add(record)
                 print(*case, seed, record["learned"], record["coarse_test"], record["seconds"], flush=True)
-    (FOLDER / "OFF_RECIPE.md").write_text(render(records), encoding="utf-8")
+    (FOLDER / "OFF_RECIPE.md").write_text(render(runs.lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ every third file of the test split, in windows of one context that overlap by ha
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import re
 import time
@@ -27,6 +26,7 @@ import torch
 from pytorch_lightning import seed_everything
 from torch import Tensor, nn
 
+from benchmarks.runs import Runs
 from ddstructs import NoMemory, SequenceModel, Stack
 from ddstructs.tasks.batch import START
 from ddstructs.tasks.python_code import Dedent, closings, dedents
@@ -242,21 +242,18 @@ def main() -> None:
     settings = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", ".*self.trainer.*")
-    lines = [json.loads(line) for line in settings.out.read_text().splitlines()] if settings.out.exists() else []
+    runs = Runs(settings.out, KEY)
     if settings.table:
-        print(table(lines))
+        print(table(runs.lines))
         return
-    done = {tuple(line[part] for part in KEY) for line in lines}
     seeds = [TRIAL_SEED] if settings.rates else range(settings.seeds)
     for seed in seeds:
         for name in settings.networks:
             for rate in settings.rates or [NETWORKS[name].rate]:
                 key = (name, seed, settings.updates, rate, settings.noise if "memory" in name else 0.0)
-                if key not in done:
-                    line = dict(zip(KEY, key, strict=True)) | run(*key, test=not settings.rates)
-                    with settings.out.open("a", encoding="utf-8") as file:
-                        file.write(json.dumps(line) + "\n")
-                    print(json.dumps(line), flush=True)
+                if key not in runs:
+                    runs.add(dict(zip(KEY, key, strict=True)) | run(*key, test=not settings.rates))
+                    print(runs.lines[-1], flush=True)
 
 
 if __name__ == "__main__":
