@@ -95,7 +95,7 @@ def train(pair: str, options: dict[str, Any], seed: int, updates: int) -> dict[s
         nn.utils.clip_grad_norm_(model.parameters(), model.clip)
         optimizer.step()
         if not task.stages.finished:
-            task.stages.observe(step["accuracy"].item())
+            task.stages.observe(task.mastery(step["cross_entropy"], step["output"], batch).item())
         if update % 50 == 0 and first is None and task.stages.finished:
             first = update if share_right(model, task, (65, 128), 100) == 1 else None
     seconds = time.perf_counter() - begun

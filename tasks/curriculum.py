@@ -24,7 +24,7 @@ class Curriculum:
         patience: Maximum number of batches in the first stage before a fresh start. Later stages, in which there is
             less left to learn, get half as many. Unlimited if None.
         growth: Factor by which the length grows from one stage to the next.
-        threshold: Running accuracy, the share of correct symbols, that ends a stage.
+        threshold: Running accuracy that ends a stage: the share of correct symbols, or another `Task.mastery`.
         momentum: Weight of the past in the running accuracy.
         stage: Current maximum length.
         accuracy: Current running accuracy. Half of it is carried over to the next stage.

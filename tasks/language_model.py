@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ddstructs.registry.ranges import Lengths
+from ddstructs.registry.ranges import Lengths, Share
 from ddstructs.tasks.batch import IGNORE, Batch
 from ddstructs.tasks.language import MeasuredLanguage
 from ddstructs.tasks.language_task import LanguageTask
@@ -37,8 +37,9 @@ class LanguageModel(LanguageTask):
     Args:
         val_lengths: Shortest and longest string in validation; as in training if not given. A perfect model of the
             training strings knows none of other lengths, and has an excess there.
-        curriculum: Whether to start with short strings. The next symbol is seldom certain, so the share of correct
-            symbols has an upper bound that depends on the language: set `threshold` below it.
+        curriculum: Whether to start with short strings.
+        threshold: A stage of the curriculum ends when exp(-excess) exceeds this, which is a geometric mean: the
+            probability of a symbol relative to that under the true distribution of the strings of the stage.
         settings: The other settings of every generated task, see `Generated`.
 
     Reference:
@@ -50,8 +51,14 @@ class LanguageModel(LanguageTask):
     goal = Goal("excess", 0.01, smaller=True)
     score = "-loss"
 
-    def __init__(self, val_lengths: Lengths | None = None, curriculum: bool = False, **settings: Any) -> None:
-        super().__init__(val_lengths=val_lengths, curriculum=curriculum, **settings)
+    def __init__(
+        self,
+        val_lengths: Lengths | None = None,
+        curriculum: bool = False,
+        threshold: Share = 0.87,
+        **settings: Any,
+    ) -> None:
+        super().__init__(val_lengths=val_lengths, curriculum=curriculum, threshold=threshold, **settings)
 
     @property
     def output_symbols(self) -> int:
@@ -70,6 +77,13 @@ class LanguageModel(LanguageTask):
     def validated_lengths(self) -> tuple[int, int]:
         return self.val_lengths or self.train_lengths
 
+    def mastery(self, loss: Tensor, output: Tensor, batch: Batch) -> Tensor:
+        """exp(-excess), see `threshold`."""
+        strings, lengths = (batch.inputs[:, 1:] - 1).cpu(), (batch.lengths - 1).cpu()
+        count = len(self.language.sizes(self.stages.lengths(self.train_lengths[0])))
+        excess = loss - _nats_per_symbol(self.language, strings, lengths, count)
+        return torch.exp(-excess).clamp(max=1.0)
+
     def knows_floor(self, split: Split) -> bool:
         return split != "train"  # whose strings are drawn anew in each epoch
 
@@ -85,6 +99,10 @@ class LanguageModel(LanguageTask):
 def _floor(kind: type[LanguageModel], key: int, lengths: tuple[int, int], size: int, count: int) -> float:
     """The loss of a perfect model of a set, which is fixed, in nats per symbol; `count` is that of training lengths."""
     task = kind(eval_size=size)
-    strings, n = task._fixed(key, lengths)
-    nats = kind.language.nats(strings, n).sum() + len(n) * math.log(count)
-    return float(nats / (n + 1).sum())
+    return _nats_per_symbol(kind.language, *task._fixed(key, lengths), count)
+
+
+def _nats_per_symbol(language: MeasuredLanguage, strings: Tensor, lengths: Tensor, count: int) -> float:
+    """The loss of a perfect model of strings whose length is one of `count`, in nats per symbol."""
+    nats = language.nats(strings, lengths).sum() + len(lengths) * math.log(count)
+    return float(nats / (lengths + 1).sum())

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, NamedTuple
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
-from ddstructs.tasks.batch import Batch
+from ddstructs.tasks.batch import IGNORE, Batch
 from ddstructs.tasks.curriculum import Curriculum
 
 __all__ = ["Goal", "Split", "Task"]
@@ -113,6 +113,18 @@ class Task(LightningDataModule, ABC):
         If it is known, the controller also logs the `excess` of the loss over it.
         """
         return None
+
+    def mastery(self, loss: Tensor, output: Tensor, batch: Batch) -> Tensor:
+        """How much of a training batch is learned, in [0, 1]; a stage of the curriculum ends at its `threshold`.
+
+        The share of correct symbols, unless a kind of task defines something else.
+
+        Args:
+            loss: The mean cross entropy of the targets, in nats.
+            output: The likeliest output symbols, in the shape of the targets.
+            batch: The batch.
+        """
+        return (output == batch.targets)[batch.targets != IGNORE].float().mean()
 
     def lengths(self, batch: Batch) -> Tensor:
         """The length of each sequence by the task's own measure, shape `(batch,)`."""

@@ -321,6 +321,18 @@ def test_a_perfect_model_scores_zero_at_every_length(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_perfect_model_of_a_stage_has_mastered_it_and_half_a_nat_more_is_a_factor(kind: Kind) -> None:
+    longest = LONGEST.get(kind, 11)
+    task = kind(train_lengths=(1, longest), curriculum=True, start_length=longest - 2, batch_size=8, seed=0)
+    low, high = task.stages.lengths(1)
+    perfect = Perfect(task, kind, [n for n in lengths_of(kind, high) if n >= low])
+    batch = task._draw_training()
+    scored = Scoring(task, [Stack(2)]).update("train", perfect.logits(batch.inputs), batch)
+    assert float(task.mastery(scored.loss, scored.output, batch)) == pytest.approx(1, abs=1e-6)
+    assert float(task.mastery(scored.loss + 0.5, scored.output, batch)) == pytest.approx(math.exp(-0.5), abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_floor_is_that_of_the_set(kind: Kind) -> None:
     longest = LONGEST.get(kind, 11)
     task = kind(train_lengths=(1, longest), val_lengths=(3, longest), test_lengths=(4, longest), eval_size=30)

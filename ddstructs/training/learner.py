@@ -18,7 +18,7 @@ from ddstructs.tasks.task import Split
 from ddstructs.training.decoding import decode_greedily
 from ddstructs.training.restarts import start_afresh
 from ddstructs.training.restoring import Restorable
-from ddstructs.training.scoring import MemoryActions, Scoring
+from ddstructs.training.scoring import MemoryActions, Scored, Scoring
 
 __all__ = ["Learner", "MemoryActions", "Outcome"]
 
@@ -95,14 +95,14 @@ class Learner(Restorable):
         return self.run(inputs).logits
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        loss, output = self._score("train", batch)
-        right = (output == batch.targets)[batch.targets != IGNORE].float().mean()
-        return {"loss": loss, "accuracy": right}
+        loss, scored = self._score("train", batch)
+        return {"loss": loss, "cross_entropy": scored.loss.detach(), "output": scored.output}
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         task = self.task
         if task is not None and not task.stages.finished:
-            task.stages.observe(float(self.trainer.strategy.reduce(outputs["accuracy"], reduce_op="mean")))
+            learned = task.mastery(outputs["cross_entropy"], outputs["output"], batch)
+            task.stages.observe(float(self.trainer.strategy.reduce(learned, reduce_op="mean")))
             if task.stages.stalled:
                 task.stages.restart()
                 start_afresh(self, task.stages.restarts, task.fresh_seed())
@@ -180,8 +180,8 @@ class Learner(Restorable):
             )
         self.scoring = Scoring(task, [module.memory for module in self.memory_modules]).to(self.device)
 
-    def _score(self, split: Split, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Log the metrics of a batch; return the loss and the output symbols, `IGNORE` in steps without a target."""
+    def _score(self, split: Split, batch: Batch) -> tuple[Tensor, Scored]:
+        """Log the metrics of a batch; return the loss, with the penalty in training, and what it was computed from."""
         memories = [module.memory for module in self.memory_modules]
         before = [memory.validate for memory in memories]
         for memory, validate in zip(memories, before, strict=True):
@@ -192,13 +192,12 @@ class Learner(Restorable):
             for memory, validate in zip(memories, before, strict=True):
                 memory.validate = validate
             self._first_batch = False
-        loss, output = self.scoring.update(split, run.logits, batch)
+        scored = self.scoring.update(split, run.logits, batch)
         penalty = self.scoring.penalty(split, run.actions, batch)
-        if penalty is not None:
-            loss = loss + self.signal_penalty * penalty
+        loss = scored.loss if penalty is None else scored.loss + self.signal_penalty * penalty
         for name, metric in self.scoring.metrics(split).items():
             self.log(f"{split}_{name}", metric, on_step=False, on_epoch=True, prog_bar=name == "coarse")
-        return loss, output
+        return loss, scored
 
     def _warn_of_length(self, batch: Batch) -> None:
         """Warn about sequences longer than any in validation, if signals are fractions there, which add up."""

@@ -17,7 +17,7 @@ from ddstructs.tasks.batch import IGNORE, Batch
 from ddstructs.tasks.task import Split, Task
 from ddstructs.training.metrics import SequenceAccuracy
 
-__all__ = ["MemoryActions", "Scoring"]
+__all__ = ["MemoryActions", "Scored", "Scoring"]
 
 
 class MemoryActions(NamedTuple):
@@ -30,6 +30,18 @@ class MemoryActions(NamedTuple):
 
     memory: Memory
     actions: Any
+
+
+class Scored(NamedTuple):
+    """The scores of a batch.
+
+    Attributes:
+        loss: The mean cross entropy of the targets, in nats.
+        output: The likeliest output symbols, with `IGNORE` in steps without a target, shape `(batch, time)`.
+    """
+
+    loss: Tensor
+    output: Tensor
 
 
 class Scoring(nn.Module):
@@ -59,16 +71,13 @@ class Scoring(nn.Module):
         """The metrics of a split, by name."""
         return cast("dict[str, Metric]", dict(cast("nn.ModuleDict", self.sets[f"{split}_"])))
 
-    def update(self, split: Split, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    def update(self, split: Split, logits: Tensor, batch: Batch) -> Scored:
         """Add a batch.
 
         Args:
             split: The set the batch is from.
             logits: Shape `(batch, time, output_symbols)`.
             batch: The batch.
-
-        Returns:
-            The loss, and the output symbols, with `IGNORE` in steps without a target.
         """
         asked = batch.targets != IGNORE
         loss = cross_entropy(logits[asked], batch.targets[asked])
@@ -79,7 +88,7 @@ class Scoring(nn.Module):
             metrics["excess"].update(loss.detach() - floor, asked.sum())
         for name in self.named:
             metrics[name].update(output, batch.targets)
-        return loss, output
+        return Scored(loss, output)
 
     def _floor(self, split: Split) -> float | None:
         """The lowest loss of a set that any model can reach, computed on first use because it may take long."""
