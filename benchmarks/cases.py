@@ -6,6 +6,8 @@ import gc
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -16,7 +18,7 @@ from ddstructs import Action, Deque, Memory, MemoryRNN, Queue, Stack, Superposit
 from ddstructs.actions import mapped, parts, unbind
 from ddstructs.line import LineMemory
 
-__all__ = ["LENGTHS", "MEMORIES", "NARROW", "Case", "actions", "cases"]
+__all__ = ["LENGTHS", "MEMORIES", "NARROW", "PEER", "Case", "actions", "cases"]
 
 LENGTHS = 64, 256, 1024, 4096, 8192, 65536
 MEMORIES: dict[str, type[LineMemory]] = {"stack": Stack, "queue": Queue, "deque": Deque}
@@ -29,6 +31,9 @@ MIXTURES: dict[str, tuple[int, Callable[[int], Memory]]] = {
 
 NARROW = 1, 8
 """Widths whose time per element is compared with that of width 64."""
+
+PEER = "StackTransLayer, depth 16"
+"""The layer of stack-attention-pytorch: a superposition stack, and the projections around it."""
 
 SIGNALS = "uniform", "tiny pushes", "push, then pop", "alternating"
 LIMITS = {
@@ -81,6 +86,8 @@ def cases(batch: int, width: int, device: str) -> Iterator[tuple[str, int, Case]
         yield "nn.LSTM", steps, partial(network, nn.LSTM(64, 64, device=device), steps, device)
         lstm = nn.LSTM(64, 64, device=device)
         yield "nn.LSTM, gradient for x", steps, partial(network, lstm, steps, device, learns=True)
+    if find_spec("stack_attention"):
+        yield PEER, 1024, partial(peer, batch, 1024, width, device)
     yield from networks(device)
     if device == "cpu":
         yield from threads(width)
@@ -154,6 +161,14 @@ def loop(memory: LineMemory, batch: int, steps: int, device: str, signals: str =
         return torch.stack(reads, 1)
 
     return clock(run, device)
+
+
+def peer(batch: int, steps: int, width: int, device: str) -> tuple[float, float]:
+    """Run the layer of stack-attention-pytorch on a whole sequence."""
+    kind = import_module("stack_attention").StackTransLayer
+    layer = kind(width, num_stacks=1, dim_stack=width, stack_size=16, add_residual=False).to(device)
+    x = torch.randn(batch, steps, width, device=device, requires_grad=True)
+    return clock(lambda: layer(x, recurrent=True)[0], device)
 
 
 def by(kernel: ops.Kernel, case: Case) -> tuple[float, float]:

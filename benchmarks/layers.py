@@ -73,7 +73,7 @@ class Peer(nn.Module):
         self.layer = kind(DIM, num_stacks=HEADS, dim_stack=WIDTH, stack_size=DEPTH, add_residual=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        output: Tensor = self.layer(x)[0]
+        output: Tensor = self.layer(x, recurrent=True)[0]  # without it, each token has a stack of its own
         return output
 
 
