@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from ddstructs.tasks.batch import IGNORE, Batch
 from ddstructs.tasks.edits import edited
@@ -33,8 +34,10 @@ class Recognition(LanguageTask):
     Here the shortest string has one symbol.
 
     Args:
-        train_lengths: Shortest and longest string in training.
-        test_lengths: The same in the test.
+        language_model: Whether the network also learns, in training, to predict the next symbol of strings in the
+            language, and their end: one of the auxiliary objectives of Butoi et al. Its symbols follow `no` and `yes`
+            among the output symbols, and compete among themselves. It teaches a network to use its memory, where the
+            answer alone would be right too seldom to.
         settings: The other settings of every generated task, see `Generated`.
 
     Reference:
@@ -46,12 +49,17 @@ class Recognition(LanguageTask):
     goal = LanguageTask.goal._replace(metric="accuracy")
     score = "accuracy"
 
+    def __init__(self, language_model: bool = False, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.language_model = language_model
+
     @property
     def output_symbols(self) -> int:
-        return len(NAMES)
+        return len(NAMES) + (self.source_symbols + 1 if self.language_model else 0)
 
     def output_name(self, symbol: int) -> str:
-        return NAMES[symbol]
+        names = *NAMES, *map(self.source_name, range(self.source_symbols)), "</s>"
+        return names[symbol]
 
     def draw(self, rows: int, lengths: tuple[int, int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
         inside, n = super().draw(rows, lengths, generator)
@@ -81,3 +89,12 @@ class Recognition(LanguageTask):
         targets = torch.full_like(inputs, IGNORE)
         targets.scatter_(1, lengths[:, None], self.language.accepts(source, lengths)[:, None].long())
         return Batch(inputs, targets, 1 + lengths)
+
+    def auxiliary_loss(self, logits: Tensor, batch: Batch) -> Tensor | None:
+        """The mean cross entropy of the next symbols of the strings in the language, in nats."""
+        last, step = batch.lengths[:, None] - 1, torch.arange(batch.inputs.shape[1], device=batch.inputs.device)
+        inside = (batch.targets.gather(1, last) == NAMES.index("yes")) & (step <= last)
+        if not self.language_model or not inside.any():
+            return None
+        following = torch.where(step < last, batch.inputs.roll(-1, dims=1) - 1, self.source_symbols)
+        return cross_entropy(logits[..., len(NAMES) :][inside], following[inside])

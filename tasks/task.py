@@ -126,6 +126,15 @@ class Task(LightningDataModule, ABC):
         """
         return (output == batch.targets)[batch.targets != IGNORE].float().mean()
 
+    def auxiliary_loss(self, logits: Tensor, batch: Batch) -> Tensor | None:
+        """What a second objective adds to the loss in training; None if there is none. No metric includes it.
+
+        Args:
+            logits: Scores of the output symbols, shape `(batch, time, output_symbols)`.
+            batch: The batch.
+        """
+        return None
+
     def lengths(self, batch: Batch) -> Tensor:
         """The length of each sequence by the task's own measure, shape `(batch,)`."""
         return batch.lengths

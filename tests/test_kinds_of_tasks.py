@@ -4,12 +4,13 @@ import math
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from test_controller import trainer
 
 from ddstructs import Controller, InputError, MemoryLayer, NoMemory, SequenceModel, Stack, trace
@@ -201,6 +202,23 @@ def test_a_task_with_data_of_its_own_needs_no_more_than_its_loaders(tmp_path: Pa
     fitted.fit(model, task)
     assert fitted.callback_metrics["val_score"] == 1
     assert trainer(tmp_path).test(model, task, verbose=False)[0]["test_right"] == 1
+
+
+def test_a_second_objective_adds_to_the_loss_of_training_and_to_no_metric(tmp_path: Path) -> None:
+    class Steps(Callback):
+        def on_train_batch_end(self, fitted: Trainer, model: LightningModule, outputs: Any, *batch: Any) -> None:
+            losses.append(outputs["loss"].item())
+
+    losses: list[float] = []
+    metrics = []
+    for second in (None, torch.tensor(10.0)):
+        task = MarkedReversalRecognition(**SMALL | {"batches_per_epoch": 1})
+        fitted, model = trainer(tmp_path, max_epochs=1, callbacks=[Steps()]), controller(task)
+        with mock.patch.object(task, "auxiliary_loss", return_value=second):
+            fitted.fit(model, task)
+        metrics.append(fitted.callback_metrics)
+    assert losses[1] == pytest.approx(losses[0] + 10)
+    assert metrics[0] == metrics[1]
 
 
 def test_training_stops_when_the_curriculum_is_finished_and_the_goal_is_reached(tmp_path: Path) -> None:

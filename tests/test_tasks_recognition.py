@@ -361,3 +361,25 @@ def test_strings_outside_are_near_ones_and_random_ones() -> None:
 def test_a_range_in_which_every_string_is_in_the_language_has_none_outside() -> None:
     task = EvenPairsRecognition(test_lengths=(1, 1), eval_size=50)
     assert all(batch.targets[:, -1].all() for batch in task.test_dataloader())
+
+
+def test_the_second_objective_is_to_predict_what_follows_in_strings_of_the_language_and_their_end() -> None:
+    task = MarkedReversalRecognition(language_model=True)
+    batch = task.assemble(*task.sources(["01#10", "01#01", "#"]))
+    assert [task.output_name(symbol) for symbol in range(task.output_symbols)] == ["no", "yes", "0", "1", "#", "</s>"]
+    logits = torch.randn(3, 6, task.output_symbols, dtype=torch.float64)
+    nats = [
+        -math.log(math.exp(logits[row, step, 2 + "01#.".index(char)]) / logits[row, step, 2:].exp().sum())
+        for row, text in ((0, "01#10."), (2, "#."))
+        for step, char in enumerate(text)
+    ]
+    loss = task.auxiliary_loss(logits, batch)
+    assert loss is not None
+    assert loss.item() == pytest.approx(sum(nats) / len(nats))
+
+
+def test_there_is_no_second_objective_unless_it_is_asked_for_or_where_no_string_is_of_the_language() -> None:
+    task, outside = MarkedReversalRecognition(), ["01#01"]
+    assert task.auxiliary_loss(torch.randn(1, 6, 2), task.assemble(*task.sources(outside))) is None
+    task = MarkedReversalRecognition(language_model=True)
+    assert task.auxiliary_loss(torch.randn(1, 6, 6), task.assemble(*task.sources(outside))) is None

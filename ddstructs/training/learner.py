@@ -181,7 +181,7 @@ class Learner(Restorable):
         self.scoring = Scoring(task, [module.memory for module in self.memory_modules]).to(self.device)
 
     def _score(self, split: Split, batch: Batch) -> tuple[Tensor, Scored]:
-        """Log the metrics of a batch; return the loss, with the penalty in training, and what it was computed from."""
+        """Log the metrics of a batch; return the loss, with all that training adds, and the scores."""
         memories = [module.memory for module in self.memory_modules]
         before = [memory.validate for memory in memories]
         for memory, validate in zip(memories, before, strict=True):
@@ -195,6 +195,8 @@ class Learner(Restorable):
         scored = self.scoring.update(split, run.logits, batch)
         penalty = self.scoring.penalty(split, run.actions, batch)
         loss = scored.loss if penalty is None else scored.loss + self.signal_penalty * penalty
+        second = self.task.auxiliary_loss(run.logits, batch) if self.task is not None and split == "train" else None
+        loss = loss if second is None else loss + second
         for name, metric in self.scoring.metrics(split).items():
             self.log(f"{split}_{name}", metric, on_step=False, on_epoch=True, prog_bar=name == "coarse")
         return loss, scored
