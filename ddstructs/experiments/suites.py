@@ -95,6 +95,10 @@ RECOGNIZED = (
     *("OddsFirst", "BinarySum", "BinaryProduct", "SquareRoot", "BucketSort"),
 )
 
+FOUR_STACKS = "+".join(["Stack"] * 4)
+
+QUEUES = tuple("+".join(["Queue"] * number) for number in (2, 4, 5))
+
 HERE = Path(__file__).parent
 
 SUITES = {
@@ -108,7 +112,7 @@ SUITES = {
     "chomsky": Suite(
         recipe=HERE / "chomsky.yaml",
         tasks=(*REGULAR, *CONTEXT_FREE, *CONTEXT_SENSITIVE),
-        memories=("Stack", "Queue", "Queue+Queue", "SuperpositionStack", "Tape", "NoMemory"),
+        memories=("Stack", "Queue", *QUEUES, "SuperpositionStack", "Tape", "NoMemory"),
         cells=("rnn", "lstm"),
         out=Path("runs/chomsky"),
         title="the Chomsky suite",
@@ -125,7 +129,7 @@ SUITES = {
     "cfl": Suite(
         recipe=HERE / "cfl.yaml",
         tasks=tuple(f"{name}Model" for name in LANGUAGES),
-        memories=("Stack", "SuperpositionStack", "NoMemory"),
+        memories=("Stack", FOUR_STACKS, "SuperpositionStack", "NoMemory"),
         cells=("rnn", "lstm"),
         out=Path("runs/cfl"),
         title="language models of context-free and other languages",
@@ -146,7 +150,7 @@ SUITES = {
     "recognition": Suite(
         recipe=HERE / "recognition.yaml",
         tasks=tuple(f"{name}Recognition" for name in RECOGNIZED),
-        memories=("Stack", "SuperpositionStack", "NoMemory"),
+        memories=("Stack", FOUR_STACKS, "SuperpositionStack", "NoMemory"),
         cells=("rnn", "lstm"),
         out=Path("runs/recognition"),
         title="recognition of formal languages",
