@@ -48,7 +48,7 @@ class LanguageModel(LanguageTask):
 
     language: ClassVar[MeasuredLanguage]
     metrics: ClassVar[dict[str, str]] = {}
-    goal = Goal("excess", 0.01, smaller=True)
+    goal = Goal("excess", 0.005, smaller=True)
     score = "-loss"
 
     def __init__(
