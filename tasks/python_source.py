@@ -9,18 +9,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from ddstructs.errors import InputError
 from ddstructs.registry.ranges import Count, Size, check_ranges
 from ddstructs.tasks.batch import START, Batch
 from ddstructs.tasks.batches import Batches
 from ddstructs.tasks.curriculum import Curriculum
 from ddstructs.tasks.streams import TRAIN, generator
-from ddstructs.tasks.task import Goal, Split, Task
+from ddstructs.tasks.task import Split, Task
 
 __all__ = ["PythonSource", "encode", "joined", "split_of"]
 
@@ -59,7 +60,7 @@ class PythonSource(Task):
     """
 
     metrics: ClassVar[Mapping[str, str]] = {}
-    goal = Goal("loss", 0.0, smaller=True)
+    goal = None
     score = "-loss"
 
     def __init__(
@@ -108,12 +109,22 @@ class PythonSource(Task):
     def train_dataloader(self) -> Batches:
         def make() -> Iterator[Batch]:
             for _ in range(self.batches_per_epoch):
-                stream = generator(TRAIN, self.seed, self.drawn)
+                rank = self.trainer.global_rank if self.trainer else 0
+                stream = generator(TRAIN, self.seed, self.drawn, *([rank] if rank else []))
                 self.drawn += 1
                 last = len(self.symbols["train"]) - self.context
                 yield self.rows("train", torch.randint(last, (self.batch_size,), generator=stream).numpy())
 
         return Batches(make, self.batches_per_epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"drawn": self.drawn}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue at the position of another task with these rows."""
+        if not isinstance(drawn := state_dict.get("drawn"), int):
+            raise InputError("the checkpoint does not have the position of the PythonSource: drawn is missing")
+        self.drawn = drawn
 
     def val_dataloader(self) -> Batches:
         return self._in_order("val")

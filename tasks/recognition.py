@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 from ddstructs.tasks.batch import IGNORE, Batch
 from ddstructs.tasks.edits import edited
 from ddstructs.tasks.language_task import LanguageTask
+from ddstructs.tasks.task import Goal
 
 __all__ = ["Recognition"]
 
@@ -46,7 +47,7 @@ class Recognition(LanguageTask):
     """
 
     metrics: ClassVar[dict[str, str]] = {"accuracy": "ddstructs.training.metrics:CoarseAccuracy"}
-    goal = LanguageTask.goal._replace(metric="accuracy")
+    goal = Goal("accuracy", 0.9999)
     score = "accuracy"
 
     def __init__(self, language_model: bool = False, **settings: Any) -> None:

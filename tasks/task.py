@@ -63,8 +63,9 @@ class Task(LightningDataModule, ABC):
     """The metrics besides the loss, by name: class paths. Their `update` takes output symbols and targets, both of
     shape `(batch, time)`, with `IGNORE` in steps without an answer."""
 
-    goal: ClassVar[Goal] = Goal("coarse", 0.9999)
-    """The goal in validation. The default requires every sequence to be right, up to rounding."""
+    goal: ClassVar[Goal | None] = Goal("coarse", 0.9999)
+    """The goal in validation; None if the task can only be learned better. The default requires every sequence to be
+    right, up to rounding."""
 
     score: ClassVar[str] = "fine"
     """The metric that selects the best weights; `-loss` selects the smallest loss."""

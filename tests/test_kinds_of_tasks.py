@@ -26,6 +26,7 @@ from ddstructs.tasks import (
 )
 from ddstructs.tasks.batches import Batches
 from ddstructs.tasks.marked_reversal import MARKED_REVERSAL
+from ddstructs.tasks.task import Goal
 from ddstructs.training.stopping import Finished, summary
 
 KINDS: list[type[Generated]] = [ReverseString, MarkedReversalModel, MarkedReversalRecognition]
@@ -224,7 +225,7 @@ def test_a_second_objective_adds_to_the_loss_of_training_and_to_no_metric(tmp_pa
 def test_training_stops_when_the_curriculum_is_finished_and_the_goal_is_reached(tmp_path: Path) -> None:
     def run(**settings: Any) -> tuple[Trainer, Task]:
         task = MarkedReversalRecognition(**SMALL | {"batches_per_epoch": 2, "curriculum": False} | settings)
-        task.goal = task.goal._replace(value=0.0)  # type: ignore[misc]
+        task.goal = Goal("accuracy", 0.0)  # type: ignore[misc]
         fitted = trainer(tmp_path, max_epochs=5, callbacks=[Finished()])
         fitted.fit(controller(task), task)
         return fitted, task

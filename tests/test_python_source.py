@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise, product
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +12,17 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from test_cli import refusal
 from torch.nn.functional import cross_entropy
 
 from benchmarks import text
 from ddstructs import NoMemory, SequenceModel
+from ddstructs.cli.main import main
 from ddstructs.tasks.batch import START
 from ddstructs.tasks.python_code import Closing, Dedent, closings, dedents
 from ddstructs.tasks.python_source import PythonSource, encode, split_of
 from ddstructs.tasks.task import Split
+from ddstructs.training.checkpoint import read
 
 STRING = (
     r"""(?s:'''(?:\\.|.)*?'''|\"\"\"(?:\\.|.)*?\"\"\")|'(?:\\(?s:.)|[^\\'\n])*'|"(?:\\(?s:.)|[^\\"\n])*"|\#[^\n]*"""
@@ -159,3 +162,43 @@ def test_each_byte_is_predicted_from_a_window(count: int, monkeypatch: pytest.Mo
         probability = logits.softmax(0)
         assert said.bracket[i] == probability[text.BRACKETS].argmax()
         assert said.stays[i] == (probability[32] > 1 - probability[32] - probability[10])
+
+
+TINY = (
+    *("--data", "PythonSource", "--data.context", "16", "--data.batch_size", "2", "--data.batches_per_epoch", "2"),
+    *("--data.eval_size", "4", "--model.hidden_size", "8", "--model.embedding_size", "4", "--model.memory", "Stack"),
+    *("--model.memory.width", "4"),
+)
+
+
+def fitted(epochs: int, *more: str) -> Path:
+    folder = Path("run")
+    assert (
+        main(("fit", *TINY, "--trainer.max_epochs", f"{epochs}", "--trainer.default_root_dir", f"{folder}", *more)) == 0
+    )
+    return max(folder.rglob("last.ckpt"), key=lambda path: path.stat().st_mtime_ns)
+
+
+def test_the_command_line_trains_on_it_and_refuses_text_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = f"{fitted(1)}"
+    said = capsys.readouterr().out
+    assert re.search(r"After 2 updates: loss [0-9.]+ on validation sequences\.\n", said)
+    assert main(("test", "--ckpt_path", path)) == 0
+    assert "test_loss" in capsys.readouterr().out
+    assert "PythonSource takes no text" in refusal(capsys, "predict", "--ckpt_path", path, "--data.text", "import re")
+    assert "PythonSource takes no text" in refusal(capsys, "trace", "--ckpt_path", path, "--text", "import re")
+
+
+def test_a_resumed_run_goes_on_with_the_rows_that_are_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = []
+    for name in ("whole", "resumed"):
+        folder = tmp_path / name
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        path = fitted(2) if name == "whole" else fitted(2, "--ckpt_path", f"{fitted(1)}")
+        weights.append(read(path)["state_dict"])
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])

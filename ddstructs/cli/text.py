@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -65,9 +66,11 @@ def take_lines(task: Task, text: str | None, file: str | None) -> dict[int, str]
         The reason for each refused line, by its number from 1.
 
     Raises:
-        InputError: If there are no lines, or if the task cannot read any of them.
+        InputError: If there are no lines, or if the task cannot read any of them, or takes no text at all.
     """
     if not isinstance(task, Generated):
+        if "text" not in signature(type(task)).parameters:
+            raise InputError(f"{type(task).__name__} takes no text: leave it to `ddstructs test`")
         task.text, task.file = text, file  # type: ignore[attr-defined]  # options of some tasks only
         return {}
     lines, place = read_lines(text, file), place_of(file)

@@ -30,7 +30,7 @@ from ddstructs.registry.plugins import named
 from ddstructs.tasks.generated import Generated
 from ddstructs.training.controller import Controller
 from ddstructs.training.saving import with_safe_saving
-from ddstructs.training.stopping import Finished, validated
+from ddstructs.training.stopping import Finished, reached
 
 __all__ = ["Done", "Trained", "check", "execute", "fit", "memory_of", "score_of", "test_long"]
 
@@ -115,7 +115,7 @@ def fit(run: Run, folder: Path, report: Report) -> Trained:
     return Trained(
         best.best_model_path,
         float(best.best_model_score),
-        task.goal.reached(validated(trainer)),
+        reached(task, trainer),
         trainer.global_step,
         round(time.perf_counter() - start, 1),
         task.stages.restarts,

@@ -65,6 +65,7 @@ TASKS = {
     "RecodedCopyModel": "ddstructs.tasks.copy_models:RecodedCopyModel",
     "UnmarkedCopyModel": "ddstructs.tasks.copy_models:UnmarkedCopyModel",
     "UnmarkedReversalAndCopyModel": "ddstructs.tasks.copy_models:UnmarkedReversalAndCopyModel",
+    "PythonSource": "ddstructs.tasks.python_source:PythonSource",
     "MarkedReversalRecognition": "ddstructs.tasks.marked_reversal:MarkedReversalRecognition",
     "CycleNavigationRecognition": "ddstructs.tasks.regular_recognition:CycleNavigationRecognition",
     "EvenPairsRecognition": "ddstructs.tasks.regular_recognition:EvenPairsRecognition",

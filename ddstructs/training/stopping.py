@@ -13,7 +13,7 @@ from ddstructs.tasks.task import Task
 from ddstructs.training.checkpoint import TASK
 from ddstructs.training.controller import Controller
 
-__all__ = ["Finished", "check_unlearned", "summary", "validated"]
+__all__ = ["Finished", "check_unlearned", "reached", "summary", "validated"]
 
 
 class Finished(Callback):
@@ -40,7 +40,7 @@ class Finished(Callback):
         task: object = trainer.datamodule  # type: ignore[attr-defined]
         if trainer.sanity_checking or not isinstance(task, Task):
             return
-        self.learned = task.goal.reached(validated(trainer)) and (task.stages.finished or not self.curriculum)
+        self.learned = reached(task, trainer) and (task.stages.finished or not self.curriculum)
         if self.learned:
             trainer.should_stop = True
 
@@ -71,26 +71,31 @@ def check_unlearned(trainer: Trainer, checkpoint: Mapping[str, Any], task: Task)
         )
 
 
+def reached(task: Task, trainer: Trainer) -> bool:
+    """Whether the last validation reached the goal of the task, if it has one."""
+    return task.goal is not None and task.goal.reached(validated(trainer))
+
+
 def is_learned(task: Task, trainer: Trainer) -> bool:
     """Whether the curriculum is finished and the last validation reached the goal."""
-    return task.stages.finished and task.goal.reached(validated(trainer))
+    return task.stages.finished and reached(task, trainer)
 
 
 def summary(trainer: Trainer, task: Task) -> str:
-    """The metrics and lengths of the last validation, and a verdict, in a line or two.
+    """The metrics and lengths of the last validation, and a verdict if the task has a goal, in a line or two.
 
     Example:
         After 1350 updates: coarse 1.0000, fine 1.0000 on validation sequences of lengths 8..128. The task is learned.
     """
     metrics = validated(trainer)
-    shown = {task.goal.metric: None, **dict.fromkeys(task.metrics)}
+    shown = {"loss" if task.goal is None else task.goal.metric: None, **dict.fromkeys(task.metrics)}
     figures = [f"{name} {metrics[f'val_{name}']:.4f}" for name in shown if f"val_{name}" in metrics]
     updates = f"After {trainer.global_step} update{'' if trainer.global_step == 1 else 's'}"
     if not figures:
         return f"{updates}: not validated, so the quality of the model is unknown."
     lengths = task.validated_lengths
     where = f" of lengths {lengths[0]}..{lengths[1]}" if lengths else ""
-    return f"{updates}: {', '.join(figures)} on validation sequences{where}. {_verdict(task, trainer)}"
+    return f"{updates}: {', '.join(figures)} on validation sequences{where}. {_verdict(task, trainer)}".rstrip()
 
 
 def _verdict(task: Task, trainer: Trainer) -> str:
@@ -107,6 +112,8 @@ def _verdict(task: Task, trainer: Trainer) -> str:
                 f"or {other}."
             )
         return f"{missed}. Train longer, or with {other}."
+    if task.goal is None:
+        return ""
     bound = "at most" if task.goal.smaller else "at least"
     missed = f"It is not learned: {task.goal.metric} of {bound} {task.goal.value} was expected."
     if _counts(trainer.lightning_module):
