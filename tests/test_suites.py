@@ -275,6 +275,7 @@ def test_the_other_suites_are_reproduced(suite: str, task: str, tmp_path: Path) 
 def test_a_suite_is_reproduced_and_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(SMALL))
     options = ["--suite=chomsky", "--tasks=ReverseString,EvenPairs", "--memories=Stack", "--cells=rnn"]
     options += [f"--recipe={tmp_path / 'small.yaml'}", f"--out={tmp_path / 'out'}"]
@@ -286,7 +287,11 @@ def test_a_suite_is_reproduced_and_goes_on_where_it_was(
         records = read_records(tmp_path / "out" / "chomsky.jsonl")
         assert len(records) == count
     assert {record["score_soft"] <= 1 for record in records} == {True}
-    assert "chomsky.jsonl" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "chomsky.jsonl" in said
+    for task in ("ReverseString", "EvenPairs"):
+        worst = min(record["score_test"] for record in records if record["task"] == task)
+        assert f" {worst:.4f} " in said, "a narrow terminal cuts no figure"
     assert "# Results: the Chomsky suite" in (tmp_path / "out/RESULTS.md").read_text()
     curves = read_records(tmp_path / "out/curves.jsonl")
     assert all([at for at, _ in curve["val_score"]] == [3, 6] for curve in curves)

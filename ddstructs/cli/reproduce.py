@@ -16,7 +16,7 @@ from ddstructs.cli.machine import check_processes
 from ddstructs.cli.progress import working
 from ddstructs.errors import InputError
 from ddstructs.experiments.recipe import read_recipe
-from ddstructs.experiments.results import COLUMNS, group_of, line, render, summary
+from ddstructs.experiments.results import group_of, line, render, summary
 from ddstructs.experiments.runs import Run, choose, every_run, folder_name, parse_seeds
 from ddstructs.experiments.store import Store
 from ddstructs.experiments.suites import SUITES, Suite
@@ -106,25 +106,30 @@ def _write_results(runs: Sequence[Run], store: Store, suite: Suite) -> None:
     records, curves, names = store.collect(), store.explain(), {run.name for run in runs}
     done = [record for record in records if folder_name(record) in names]
     groups = list(dict.fromkeys((run.task, run.memory, run.cell, run.config) for run in runs))
+    shown: tuple[str, ...]
     plots = []
     if find_spec("matplotlib"):
         from ddstructs.experiments.plots import plot
 
-        shown, traced = ([each for each in part if group_of(each) in groups] for part in (records, curves))
-        plots = plot(shown, traced, store.out, **drawing(suite))
+        drawn, traced = ([each for each in part if group_of(each) in groups] for part in (records, curves))
+        plots = plot(drawn, traced, store.out, **drawing(suite))
     else:
         print("No plots were drawn: they need matplotlib (pip install 'ddstructs[plot]').")
     command = shlex.join(["ddstructs", *sys.argv[1:]])
     if suite.score:
         text = render_suite(suite, records, curves, groups, len(done), len(runs), command, plots)
-        columns, *rows = suite_summary(suite, records, groups)
+        rows, shown = suite_summary(suite, records, groups), ("seeds", "mean", "worst", "updates", "seconds")
     else:
         text = render(records, groups, len(done), len(runs), command, plots)
-        chosen = [COLUMNS.index(name) for name in ("task", "memory", "cell", "success", "coarse", "updates", "seconds")]
-        columns, *rows = ([row[i] for i in chosen] for row in summary(records, groups))
+        rows, shown = summary(records, groups), ("success", "coarse", "updates", "seconds")
     write_atomically(store.out / "RESULTS.md", text)
-    table = Table(*columns, box=None)
-    for row in rows:
-        table.add_row(*row)
+    table = Table(box=None)
+    for name in ("task", "memory", "cell"):
+        table.add_column(name, overflow="fold")  # a narrow terminal cuts no figure
+    for name in shown:
+        table.add_column(name, no_wrap=True)
+    chosen = [rows[0].index(str(column.header)) for column in table.columns]
+    for row in rows[1:]:
+        table.add_row(*(row[i] for i in chosen))
     Console(highlight=False).print(table)
     print("Written:", store.out / store.records, store.out / "RESULTS.md", *plots, sep="\n  ")

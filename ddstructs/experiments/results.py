@@ -10,7 +10,7 @@ from typing import Any
 
 from ddstructs.experiments.records import Record
 
-__all__ = ["COLUMNS", "PAPER", "SUCCESS", "Group", "figure", "group_of", "line", "render", "summary", "table"]
+__all__ = ["PAPER", "SUCCESS", "Group", "figure", "group_of", "line", "render", "summary", "table"]
 
 Group = tuple[str, str, str, str]
 """The task, memory, cell and config of runs that differ only in the seed."""
