@@ -25,7 +25,7 @@ test: lint wheel docs browser
 	$(BIN)/python -m pytest -q -n 2
 
 bench: .venv/dev
-	$(BIN)/python -m pip -q install -e ".[plot]" stack-attention-pytorch
+	$(BIN)/python -m pip -q install -e ".[plot]" stack-attention-pytorch==0.0.12
 	$(BIN)/python -m benchmarks.kernels
 
 # With the python at hand, whose torch knows the card, if it has what this needs; PYTHON=.venv/bin/python for ours.

@@ -1,7 +1,8 @@
 """Time per step of the kernels, compared with the reference, an LSTM cell and a copy of the same bytes.
 
-Every round runs each case once, and short ones more often, cases of one length in turns, so that other load on the
-machine affects all alike. Times are medians over the rounds; a ratio is the median of the ratios within each round.
+Every round runs each case at least once, and short ones more often; cases of one length take turns, so that other
+load on the machine affects all alike. Times are medians over the rounds; a ratio is the median of the ratios within
+each round.
 
 The results are printed, plotted, and written to RESULTS.md between its two markers; the text below them is written by
 hand.
@@ -18,15 +19,13 @@ import subprocess
 import sys
 from collections import defaultdict
 from datetime import date
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
 import torch
 
-from benchmarks.cases import LENGTHS, MEMORIES, NARROW, PEER, cases
+from benchmarks.cases import LENGTHS, MEMORIES, NARROW, PEER, Case, cases
 from benchmarks.peak import NETWORKS
 
 __all__ = ["main"]
@@ -35,7 +34,7 @@ Rounds = dict[tuple[str, int], list[tuple[float, float]]]
 """For each case and length, µs per step forward and backward, by round."""
 
 MARKS = "<!-- written by make bench -->", "<!-- written by hand -->"
-"""The lines of RESULTS.md between which the results are written, the markers."""
+"""The lines of RESULTS.md between which the results are written."""
 
 
 ENOUGH = 0.5
@@ -50,11 +49,12 @@ def measure(rounds: int, batch: int, width: int, device: str) -> Rounds:
     for _, steps, case in everything:
         if steps == min(LENGTHS):
             case()
-    groups = [list(group) for _, group in groupby(everything, key=itemgetter(1))]
+    groups: dict[int, list[tuple[str, int, Case]]] = defaultdict(list)
+    for each in everything:
+        groups[each[1]].append(each)
     for _ in range(rounds):
-        for group in groups:
+        for steps, group in groups.items():
             runs: dict[str, list[tuple[float, float]]] = defaultdict(list)
-            steps = group[0][1]
             for _ in range(max(1, 1024 // steps)):
                 for name, _, case in group:
                     if sum(map(sum, runs[name])) < ENOUGH:
@@ -210,7 +210,7 @@ def setup_rows() -> list[str]:
         )
     command = sys.executable, "-m", "examples.demo", "abc"
     demo = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    trained = re.search(r"updates in (\d+) s", demo)
+    trained = re.search(r"updates in ([\d.]+) s", demo)
     assert trained is not None
     return [
         f"| MemoryRNN, Elman, stack, first call with an empty cache, seconds | | {cold:.3g} | | |",

@@ -87,7 +87,7 @@ def main() -> None:
     start = time.perf_counter()
     lines = [line[:100] for line in read_lines(arguments.text, None)][:10]  # as much as fits on the page
     trainer, before = train(arguments.seed, arguments.updates, lines)
-    console.print(f"\n{trainer.global_step} updates in {time.perf_counter() - start:.0f} s, seed {arguments.seed}.\n")
+    console.print(f"\n{trainer.global_step} updates in {time.perf_counter() - start:.1f} s, seed {arguments.seed}.\n")
 
     if trainer.callback_metrics["val_coarse"] < 1:
         console.print("It is not perfect yet: train longer with --updates, or try another --seed.\n")

@@ -42,8 +42,9 @@ class Generated(Task):
         start_length: Longest source in the first stage of the curriculum.
         patience: Maximum number of batches in the first stage of the curriculum before a fresh start with new weights;
             half as many in the other stages. No fresh starts if None.
-        threshold: Share of correct symbols, on average, that ends a stage of the curriculum; see `mastery`. A task
-            whose difficulty lies in few symbols of a sequence, and grows with length, needs a higher threshold.
+        threshold: Running mean of `mastery`, by default the share of correct symbols, that ends a stage of the
+            curriculum. A task whose difficulty lies in few symbols of a sequence, and grows with length, needs a higher
+            threshold.
         seed: Seed of the training sequences; that of `seed_everything` if not given.
         text: Sources for `predict`, one per line.
         file: A file of such lines; `-` is standard input.

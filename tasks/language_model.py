@@ -38,8 +38,9 @@ class LanguageModel(LanguageTask):
         val_lengths: Shortest and longest string in validation; as in training if not given. A perfect model of the
             training strings knows none of other lengths, and has an excess there.
         curriculum: Whether to start with short strings.
-        threshold: A stage of the curriculum ends when exp(-excess) exceeds this, which is a geometric mean: the
-            probability of a symbol relative to that under the true distribution of the strings of the stage.
+        threshold: A stage of the curriculum ends when the running mean of exp(-excess) exceeds this. exp(-excess) is
+            the geometric mean, over the symbols, of their probability relative to that under the true distribution of
+            the stage.
         settings: The other settings of every generated task, see `Generated`.
 
     Reference:

@@ -50,7 +50,7 @@ class PythonSource(Task):
         batch_size: Rows of a batch.
         batches_per_epoch: Number of training batches in an epoch.
         eval_size: Maximum number of rows in validation, and in the test.
-        seed: Seed of the training rows.
+        seed: Seed of the training rows; that of `seed_everything` if not given.
 
     Example:
         >>> from ddstructs.tasks.python_source import PythonSource
@@ -69,7 +69,7 @@ class PythonSource(Task):
         batch_size: Size = 16,
         batches_per_epoch: Size = 200,
         eval_size: Size = 400,
-        seed: Count = 0,
+        seed: Count | None = None,
     ) -> None:
         check_ranges(PythonSource.__init__, locals())
         super().__init__()
@@ -109,22 +109,24 @@ class PythonSource(Task):
     def train_dataloader(self) -> Batches:
         def make() -> Iterator[Batch]:
             for _ in range(self.batches_per_epoch):
+                self.seed = torch.initial_seed() if self.seed is None else self.seed
                 rank = self.trainer.global_rank if self.trainer else 0
-                stream = generator(TRAIN, self.seed, self.drawn, *([rank] if rank else []))
+                stream = generator(TRAIN, self.seed, self.drawn, *([rank] if rank else []))  # as before for one process
                 self.drawn += 1
-                last = len(self.symbols["train"]) - self.context
+                last = self._steps("train") - self.context
                 yield self.rows("train", torch.randint(last, (self.batch_size,), generator=stream).numpy())
 
         return Batches(make, self.batches_per_epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"drawn": self.drawn}
+        return {"seed": self.seed, "drawn": self.drawn}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue at the position of another task with these rows."""
+        """Continue at the position of another task; settings stay those of this one."""
         if not isinstance(drawn := state_dict.get("drawn"), int):
             raise InputError("the checkpoint does not have the position of the PythonSource: drawn is missing")
         self.drawn = drawn
+        self.seed = state_dict.get("seed") if self.seed is None else self.seed
 
     def val_dataloader(self) -> Batches:
         return self._in_order("val")
@@ -144,8 +146,21 @@ class PythonSource(Task):
         targets = torch.where(after == START, 256, after - 1)
         return Batch(inputs, targets, torch.full((len(starts),), self.context))
 
+    def _steps(self, split: Split) -> int:
+        """The number of steps of a split.
+
+        Raises:
+            InputError: If they do not fill a row.
+        """
+        steps = len(self.symbols[split])
+        if self.context >= steps:
+            raise InputError(
+                f"context is {self.context}, but the text of {split} has {steps} steps: choose a shorter context"
+            )
+        return steps
+
     def _in_order(self, split: Split) -> Batches:
-        count = min(self.eval_size, (len(self.symbols[split]) - 1) // self.context)
+        count = min(self.eval_size, (self._steps(split) - 1) // self.context)
 
         def make() -> Iterator[Batch]:
             for first in range(0, count, self.batch_size):

@@ -37,8 +37,8 @@ class Recognition(LanguageTask):
     Args:
         language_model: Whether the network also learns, in training, to predict the next symbol of strings in the
             language, and their end: one of the auxiliary objectives of Butoi et al. Its symbols follow `no` and `yes`
-            among the output symbols, and compete among themselves. It teaches a network to use its memory, where the
-            answer alone would be right too seldom to.
+            among the output symbols. They compete among themselves for the next symbol, and with `no` and `yes` for
+            the answer. It gives the network a target at every symbol, where the answer is one for a whole string.
         settings: The other settings of every generated task, see `Generated`.
 
     Reference:

@@ -46,7 +46,7 @@ class Task(LightningDataModule, ABC):
     """A source of training, validation and test batches, and the metrics they are scored by.
 
     A controller uses only the attributes and methods below. Its loss is the cross entropy over all targets that are not
-    `IGNORE`, and the metrics score its outputs in these steps.
+    `IGNORE`, plus `auxiliary_loss` in training, and the metrics score its outputs in these steps.
 
     `Generated` draws sequences by length from a seed; its kinds are `Transduction`, `BlankAnswer`, `LanguageModel` and
     `Recognition`. A task with its own data derives from this class and defines its loaders as any Lightning data module
@@ -64,7 +64,7 @@ class Task(LightningDataModule, ABC):
     shape `(batch, time)`, with `IGNORE` in steps without an answer."""
 
     goal: ClassVar[Goal | None] = Goal("coarse", 0.9999)
-    """The goal in validation; None if the task can only be learned better. The default requires every sequence to be
+    """The goal in validation; None if no value of a metric counts as learned. The default requires every sequence to be
     right, up to rounding."""
 
     score: ClassVar[str] = "fine"

@@ -222,6 +222,21 @@ def test_a_second_objective_adds_to_the_loss_of_training_and_to_no_metric(tmp_pa
     assert metrics[0] == metrics[1]
 
 
+def test_a_second_objective_is_learned(tmp_path: Path) -> None:
+    weights = []
+    for factor in (1, -1):
+        task = MarkedReversalRecognition(**SMALL | {"batches_per_epoch": 1})
+        model = controller(task)
+
+        def second(logits: torch.Tensor, batch: Batch, factor: int = factor) -> torch.Tensor:
+            return factor * 100 * logits[..., 0].mean()
+
+        with mock.patch.object(task, "auxiliary_loss", second):
+            trainer(tmp_path, max_epochs=1).fit(model, task)
+        weights.append(model.classify.bias[0].item())
+    assert weights[0] < weights[1]
+
+
 def test_training_stops_when_the_curriculum_is_finished_and_the_goal_is_reached(tmp_path: Path) -> None:
     def run(**settings: Any) -> tuple[Trainer, Task]:
         task = MarkedReversalRecognition(**SMALL | {"batches_per_epoch": 2, "curriculum": False} | settings)

@@ -55,7 +55,7 @@ def reproduce(
         seeds: Seeds and ranges of seeds, separated by commas: 0-9, or 777, or 900,901.
         budget: Cost of a run: small for a first look, default for that of the recipe, or published for tests as large
             as the published ones.
-        out: Folder of the results; by default runs/reproduce, or runs/chomsky for that suite. Completed runs are
+        out: Folder of the results; by default runs/reproduce for the paper, or runs/SUITE. Completed runs are
             skipped, so an interrupted command can be repeated.
         workers: Number of worker processes, at most one per core; two are always allowed.
         scheduler: Address of a Dask scheduler, such as tcp://host:8786, whose workers are used instead.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from inspect import signature
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -69,8 +68,10 @@ def take_lines(task: Task, text: str | None, file: str | None) -> dict[int, str]
         InputError: If there are no lines, or if the task cannot read any of them, or takes no text at all.
     """
     if not isinstance(task, Generated):
-        if "text" not in signature(type(task)).parameters:
-            raise InputError(f"{type(task).__name__} takes no text: leave it to `ddstructs test`")
+        if task.example is None:
+            raise InputError(
+                f"{type(task).__name__} takes no text, so there is nothing to predict: use `ddstructs test`"
+            )
         task.text, task.file = text, file  # type: ignore[attr-defined]  # options of some tasks only
         return {}
     lines, place = read_lines(text, file), place_of(file)

@@ -75,7 +75,6 @@ def trace(
 
 def _trace(path: str, lines: list[str], hard: bool, layer: int | None, head: int | None, title: bool) -> Trace:
     from ddstructs.registry.spec import build
-    from ddstructs.tasks.generated import Generated
     from ddstructs.training.checkpoint import TASK, read
     from ddstructs.training.learner import Learner
     from ddstructs.view.record import trace as record
@@ -88,7 +87,7 @@ def _trace(path: str, lines: list[str], hard: bool, layer: int | None, head: int
     task = build(spec | {"init_args": arguments}, "task")
     if (model.input_symbols, model.output_symbols) != (task.input_symbols, task.output_symbols):
         raise InputError(f"the model in {path} and its task, {type(task).__name__}, differ in their symbols")
-    if not isinstance(task, Generated):
+    if task.example is None:
         raise InputError(f"{type(task).__name__} takes no text: in Python, `ddstructs.trace` takes one of its batches")
     try:
         return record(model, lines, task=task, title=path if title else None, layer=layer, head=head)

@@ -40,9 +40,10 @@ class Outcome(NamedTuple):
 class Learner(Restorable):
     """A network that reads symbols and predicts the next one; subclasses define it.
 
-    Training uses teacher forcing; the loss is the cross entropy of the targets of the task. `predict` decodes greedily
-    where the task feeds answers back. Up to the first error, greedy decoding has the same inputs as teacher forcing, so
-    accuracies are exact from one teacher-forced pass, which is what validation and test use.
+    Training uses teacher forcing; the loss is the cross entropy of the targets of the task, plus the penalty on
+    fractions and the task's `auxiliary_loss`, if any. `predict` decodes greedily where the task feeds answers back. Up
+    to the first error, greedy decoding has the same inputs as teacher forcing, so accuracies are exact from one
+    teacher-forced pass, which is what validation and test use.
 
     Attributes:
         input_symbols: Number of input symbols.

@@ -13,7 +13,7 @@ from ddstructs.tasks.task import Task
 from ddstructs.training.checkpoint import TASK
 from ddstructs.training.controller import Controller
 
-__all__ = ["Finished", "check_unlearned", "reached", "summary", "validated"]
+__all__ = ["Finished", "check_unlearned", "is_learned", "reached", "summary", "validated"]
 
 
 class Finished(Callback):
