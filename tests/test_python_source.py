@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy
 from benchmarks import text
 from ddstructs import NoMemory, SequenceModel
 from ddstructs.cli.main import main
+from ddstructs.errors import InputError
 from ddstructs.tasks.batch import START
 from ddstructs.tasks.python_code import Closing, Dedent, closings, dedents
 from ddstructs.tasks.python_source import PythonSource, encode, split_of
@@ -83,6 +84,13 @@ def test_training_rows_depend_on_the_seed_and_go_on() -> None:
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not torch.equal(first[0], other[0])
     assert len({tuple(each.flatten().tolist()) for each in first}) == 4
+
+
+def test_a_row_longer_than_the_text_is_refused() -> None:
+    task = PythonSource(context=10**9)
+    for rows in (task.train_dataloader, task.val_dataloader):
+        with pytest.raises(InputError, match="context is 1000000000, but the text of .* choose a shorter context"):
+            next(iter(rows()))
 
 
 def test_validation_rows_follow_each_other(task: PythonSource) -> None:
