@@ -89,7 +89,7 @@ def test_training_rows_depend_on_the_seed_and_go_on() -> None:
 def test_a_row_longer_than_the_text_is_refused() -> None:
     task = PythonSource(context=10**9)
     for rows in (task.train_dataloader, task.val_dataloader):
-        with pytest.raises(InputError, match="context is 1000000000, but the text of .* choose a shorter context"):
+        with pytest.raises(InputError, match=r"context is 1000000000, but the text of .* choose a shorter context"):
             next(iter(rows()))
 
 
