@@ -272,6 +272,25 @@ def test_the_other_suites_are_reproduced(suite: str, task: str, tmp_path: Path) 
     assert SUITES[suite].title in (tmp_path / "RESULTS.md").read_text()
 
 
+def test_the_grammars_at_natural_lengths_are_scored_as_the_paper_is(tmp_path: Path) -> None:
+    recipe = json.loads(json.dumps(SMALL))
+    recipe["defaults"]["data"] |= {"length_distribution": "natural", "eval_batch_size": 30}
+    recipe["defaults"]["test"] = {"size": 40, "lengths": [9, 15]}
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(recipe))
+    options = ["--suite=natural", "--memories=Queue", "--cells=rnn", "--seeds=0"]
+    with pytest.MonkeyPatch.context() as patch:
+        arguments = ["ddstructs", "reproduce", *options, f"--recipe={tmp_path / 'small.yaml'}", f"--out={tmp_path}"]
+        patch.setattr(sys, "argv", arguments)
+        assert __main__.main() == 0
+    records = read_records(tmp_path / "natural.jsonl")
+    assert [each["task"] for each in records] == ["GenderConjugation", "SVOtoSOV"]
+    assert all({"coarse_train", "fine_train", "coarse_test", "fine_test"} <= each.keys() for each in records)
+    text = (tmp_path / "RESULTS.md").read_text()
+    assert f"# Results: {SUITES['natural'].title}" in text
+    assert "Lengths have the probabilities that the grammar gives them" in text
+    assert "| 1.00 / 1.00 |" in text  # the paper's queue
+
+
 def test_a_suite_is_reproduced_and_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

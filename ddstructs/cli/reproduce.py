@@ -29,7 +29,7 @@ __all__ = ["reproduce"]
 
 
 def reproduce(
-    suite: Literal["paper", "chomsky", "cfl", "recognition"] = "paper",
+    suite: Literal["paper", "natural", "chomsky", "cfl", "recognition"] = "paper",
     tasks: str | None = None,
     memories: str | None = None,
     cells: str | None = None,
@@ -47,8 +47,9 @@ def reproduce(
     """Train and test every task with every memory and cell, and record the results of every seed.
 
     Args:
-        suite: The tasks of the paper, those of Delétang et al. 2022 (chomsky), language models as in DuSell & Chiang
-            2020 (cfl), or the recognition of languages as in Butoi et al. 2025 (recognition).
+        suite: The tasks of the paper, its two grammars at the lengths that their sentences have by themselves
+            (natural), the tasks of Delétang et al. 2022 (chomsky), language models as in DuSell & Chiang 2020 (cfl), or
+            the recognition of languages as in Butoi et al. 2025 (recognition).
         tasks: Names of tasks, separated by commas; those of the suite if not given.
         memories: Names of memories, likewise; Queue+Queue is a bank of two queues.
         cells: Names of cells, likewise.
@@ -119,7 +120,7 @@ def _write_results(runs: Sequence[Run], store: Store, suite: Suite) -> None:
         text = render_suite(suite, records, curves, groups, len(done), len(runs), command, plots)
         columns, *rows = suite_summary(suite, records, groups)
     else:
-        text = render(records, groups, len(done), len(runs), command, plots)
+        text = render(suite, records, groups, len(done), len(runs), command, plots)
         chosen = [COLUMNS.index(name) for name in ("task", "memory", "cell", "success", "coarse", "updates", "seconds")]
         columns, *rows = ([row[i] for i in chosen] for row in summary(records, groups))
     write_atomically(store.out / "RESULTS.md", text)

@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 from ddstructs.experiments.records import Record
+from ddstructs.experiments.suites import Suite
 
 __all__ = ["COLUMNS", "PAPER", "SUCCESS", "Group", "figure", "group_of", "line", "render", "summary", "table"]
 
@@ -36,7 +37,7 @@ COLUMNS = (
 """The columns of the summary table."""
 
 HEAD = """\
-# Results
+# Results{title}
 
 {done} of {count} runs are done; {failed} of them failed with an error{others}. Written by
 
@@ -45,8 +46,7 @@ HEAD = """\
 ```
 
 *Coarse* accuracy is the share of sequences without an error; *fine* accuracy is the share of each target before its
-first error. Unless its recipe says otherwise, a run is trained on sources of 8 to 64 symbols and tested on 1,000
-unseen sources of that range (*train*) and 1,000 of 65 to 128 symbols. Training ends when every sequence of a separate
+first error. {sets} Training ends when every sequence of a separate
 validation set, which covers both ranges, is correct, or at the recipe's maximum number of updates; the weights with
 the best validation score are tested. *Success* is the share of seeds that reach {success} coarse on 65 to 128. *Hard*
 is coarse accuracy at length 1,000 with push and pop rounded to 0 or 1; the table of every seed has all lengths that
@@ -96,6 +96,7 @@ def summary(records: Sequence[Record], asked: Sequence[Group]) -> list[list[str]
 
 
 def render(
+    suite: Suite,
     records: Sequence[Record],
     asked: Sequence[Group],
     done: int,
@@ -106,6 +107,7 @@ def render(
     """The content of RESULTS.md.
 
     Args:
+        suite: The suite.
         records: One for each run, in order.
         asked: The requested groups; others are listed in a separate table.
         done: Number of records of requested runs.
@@ -115,7 +117,9 @@ def render(
     """
     errors = [f"- {line(record)}\n" for record in records if "error" in record]
     others = f"; {len(records) - done} runs have other settings or seeds" if len(records) > done else ""
-    head = HEAD.format(done=done, count=count, failed=len(errors), others=others, command=command, success=SUCCESS)
+    facts = {"done": done, "count": count, "failed": len(errors), "others": others, "command": command}
+    title = f": {suite.title}" if suite.title else ""
+    head = HEAD.format(**facts, title=title, sets=suite.sets, success=SUCCESS)
     hard = sorted({name for record in records for name in record if name.startswith("coarse_hard")}, key=_by_number)
     scores = ("coarse_train", "fine_train", "coarse_test", "fine_test", *hard)
     columns = ("task", "memory", "cell", "seed", *scores, "updates", "restarts", "seconds", "config", "commit")
