@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache, reduce
 from hashlib import sha256
-from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from derivations import PROBABLE, derivable
@@ -23,6 +24,12 @@ TASKS: list[Any] = [SVOtoSOV, GenderConjugation]
 
 SETS = {TRAIN: 0.75, VAL: 0.125, TEST: 0.125}
 """The sets, and the share of sentences in each."""
+
+
+@cache
+def probabilities(kind: Any, length: int) -> dict[tuple[str, ...], float]:
+    """The probability of each sentence of a length, over kinds of words."""
+    return derivable(PROBABLE[kind], ("A",), length)
 
 
 def rows_of(source: Tensor, lengths: Tensor) -> list[tuple[int, ...]]:
@@ -44,12 +51,12 @@ def assert_distributed(counts: Counter[int], shares: dict[int, float]) -> None:
 @pytest.mark.parametrize("split", SETS)
 @pytest.mark.parametrize(
     ("kind", "low", "high", "raised"),
-    [(SVOtoSOV, 1, 8, 3), (SVOtoSOV, 6, 9, 6), (GenderConjugation, 1, 13, 5), (GenderConjugation, 7, 9, 7)],
+    [(SVOtoSOV, 1, 8, 3), (SVOtoSOV, 6, 9, 6), (GenderConjugation, 1, 11, 5), (GenderConjugation, 7, 9, 7)],
 )
 def test_lengths_of_every_set_are_as_probable_as_the_derivations_make_them(
     kind: Any, low: int, high: int, raised: int, split: int
 ) -> None:
-    mass = {n: sum(derivable(PROBABLE[kind], ("A",), n).values()) for n in range(raised, high + 1)}
+    mass = {n: sum(probabilities(kind, n).values()) for n in range(raised, high + 1)}
     _, n = kind(length_distribution="natural").draw_for(split, 20_000, (low, high), generator(9))
     assert_distributed(Counter(n.tolist()), {n: p / sum(mass.values()) for n, p in mass.items()})
 
@@ -62,19 +69,29 @@ def test_sentences_of_every_set_are_those_of_the_grammar(kind: Any, split: int) 
     source, n = task.draw_for(split, 20_000, (length, length), generator(9))
     assert n.unique().tolist() == [length]
     number = {name[0].rstrip("0123456789"): i for i, name in enumerate(task.source_words)}
-    probable = derivable(PROBABLE[kind], ("A",), length)
+    probable = probabilities(kind, length)
     places = {tuple(number[word] for word in sentence): i for i, sentence in enumerate(probable)}
     counts = Counter(places[tuple(row)] for row in task.kinds(source).tolist())
     assert_distributed(counts, {i: p / sum(probable.values()) for i, p in enumerate(probable.values())})
 
 
 @pytest.mark.parametrize("kind", TASKS)
-def test_long_lengths_are_rarer_than_short_ones_and_all_are_drawn(kind: Any) -> None:
-    _, n = kind(length_distribution="natural").draw(50_000, (65, 128), generator(9))
-    counts = Counter((n.clamp(max=127) - 65).div(21, rounding_mode="floor").tolist())
-    assert sorted(counts) == [0, 1, 2]
-    assert all(counts[i] > 1.5 * counts[j] for i, j in pairwise(range(3)))
-    assert {65, 128} <= set(n.tolist())
+def test_long_lengths_are_as_probable_as_the_generating_functions_of_the_productions_make_them(kind: Any) -> None:
+    """Their fixed point, from zero upwards: after n steps, all derivations of height n are in it."""
+    longest = 128
+    series = {symbol: np.zeros(longest + 1) for symbol in PROBABLE[kind]}
+    word = np.eye(1, longest + 1, 1)[0]
+    for _ in range(3 * longest):
+        series = {
+            symbol: sum(
+                p * reduce(lambda a, b: np.convolve(a, b)[: longest + 1], (series.get(x, word) for x in parts.split()))
+                for parts, p in alternatives.items()
+            )
+            for symbol, alternatives in PROBABLE[kind].items()
+        }
+    mass = {n: float(series["A"][n]) for n in range(65, longest + 1)}
+    n = kind.grammar.draw_lengths(200_000, (65, longest), generator(9))
+    assert_distributed(Counter(n.tolist()), {n: p / sum(mass.values()) for n, p in mass.items()})
 
 
 @pytest.mark.parametrize("kind", TASKS)
