@@ -27,9 +27,10 @@ from ddstructs.experiments import train
 from ddstructs.experiments.measure import answers
 from ddstructs.experiments.recipe import DEFAULT, read_recipe
 from ddstructs.experiments.records import read_records
+from ddstructs.experiments.results import group_of, summary
 from ddstructs.experiments.runs import Run, every_run
 from ddstructs.experiments.suites import SUITES
-from ddstructs.experiments.tables import render_suite, suite_summary
+from ddstructs.experiments.tables import drawing, render_suite, suite_summary
 from ddstructs.tasks import IGNORE, Reversal, ReverseString
 
 SMALL: dict[str, Any] = {
@@ -288,7 +289,17 @@ def test_the_grammars_at_natural_lengths_are_scored_as_the_paper_is(tmp_path: Pa
     text = (tmp_path / "RESULTS.md").read_text()
     assert f"# Results: {SUITES['natural'].title}" in text
     assert "Lengths have the probabilities that the grammar gives them" in text
-    assert "| 1.00 / 1.00 |" in text  # the paper's queue
+    assert "on sentences of up to 64 words" in text
+    assert "| 1.00 / 1.00 |" in text  # the queue of the paper
+
+
+def test_success_is_judged_by_the_lengths_that_the_suite_names() -> None:
+    scores = {"coarse_train": 0.995, "fine_train": 1.0, "coarse_test": 0.2, "fine_test": 0.9}
+    run = {"task": "SVOtoSOV", "memory": "Queue", "cell": "lstm", "seed": 0, "config": "c0ffee00"} | scores
+    for suite, success in (("natural", "1/1"), ("paper", "0/1")):
+        columns, row = summary(SUITES[suite], [run | {"updates": 100, "seconds": 7.0}], [group_of(run)])
+        assert dict(zip(columns, row, strict=True))["success"] == success
+        assert drawing(SUITES[suite])["succeeds"](run) is (suite == "natural")
 
 
 def test_a_suite_is_reproduced_and_goes_on_where_it_was(

@@ -122,7 +122,7 @@ def _write_results(runs: Sequence[Run], store: Store, suite: Suite) -> None:
     else:
         text = render(suite, records, groups, len(done), len(runs), command, plots)
         chosen = [COLUMNS.index(name) for name in ("task", "memory", "cell", "success", "coarse", "updates", "seconds")]
-        columns, *rows = ([row[i] for i in chosen] for row in summary(records, groups))
+        columns, *rows = ([row[i] for i in chosen] for row in summary(suite, records, groups))
     write_atomically(store.out / "RESULTS.md", text)
     table = Table(*columns, box=None)
     for row in rows:

@@ -45,6 +45,8 @@ class Suite:
         out: Folder of the results.
         title: What the suite is called.
         sets: What a run is trained and tested on, where its scores are those of the paper: coarse and fine accuracy.
+        judged: The one of these scores that decides about success.
+        judged_on: The lengths behind it.
         score: What the score is, in a sentence; none for those of the paper.
         levels: The scores that seeds are counted at, from the best on.
         smaller: Whether smaller scores are better.
@@ -62,6 +64,8 @@ class Suite:
     out: Path
     title: str = ""
     sets: str = ""
+    judged: str = "coarse_test"
+    judged_on: str = "65 to 128"
     score: str = ""
     levels: tuple[float, ...] = ()
     smaller: bool = False
@@ -124,6 +128,8 @@ SUITES = {
             "sentences of up to 64 words and tested on 1,000 of that range (*train*) and 1,000 of 65 to 128 words. No\n"
             "sentence is in two of the sets of training, validation and test."
         ),
+        judged="coarse_train",
+        judged_on="sentences of up to 64 words",
     ),
     "chomsky": Suite(
         recipe=HERE / "chomsky.yaml",
