@@ -171,5 +171,6 @@ def test_uniform_lengths_are_the_default_and_their_sentences_are_those_of_the_pu
 
 
 def test_another_distribution_is_refused() -> None:
+    other: Any = "normal"
     with pytest.raises(InputError, match="length_distribution is 'normal', but uniform or natural was expected"):
-        SVOtoSOV(length_distribution="normal")
+        SVOtoSOV(length_distribution=other)

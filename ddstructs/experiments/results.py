@@ -85,7 +85,7 @@ def line(record: Record) -> str:
 
 def succeeds(suite: Suite, record: Record) -> bool:
     """Whether a run counts as a success; one that failed with an error does not."""
-    return record.get(suite.judged, 0) >= SUCCESS
+    return bool(record.get(suite.judged, 0) >= SUCCESS)
 
 
 def summary(suite: Suite, records: Sequence[Record], asked: Sequence[Group]) -> list[list[str]]:
