@@ -123,9 +123,9 @@ SUITES = {
         out=Path("runs/natural"),
         title="the grammars of the paper at natural lengths",
         sets=(
-            "Lengths have the probabilities that the grammar gives them, within a range: about two thirds\n"
-            "of the sentences have up to 8 words, in SVO to SOV, or up to 6, in gender conjugation. A run is trained on\n"
-            "sentences of up to 64 words and tested on 1,000 of that range (*train*) and 1,000 of 65 to 128 words. No\n"
+            "Lengths have the probabilities that the grammar gives them, within a range: about two thirds of\n"
+            "the sentences have up to 8 words, in SVO to SOV, or up to 6, in gender conjugation. A run is trained on\n"
+            "sentences of up to 64 words and tested on 1,000 others (*train*) and 1,000 of 65 to 128 words. No\n"
             "sentence is in two of the sets of training, validation and test."
         ),
         judged="coarse_train",
