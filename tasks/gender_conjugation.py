@@ -28,7 +28,7 @@ class GenderConjugation(Translation):
     Sentences have 5 words or more.
 
     Args:
-        settings: The settings of every generated task, see `Generated`.
+        settings: The settings of every translation, see `Translation`.
 
     Reference:
         Grefenstette, Hermann, Suleyman & Blunsom 2015, *Learning to Transduce with Unbounded Memory*, section 4.2.

@@ -146,6 +146,19 @@ class Generated(Task):
         n = self.multiple * torch.randint(min(low, high), high + 1, (rows,), generator=generator)
         return torch.randint(self.source_symbols, (rows, int(n.max())), generator=generator), n
 
+    def draw_for(
+        self, split: int, rows: int, lengths: tuple[int, int], generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Draw random sources for a set, as `draw` does. A task whose sources recur keeps those of other sets out.
+
+        Args:
+            split: The set: `TRAIN`, `VAL` or `TEST`.
+            rows: Number of sources.
+            lengths: Shortest and longest length.
+            generator: Source of the random numbers.
+        """
+        return self.draw(rows, lengths, generator)
+
     def has(self, lengths: tuple[int, int]) -> bool:
         """Whether there are sources of a length in a range; there are of every length, unless a kind of task says."""
         return True
@@ -222,7 +235,7 @@ class Generated(Task):
         stream = generator(TRAIN, self._own_seed(), self.drawn, rank)
         self.drawn += 1
         rows = max(self.batch_size, round(self.batch_size * self.stages.longest / self.stages.stage))
-        return self.assemble(*self.draw(rows, self.stages.lengths(self.train_lengths[0]), stream))
+        return self.assemble(*self.draw_for(TRAIN, rows, self.stages.lengths(self.train_lengths[0]), stream))
 
     def _own_seed(self) -> int:
         if self.seed is None:
@@ -231,7 +244,7 @@ class Generated(Task):
 
     def _fixed(self, split: int, lengths: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """The sources of a fixed set, sorted by length to reduce padding."""
-        source, n = self.draw(self.eval_size, lengths, generator(split))
+        source, n = self.draw_for(split, self.eval_size, lengths, generator(split))
         order = n.argsort(stable=True)
         return source[order], n[order]
 

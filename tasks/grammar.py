@@ -79,6 +79,24 @@ class Grammar:
         lengths: list[int] = np.flatnonzero(self._inside(longest)[self.start]).tolist()
         return lengths
 
+    def draw_lengths(self, rows: int, lengths: tuple[int, int], generator: torch.Generator) -> Tensor:
+        """Draw the lengths of sentences as the grammar has them, p(n), given that they are in a range.
+
+        Args:
+            rows: Number of lengths.
+            lengths: Shortest and longest length; the grammar must have sentences of a length in this range.
+            generator: Source of the random numbers.
+
+        Returns:
+            Shape `(rows,)`, int64.
+        """
+        low, high = lengths
+        chances = self._inside(_table_size(high))[self.start, low : high + 1]
+        edges = chances.cumsum() / chances.sum()
+        point = torch.rand(rows, generator=generator, dtype=torch.float64).numpy()
+        last = np.flatnonzero(chances)[-1]  # the last edge may be below 1 by rounding
+        return torch.from_numpy(low + np.minimum(np.searchsorted(edges, point, side="right"), last))
+
     def draw(self, lengths: Tensor, generator: torch.Generator) -> Tensor:
         """Draw a sentence of each of these lengths.
 
@@ -90,7 +108,7 @@ class Grammar:
             The kind of each word, shape `(batch, longest)`, int64, padded with 0.
         """
         longest = int(lengths.max())
-        size = 1 << (longest - 1).bit_length()  # a power of two: few tables, each determined by this call alone
+        size = _table_size(longest)
         edges, last, first_part, second_part, split = self._table(size)
         words = np.zeros((len(lengths), longest), np.int64)
         length = lengths.numpy()
@@ -180,6 +198,11 @@ class Grammar:
             count += len(grown)
             last[cell] = count - 1
         return Choices(np.concatenate(edges), last, *map(np.concatenate, columns))
+
+
+def _table_size(longest: int) -> int:
+    """The greatest length in a table: a power of two, for few tables, each determined by one call alone."""
+    return 1 << (longest - 1).bit_length()
 
 
 def _terms(inside: NDArray[np.float64], probability: float, parts: list[int], n: int) -> NDArray[np.float64]:

@@ -29,7 +29,7 @@ class SVOtoSOV(Translation):
     Sentences have 3 words or more.
 
     Args:
-        settings: The settings of every generated task, see `Generated`.
+        settings: The settings of every translation, see `Translation`.
 
     Reference:
         Grefenstette, Hermann, Suleyman & Blunsom 2015, *Learning to Transduce with Unbounded Memory*, section 4.2.

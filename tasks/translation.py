@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from ddstructs.errors import InputError
 from ddstructs.tasks.grammar import Grammar
+from ddstructs.tasks.held_out import set_of
 from ddstructs.tasks.transduction import Transduction
 
 __all__ = ["Translation", "numbered"]
+
+Distribution = Literal["uniform", "natural"]
 
 
 def numbered(name: str, count: int) -> list[str]:
@@ -23,17 +26,26 @@ def numbered(name: str, count: int) -> list[str]:
 class Translation(Transduction):
     """A task that translates the sentences of a grammar.
 
-    The length of a source is drawn uniformly from the given range, then the kinds of its words from the grammar's
-    distribution over sentences of that length, then each word uniformly from its kind. Lengths below that of the
-    shortest sentence, as in the first stages of a curriculum, are raised to it.
+    The length of a source is drawn from the given range, then the kinds of its words from the grammar's distribution
+    over sentences of that length, then each word uniformly from its kind. Lengths below that of the shortest sentence,
+    as in the first stages of a curriculum, are raised to it.
+
+    Lengths are uniform over a range by default, and sentences so long that they do not recur. Natural lengths have the
+    probabilities that the grammar gives them, within the range. Most sentences are short then, and recur, so each
+    belongs to one set: a hash of its words assigns six eighths of all sentences to training and one eighth each to
+    validation and test (see `set_of`), whatever the seed. A length is drawn first; the sentence is then drawn again
+    until it belongs to the set. So lengths have the same distribution in all sets, and sentences that of the grammar,
+    given their length and their set.
 
     In text, words are separated by blanks.
 
     Args:
-        settings: The settings of every generated task, see `Generated`.
+        length_distribution: How lengths are distributed over a range: uniform, or as the grammar derives sentences of
+            these lengths (natural).
+        settings: The other settings of every generated task, see `Generated`.
 
     Raises:
-        InputError: If no sentence has a length in one of the ranges.
+        InputError: If no sentence has a length in one of the ranges, or if the distribution is unknown.
     """
 
     grammar: ClassVar[Grammar]
@@ -48,8 +60,12 @@ class Translation(Transduction):
     shortest: ClassVar[int]
     """Length of the shortest sentence; there are sentences of every greater length."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, length_distribution: Distribution = "uniform", **settings: Any) -> None:
         super().__init__(**settings)
+        if length_distribution not in get_args(Distribution):
+            expected = " or ".join(get_args(Distribution))
+            raise InputError(f"length_distribution is {length_distribution!r}, but {expected} was expected")
+        self.length_distribution = length_distribution
         self.source_symbols, self.target_symbols = sum(map(len, self.source_words)), len(self.target_words)
         sizes = torch.tensor([len(words) for words in self.source_words])
         self._sizes, self._firsts = sizes, sizes.cumsum(0) - sizes
@@ -80,10 +96,28 @@ class Translation(Transduction):
 
     def draw(self, rows: int, lengths: tuple[int, int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
         low, high = (max(self.shortest, length) for length in lengths)
-        n = torch.randint(low, high + 1, (rows,), generator=generator)
-        kinds = self.grammar.draw(n, generator)
+        if self.length_distribution == "natural":
+            n = self.grammar.draw_lengths(rows, (low, high), generator)
+        else:
+            n = torch.randint(low, high + 1, (rows,), generator=generator)
+        return self._draw_sentences(n, generator), n
+
+    def draw_for(
+        self, split: int, rows: int, lengths: tuple[int, int], generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        source, n = self.draw(rows, lengths, generator)
+        if self.length_distribution == "uniform":
+            return source, n
+        while len(others := (set_of(source, n) != split).nonzero()[:, 0]):
+            again = self._draw_sentences(n[others], generator)
+            source[others, : again.shape[1]] = again
+        return source, n
+
+    def _draw_sentences(self, lengths: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw a sentence of each of these lengths, shape `(batch, longest)`."""
+        kinds = self.grammar.draw(lengths, generator)
         chance = torch.rand(kinds.shape, generator=generator, dtype=torch.float64)
-        return self._firsts[kinds] + (chance * self._sizes[kinds]).long(), n
+        return self._firsts[kinds] + (chance * self._sizes[kinds]).long()
 
     def _check_lengths(self, name: str, lengths: tuple[int, int]) -> None:
         super()._check_lengths(name, lengths)

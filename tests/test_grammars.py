@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 import pytest
 import torch
+from derivations import PROBABLE, derivable
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -209,41 +210,6 @@ def test_sentences_of_a_length_are_as_probable_as_the_productions_make_them() ->
     for sentence, p in probability.items():
         expected = len(rows) * p / sum(probability.values())
         assert abs(counts[sentence] - expected) < 5 * expected**0.5
-
-
-PROBABLE: dict[Any, dict[str, dict[str, float]]] = {
-    SVOtoSOV: {
-        "A": {"S vi O": 1},
-        "S": {"S S": 1 / 5, "S rpi S vi": 1 / 5, "si": 3 / 5},
-        "O": {"O O": 1 / 5, "S rpi S vi": 1 / 5, "oi": 3 / 5},
-    },
-    GenderConjugation: {
-        "A": {"B": 1},
-        "B": {"B or B": 1 / 4, "S and S": 1 / 4, "B V": 1 / 2},
-        "V": {"we B": 3 / 4, "we": 1 / 4},
-        "S": {f"{article} {noun}": 1 / 6 for article in ("the", "a") for noun in ("em", "ef", "en")},
-    },
-}
-"""The productions of the paper, over kinds of words."""
-
-
-def derivable(rules: dict[str, dict[str, float]], symbols: Words, length: int) -> dict[Words, float]:
-    """The probability of each sentence of a length derivable from some symbols, summed over derivations."""
-    found: dict[Words, float] = defaultdict(float)
-    head, rest = symbols[0], symbols[1:]
-    if rest:
-        for k in range(1, length - len(rest) + 1):
-            for first, p in derivable(rules, (head,), k).items():
-                for last, q in derivable(rules, rest, length - k).items():
-                    found[first + last] += p * q
-    elif head in rules:
-        for source, p in rules[head].items():
-            parts = tuple(source.split())
-            for sentence, q in derivable(rules, parts, length).items() if len(parts) <= length else ():
-                found[sentence] += p * q
-    elif length == 1:
-        found[symbols] = 1.0
-    return found
 
 
 @pytest.mark.parametrize(("kind", "length"), [(SVOtoSOV, 8), (GenderConjugation, 7), (GenderConjugation, 12)])

@@ -21,6 +21,7 @@ from ddstructs.experiments.records import read_records
 from ddstructs.experiments.results import line, render
 from ddstructs.experiments.runs import Run
 from ddstructs.experiments.store import Store
+from ddstructs.experiments.suites import SUITES
 
 FILES = ("record.json", "long.json", "settings.json", "curve.jsonl", "lengths.json")
 
@@ -58,7 +59,7 @@ def summarize(store: Store) -> None:
     records, _ = store.collect(), store.explain()
     [line(record) for record in records]
     groups = [(record["task"], record["memory"], record["cell"], record["config"]) for record in records]
-    render(records, groups, len(records), len(records), "ddstructs", [])
+    render(SUITES["paper"], records, groups, len(records), len(records), "ddstructs", [])
 
 
 DAMAGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {

@@ -26,6 +26,7 @@ from ddstructs.experiments.plots import plot
 from ddstructs.experiments.results import line, render
 from ddstructs.experiments.runs import Run
 from ddstructs.experiments.store import Store
+from ddstructs.experiments.suites import SUITES
 from ddstructs.experiments.work import test_long_sequences as long_tests
 from ddstructs.experiments.work import train_and_test
 
@@ -178,7 +179,7 @@ def test_every_seed_is_told_failures_first_and_what_was_not_run() -> None:
     ]
     records.append(record(seed=0, config="0ld"))
     asked = [("Copying", "Queue", "rnn", "c0ffee00"), ("Reversal", "Stack", "rnn", "c0ffee01")]
-    text = render(records, asked, 3, 5, "ddstructs", [])
+    text = render(SUITES["paper"], records, asked, 3, 5, "ddstructs", [])
     rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in text.splitlines() if row.startswith("| ")]
     assert rows[2][:5] == ["Copying", "Queue", "rnn", "2/4", "0.995 / 0.500"]
     assert rows[2][9:12] == ["200 / 300", "9.500 / 12", "1.00 / 1.00"]

@@ -27,9 +27,10 @@ from ddstructs.experiments import train
 from ddstructs.experiments.measure import answers
 from ddstructs.experiments.recipe import DEFAULT, read_recipe
 from ddstructs.experiments.records import read_records
+from ddstructs.experiments.results import group_of, summary
 from ddstructs.experiments.runs import Run, every_run
 from ddstructs.experiments.suites import SUITES
-from ddstructs.experiments.tables import render_suite, suite_summary
+from ddstructs.experiments.tables import drawing, render_suite, suite_summary
 from ddstructs.tasks import IGNORE, Reversal, ReverseString
 
 SMALL: dict[str, Any] = {
@@ -270,6 +271,35 @@ def test_the_other_suites_are_reproduced(suite: str, task: str, tmp_path: Path) 
         assert __main__.main() == 0
     assert len(read_records(tmp_path / f"{suite}.jsonl")) == 1
     assert SUITES[suite].title in (tmp_path / "RESULTS.md").read_text()
+
+
+def test_the_grammars_at_natural_lengths_are_scored_as_the_paper_is(tmp_path: Path) -> None:
+    recipe = json.loads(json.dumps(SMALL))
+    recipe["defaults"]["data"] |= {"length_distribution": "natural", "eval_batch_size": 30}
+    recipe["defaults"]["test"] = {"size": 40, "lengths": [9, 15]}
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(recipe))
+    options = ["--suite=natural", "--memories=Queue", "--cells=rnn", "--seeds=0"]
+    with pytest.MonkeyPatch.context() as patch:
+        arguments = ["ddstructs", "reproduce", *options, f"--recipe={tmp_path / 'small.yaml'}", f"--out={tmp_path}"]
+        patch.setattr(sys, "argv", arguments)
+        assert __main__.main() == 0
+    records = read_records(tmp_path / "natural.jsonl")
+    assert [each["task"] for each in records] == ["GenderConjugation", "SVOtoSOV"]
+    assert all({"coarse_train", "fine_train", "coarse_test", "fine_test"} <= each.keys() for each in records)
+    text = (tmp_path / "RESULTS.md").read_text()
+    assert f"# Results: {SUITES['natural'].title}" in text
+    assert "Lengths have the probabilities that the grammar gives them" in text
+    assert "on sentences of up to 64 words" in text
+    assert "| 1.00 / 1.00 |" in text  # the queue of the paper
+
+
+def test_success_is_judged_by_the_lengths_that_the_suite_names() -> None:
+    scores = {"coarse_train": 0.995, "fine_train": 1.0, "coarse_test": 0.2, "fine_test": 0.9}
+    run = {"task": "SVOtoSOV", "memory": "Queue", "cell": "lstm", "seed": 0, "config": "c0ffee00"} | scores
+    for suite, success in (("natural", "1/1"), ("paper", "0/1")):
+        columns, row = summary(SUITES[suite], [run | {"updates": 100, "seconds": 7.0}], [group_of(run)])
+        assert dict(zip(columns, row, strict=True))["success"] == success
+        assert drawing(SUITES[suite])["succeeds"](run) is (suite == "natural")
 
 
 def test_a_suite_is_reproduced_and_goes_on_where_it_was(

@@ -29,7 +29,7 @@ __all__ = ["reproduce"]
 
 
 def reproduce(
-    suite: Literal["paper", "chomsky", "cfl", "recognition"] = "paper",
+    suite: Literal["paper", "natural", "chomsky", "cfl", "recognition"] = "paper",
     tasks: str | None = None,
     memories: str | None = None,
     cells: str | None = None,
@@ -47,8 +47,9 @@ def reproduce(
     """Train and test every task with every memory and cell, and record the results of every seed.
 
     Args:
-        suite: The tasks of the paper, those of Delétang et al. 2022 (chomsky), language models as in DuSell & Chiang
-            2020 (cfl), or the recognition of languages as in Butoi et al. 2025 (recognition).
+        suite: The tasks of the paper, its two grammars at the lengths that their sentences have by themselves
+            (natural), the tasks of Delétang et al. 2022 (chomsky), language models as in DuSell & Chiang 2020 (cfl), or
+            the recognition of languages as in Butoi et al. 2025 (recognition).
         tasks: Names of tasks, separated by commas; those of the suite if not given.
         memories: Names of memories, likewise; Queue+Queue is a bank of two queues.
         cells: Names of cells, likewise.
@@ -120,8 +121,8 @@ def _write_results(runs: Sequence[Run], store: Store, suite: Suite) -> None:
         text = render_suite(suite, records, curves, groups, len(done), len(runs), command, plots)
         rows, shown = suite_summary(suite, records, groups), ("seeds", "mean", "worst", "updates", "seconds")
     else:
-        text = render(records, groups, len(done), len(runs), command, plots)
-        rows, shown = summary(records, groups), ("success", "coarse", "updates", "seconds")
+        text = render(suite, records, groups, len(done), len(runs), command, plots)
+        rows, shown = summary(suite, records, groups), ("success", "coarse", "updates", "seconds")
     write_atomically(store.out / "RESULTS.md", text)
     table = Table(box=None)
     for name in ("task", "memory", "cell"):

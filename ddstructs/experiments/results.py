@@ -9,14 +9,15 @@ from statistics import median
 from typing import Any
 
 from ddstructs.experiments.records import Record
+from ddstructs.experiments.suites import Suite
 
-__all__ = ["PAPER", "SUCCESS", "Group", "figure", "group_of", "line", "render", "summary", "table"]
+__all__ = ["PAPER", "SUCCESS", "Group", "figure", "group_of", "line", "render", "succeeds", "summary", "table"]
 
 Group = tuple[str, str, str, str]
 """The task, memory, cell and config of runs that differ only in the seed."""
 
 SUCCESS = 0.99
-"""The minimum coarse accuracy on the test set for a seed to count as a success."""
+"""The minimum coarse accuracy for a seed to count as a success."""
 
 PAPER = {
     "Copying": {"NoMemory": (0.01, 0.50), "Stack": (0.00, 0.22), "Queue": (1, 1), "Deque": (1, 1)},
@@ -36,7 +37,7 @@ COLUMNS = (
 """The columns of the summary table."""
 
 HEAD = """\
-# Results
+# Results{title}
 
 {done} of {count} runs are done; {failed} of them failed with an error{others}. Written by
 
@@ -45,10 +46,9 @@ HEAD = """\
 ```
 
 *Coarse* accuracy is the share of sequences without an error; *fine* accuracy is the share of each target before its
-first error. Unless its recipe says otherwise, a run is trained on sources of 8 to 64 symbols and tested on 1,000
-unseen sources of that range (*train*) and 1,000 of 65 to 128 symbols. Training ends when every sequence of a separate
+first error. {sets} Training ends when every sequence of a separate
 validation set, which covers both ranges, is correct, or at the recipe's maximum number of updates; the weights with
-the best validation score are tested. *Success* is the share of seeds that reach {success} coarse on 65 to 128. *Hard*
+the best validation score are tested. *Success* is the share of seeds that reach {success} coarse on {judged}. *Hard*
 is coarse accuracy at length 1,000 with push and pop rounded to 0 or 1; the table of every seed has all lengths that
 were tested in this way. *Paper* is the best run of Grefenstette et al. (2015), with their LSTM: coarse and fine on 65
 to 128. All other columns give the median over seeds and the worst seed; updates and seconds count successful seeds
@@ -71,10 +71,16 @@ def line(record: Record) -> str:
     )
 
 
-def summary(records: Sequence[Record], asked: Sequence[Group]) -> list[list[str]]:
+def succeeds(suite: Suite, record: Record) -> bool:
+    """Whether a run counts as a success; one that failed with an error does not."""
+    return bool(record.get(suite.judged, 0) >= SUCCESS)
+
+
+def summary(suite: Suite, records: Sequence[Record], asked: Sequence[Group]) -> list[list[str]]:
     """The summary table: `COLUMNS`, then a row for each group of runs that differ only in the seed.
 
     Args:
+        suite: The suite.
         records: One for each run, in order.
         asked: The groups to list; those without a record are listed as not run.
     """
@@ -87,7 +93,7 @@ def summary(records: Sequence[Record], asked: Sequence[Group]) -> list[list[str]
         task, memory, cell, config = key
         runs = groups[key]
         good = [run for run in runs if "error" not in run]
-        best = [run for run in good if run["coarse_test"] >= SUCCESS]
+        best = [run for run in runs if succeeds(suite, run)]
         scores = [_spread([run[name] for run in good if name in run], min) for name in SCORES]
         costs = [_spread([run[name] for run in best], max) for name in ("updates", "seconds")]
         paper = " / ".join(f"{score:.2f}" for score in PAPER.get(task, {}).get(memory, ()))
@@ -96,6 +102,7 @@ def summary(records: Sequence[Record], asked: Sequence[Group]) -> list[list[str]
 
 
 def render(
+    suite: Suite,
     records: Sequence[Record],
     asked: Sequence[Group],
     done: int,
@@ -106,6 +113,7 @@ def render(
     """The content of RESULTS.md.
 
     Args:
+        suite: The suite.
         records: One for each run, in order.
         asked: The requested groups; others are listed in a separate table.
         done: Number of records of requested runs.
@@ -115,14 +123,17 @@ def render(
     """
     errors = [f"- {line(record)}\n" for record in records if "error" in record]
     others = f"; {len(records) - done} runs have other settings or seeds" if len(records) > done else ""
-    head = HEAD.format(done=done, count=count, failed=len(errors), others=others, command=command, success=SUCCESS)
+    facts = {"done": done, "count": count, "failed": len(errors), "others": others, "command": command}
+    title = f": {suite.title}" if suite.title else ""
+    head = HEAD.format(**facts, title=title, sets=suite.sets, success=SUCCESS, judged=suite.judged_on)
     hard = sorted({name for record in records for name in record if name.startswith("coarse_hard")}, key=_by_number)
     scores = ("coarse_train", "fine_train", "coarse_test", "fine_test", *hard)
     columns = ("task", "memory", "cell", "seed", *scores, "updates", "restarts", "seconds", "config", "commit")
-    seeds = [[figure(record.get(name)) for name in columns] for record in sorted(records, key=_failures_first)]
+    ordered = sorted(records, key=lambda run: ("error" not in run, succeeds(suite, run), run.get(suite.judged, 0)))
+    seeds = [[figure(record.get(name)) for name in columns] for record in ordered]
     elsewhere = [key for key in dict.fromkeys(map(group_of, records)) if key not in asked]
-    parts = [head, table(summary(records, asked))]
-    parts += ["Other settings:\n", table(summary(records, elsewhere))] if elsewhere else []
+    parts = [head, table(summary(suite, records, asked))]
+    parts += ["Other settings:\n", table(summary(suite, records, elsewhere))] if elsewhere else []
     parts += [f"![{plot.stem.replace('_', ' ')}]({plot.name})\n" for plot in plots]
     parts += ["## Every seed\n\nFailures first.\n", table([columns, *seeds])]
     parts += ["## Errors\n", "".join(errors)] if errors else []
@@ -132,10 +143,6 @@ def render(
 def group_of(record: Record) -> Group:
     """The group of a record."""
     return record["task"], record["memory"], record["cell"], record["config"]
-
-
-def _failures_first(record: Record) -> tuple[Any, ...]:
-    return "error" not in record, record.get("coarse_test", 0) >= SUCCESS, record.get("coarse_test", 0)
 
 
 def _by_number(name: str) -> int:

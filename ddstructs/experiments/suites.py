@@ -44,7 +44,10 @@ class Suite:
         cells: Names of the cells.
         out: Folder of the results.
         title: What the suite is called.
-        score: What the score is, in a sentence.
+        sets: What a run is trained and tested on, where its scores are those of the paper: coarse and fine accuracy.
+        judged: The one of these scores that decides about success.
+        judged_on: The lengths behind it.
+        score: What the score is, in a sentence; none for those of the paper.
         levels: The scores that seeds are counted at, from the best on.
         smaller: Whether smaller scores are better.
         source: Where the published figures come from, and whether each is a best or a mean.
@@ -60,6 +63,9 @@ class Suite:
     cells: tuple[str, ...]
     out: Path
     title: str = ""
+    sets: str = ""
+    judged: str = "coarse_test"
+    judged_on: str = "65 to 128"
     score: str = ""
     levels: tuple[float, ...] = ()
     smaller: bool = False
@@ -108,6 +114,26 @@ SUITES = {
         memories=("Stack", "Queue", "Deque", "NoMemory"),
         cells=("rnn", "lstm"),
         out=Path("runs/reproduce"),
+        sets=(
+            "Unless its recipe says otherwise, a run is trained on sources of 8 to 64 symbols and tested on 1,000\n"
+            "unseen sources of that range (*train*) and 1,000 of 65 to 128 symbols."
+        ),
+    ),
+    "natural": Suite(
+        recipe=HERE / "natural.yaml",
+        tasks=("SVOtoSOV", "GenderConjugation"),
+        memories=("Stack", "Queue", "Deque", "NoMemory"),
+        cells=("rnn", "lstm"),
+        out=Path("runs/natural"),
+        title="the grammars of the paper at natural lengths",
+        sets=(
+            "Lengths have the probabilities that the grammar gives them, within a range: about two thirds of\n"
+            "the sentences have up to 8 words, in SVO to SOV, or up to 6, in gender conjugation. A run is trained on\n"
+            "sentences of up to 64 words and tested on 1,000 others (*train*) and 1,000 of 65 to 128 words. No\n"
+            "sentence is in two of the sets of training, validation and test."
+        ),
+        judged="coarse_train",
+        judged_on="sentences of up to 64 words",
     ),
     "chomsky": Suite(
         recipe=HERE / "chomsky.yaml",
