@@ -4,16 +4,18 @@
     python -m benchmarks.layer_languages results/layer/languages.jsonl --table       prints the table of the results
 
 Every network has five layers, as in *Stack Attention* (DuSell & Chiang 2024), of width 32. Training is on strings of
-lengths 40 to 80, for networks with a memory by the curriculum without fresh starts, and the test on other strings of
-these lengths and of 81 to 100. The score is the excess of `LanguageModel`, which is 0 for a perfect model of lengths 40
-to 80.
+lengths 40 to 80, for networks with a memory by the curriculum, and the test on other strings of these lengths and of 81
+to 100. The rate is constant in the first half of the updates and falls in the second. The score is the excess of
+`LanguageModel`, which is 0 for a perfect model of lengths 40 to 80. `--set '{"signal_noise": 2.0}'` runs a trial with
+other settings of the model, the memory or the task.
 """
 
 from __future__ import annotations
 
 import argparse
+import inspect
+import json
 import time
-import warnings
 from itertools import product
 from pathlib import Path
 from statistics import mean
@@ -22,79 +24,105 @@ from typing import Any, NamedTuple
 import torch
 from pytorch_lightning import seed_everything
 from torch import nn
+from torch.nn.functional import cross_entropy
 
 from benchmarks.runs import Runs
 from ddstructs import NoMemory, SequenceModel, Stack
+from ddstructs.nn.layer import MemoryLayer
 from ddstructs.tasks import DyckModel, MarkedReversalModel, UnmarkedReversalModel
+from ddstructs.tasks.batch import IGNORE
 from ddstructs.tasks.language_model import LanguageModel
+from ddstructs.training.restarts import draw_weights
 from ddstructs.training.sequence_model import Layer
 
-DIM, WIDTH, FEED_FORWARD, UPDATES, STRINGS = 32, 8, 64, 400, 300
+UPDATES, STRINGS = 400, 300
 
 
 class Network(NamedTuple):
-    """Layers, learning rate, standard deviation of the initial embeddings, and whether short strings come first."""
+    """The layers, and the settings of the model and the task that differ from those of every network."""
 
     layers: list[Layer]
-    rate: float
-    embed_std: float
-    curriculum: bool
+    settings: dict[str, Any]
 
 
 MIDDLE: list[Layer] = ["attention", "attention", "memory", "attention", "attention"]
 
 NETWORKS = {
-    "memory": Network(["memory"] * 5, 5e-3, 0.1, True),
-    "attention, memory in the middle": Network(MIDDLE, 5e-3, 1.0, True),
-    "attention": Network(["attention"] * 5, 5e-3, 1.0, False),
-    "LSTM": Network(["recurrent"] * 5, 5e-3, 1.0, False),
+    "memory": Network(["memory"] * 5, {"curriculum": True}),
+    "attention, memory in the middle": Network(MIDDLE, {"curriculum": True, "embed_std": 1.0}),
+    "attention": Network(["attention"] * 5, {"curriculum": False, "embed_std": 1.0}),
+    "LSTM": Network(["recurrent"] * 5, {"curriculum": False, "embed_std": 1.0}),
 }
 """Without a memory, the curriculum does not end in so few updates, so attention and LSTM begin with whole strings."""
 
-LANGUAGES: dict[str, type[LanguageModel]] = {
-    "marked reversal": MarkedReversalModel,
-    "Dyck-2": DyckModel,
-    "unmarked reversal": UnmarkedReversalModel,
+SETTINGS: dict[str, Any] = {
+    "embed_dim": 32,
+    "width": 8,
+    "feed_forward": 64,
+    "signal_noise": 1.0,
+    "saturation": 0.0,
+    "start_length": 8,
+    "threshold": 0.8,
+    "patience": 150,
 }
+"""What is the same for every network: arguments of the model, the memory and the task.
+
+Signals are not saturated, for these languages are not only a matter of symbols: that a string may end is known by
+counting its symbols, and a memory counts by small fractions.
+"""
+
+LANGUAGES: dict[str, tuple[type[LanguageModel], dict[str, Any]]] = {
+    "marked reversal": (MarkedReversalModel, {}),
+    "Dyck-2": (DyckModel, {}),
+    "unmarked reversal": (UnmarkedReversalModel, {"curriculum": False}),
+}
+"""The task, and its settings."""
 
 TESTS = {"40-80": (40, 80), "81-100": (81, 100)}
 
-KEY = ("language", "network", "seed", "updates", "rate", "embed_std")
+KEY = ("language", "network", "seed", "updates", "settings")
 """What makes a run another one."""
 
 
-def train(language: str, network: str, seed: int, updates: int, rate: float, embed_std: float) -> dict[str, Any]:
-    """One run: the excess on each set of lengths."""
+def train(language: str, network: str, seed: int, updates: int, settings: dict[str, Any]) -> dict[str, Any]:
+    """One run: the excess on each set of lengths, as the network is, and with saturated signals."""
     seed_everything(seed, verbose=False)
-    kind = LANGUAGES[language]
-    task = kind(
-        train_lengths=(40, 80),
-        curriculum=NETWORKS[network].curriculum,
-        start_length=8,
-        patience=None,
-        seed=seed,
-    )
-    layers = NETWORKS[network].layers
-    memory = Stack(WIDTH) if "memory" in layers else NoMemory()
-    options: dict[str, Any] = {"learning_rate": rate, "embed_dim": DIM, "feed_forward": FEED_FORWARD}
-    model = SequenceModel(memory, task.input_symbols, task.output_symbols, layers, embed_std=embed_std, **options)
-    optimizer, begun = torch.optim.Adam(model.parameters(), lr=rate), time.perf_counter()
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.05, updates)
+    kind, layers, width = LANGUAGES[language][0], NETWORKS[network].layers, settings["width"]
+    given = {"train_lengths": (40, 80), **settings, "seed": seed}
+    its = inspect.signature(SequenceModel).parameters
+    task = kind(**{name: value for name, value in given.items() if name not in its and name != "width"})
+    memory = Stack(width) if "memory" in layers else NoMemory()
+    options = {name: value for name, value in given.items() if name in its}
+    model = SequenceModel(memory, task.input_symbols, task.output_symbols, layers, **options)
+    begun, finished = time.perf_counter(), None
+    optimizer = torch.optim.Adam(model.parameters(), lr=model.learning_rate)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: min(1.0, max(0.05, 2 * (1 - done / updates))))
     for update in range(1, updates + 1):
         batch = task._draw_training()
-        step = model.training_step(batch, update)
+        logits, asked = model(batch.inputs), batch.targets != IGNORE
+        loss = cross_entropy(logits[asked], batch.targets[asked])
         optimizer.zero_grad()
-        step["loss"].backward()
+        loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), model.clip)
         optimizer.step()
         schedule.step()
         if not task.stages.finished:
-            task.stages.observe(task.mastery(step["cross_entropy"], step["output"], batch).item())
+            task.stages.observe(task.mastery(loss.detach(), logits.argmax(dim=-1), batch).item())
+            finished = update if task.stages.finished else None
+            if task.stages.stalled:
+                task.stages.restart()
+                draw_weights(model, task.stages.restarts, task.fresh_seed())
+                optimizer.state.clear()
     seconds = time.perf_counter() - begun
     scores = {name: excess(model, kind, lengths) for name, lengths in TESTS.items()}
+    if memory.heads:
+        for module in model.memory_modules:
+            if isinstance(module, MemoryLayer):
+                module.saturation = 0.1
+        scores |= {f"{name} saturated": excess(model, kind, lengths) for name, lengths in TESTS.items()}
     size = sum(parameter.numel() for parameter in model.parameters())
-    stage = int(task.stages.stage)
-    return {"stage": stage, **scores, "parameters": size, "seconds": round(seconds, 1)}
+    stages = {"stage": int(task.stages.stage), "restarts": task.stages.restarts, "finished": finished}
+    return stages | scores | {"parameters": size, "seconds": round(seconds, 1)}
 
 
 @torch.no_grad()
@@ -112,12 +140,16 @@ def excess(model: SequenceModel, kind: type[LanguageModel], lengths: tuple[int, 
 
 
 def table(lines: list[dict[str, Any]]) -> str:
-    """Mean, best and worst excess of each network, over the seeds."""
-    rows = [["language", "network", "seeds", *TESTS], ["---", "---", "---:", *["---:"] * len(TESTS)]]
+    """Mean, best and worst excess of each network, over the seeds; and the mean with saturated signals."""
+    columns = [*TESTS, *(f"{name} saturated" for name in TESTS)]
+    rows = [["language", "network", "seeds", *columns], ["---", "---", "---:", *["---:"] * len(columns)]]
     for language, network in product(LANGUAGES, NETWORKS):
         own = [line for line in lines if (line["language"], line["network"]) == (language, network)]
-        scores = [[line[name] for line in own] for name in TESTS]
-        cells = [f"{mean(each):.3f} ({min(each):.3f} to {max(each):.3f})" if each else "not run" for each in scores]
+        cells = []
+        for name in columns:
+            scores = [line[name] for line in own if name in line]
+            spread = f" ({min(scores):.3f} to {max(scores):.3f})" if scores and name in TESTS else ""
+            cells.append(f"{mean(scores):.3f}{spread}" if scores else "" if own else "not run")
         rows.append([language, network, str(len(own)), *cells])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
@@ -130,12 +162,10 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--updates", type=int, default=UPDATES)
-    parser.add_argument("--rate", type=float, help="another than that of the network")
-    parser.add_argument("--embed_std", type=float, help="another than that of the network")
+    parser.add_argument("--set", type=json.loads, default={}, help="other settings, in JSON")
     parser.add_argument("--table", action="store_true")
     settings = parser.parse_args()
     torch.set_num_threads(1)
-    warnings.filterwarnings("ignore", ".*self.trainer.*")
     runs = Runs(settings.out, KEY)
     if settings.table:
         print(table(runs.lines))
@@ -144,9 +174,8 @@ def main() -> None:
     languages: list[str] = settings.languages
     names: list[str] = settings.networks
     for seed, language, name in product(seeds, languages, names):
-        network = NETWORKS[name]
-        rate, embed_std = settings.rate or network.rate, settings.embed_std or network.embed_std
-        key = (language, name, seed, settings.updates, rate, embed_std)
+        its = SETTINGS | NETWORKS[name].settings | LANGUAGES[language][1] | settings.set
+        key = (language, name, seed, settings.updates, its)
         if key not in runs:
             runs.add(dict(zip(KEY, key, strict=True)) | train(*key))
             print(runs.lines[-1], flush=True)

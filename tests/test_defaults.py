@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from benchmarks import layer_languages
 from ddstructs import Controller, InputError, Memory, NoMemory, Queue, Stack, settings_for
 from ddstructs.cli.main import main
 from ddstructs.experiments import train
@@ -87,6 +88,15 @@ def test_fit_takes_what_is_known_of_few_symbols(tmp_path: Path) -> None:
     stated = yaml.safe_load(config.read_text("utf-8"))
     assert stated["model"]["state_noise"] == 0.3
     assert stated["data"]["init_args"]["start_length"] == 6
+
+
+@pytest.mark.parametrize("language", ["marked reversal", "Dyck-2"])
+def test_memory_layers_model_a_language_with_the_settings_of_the_results(language: str) -> None:
+    (kind, own), network = layer_languages.LANGUAGES[language], layer_languages.NETWORKS["memory"]
+    stated = layer_languages.SETTINGS | network.settings | own | {"layers": network.layers, "train_lengths": [40, 80]}
+    known = settings_for(kind.__name__, "Stack", model="SequenceModel")
+    departing = known["memory"] | known["model"] | known["data"]
+    assert departing == {name: value for name, value in stated.items() if (name, value) != ("patience", 150)}
 
 
 @pytest.mark.parametrize(

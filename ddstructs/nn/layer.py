@@ -47,7 +47,8 @@ class MemoryLayer(nn.Module):
         read_noise: Standard deviation of the training noise on every read; values are at most 1 in magnitude.
         saturation: Margin $m$ in [0, 0.5) within which a signal counts as 0 or 1 outside training: a push or pop $s$
             becomes $(s - m) / (1 - 2m)$, clipped to [0, 1]. Otherwise deviations of signals from 0 and 1 accumulate
-            over thousands of steps. A network trained with signal noise does not rely on these deviations.
+            over thousands of steps. A network trained with signal noise does not rely on these deviations, unless it
+            has to count: a count is a sum of small pushes, which takes a margin of 0.
         norm: Whether the input first passes through a `LayerNorm`.
         residual: Whether the input is added to the output.
         hard: Whether push and pop are rounded to 0 or 1; see `harden`.

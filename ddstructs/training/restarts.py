@@ -9,7 +9,7 @@ import torch
 if TYPE_CHECKING:
     from ddstructs.training.learner import Learner
 
-__all__ = ["start_afresh"]
+__all__ = ["draw_weights", "start_afresh"]
 
 
 def start_afresh(model: Learner, restarts: int, seed: int) -> None:
@@ -20,6 +20,17 @@ def start_afresh(model: Learner, restarts: int, seed: int) -> None:
         restarts: Number of fresh starts, this one included; it selects one of the memory's `starts`.
         seed: Seed of the weights. The random state of the run is not affected.
     """
+    draw_weights(model, restarts, seed)
+    for optimizer in model.trainer.optimizers:
+        optimizer.state.clear()
+        for group in optimizer.param_groups:
+            group["lr"] = model.learning_rate
+    for config in model.trainer.lr_scheduler_configs:
+        config.scheduler.last_epoch = 0
+
+
+def draw_weights(model: Learner, restarts: int, seed: int) -> None:
+    """Draw new weights, as `start_afresh` does, for a model whose optimizer is not the trainer's."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for module in reversed(list(model.modules())):  # a module after its parts, so that its own initialization wins
@@ -27,9 +38,3 @@ def start_afresh(model: Learner, restarts: int, seed: int) -> None:
                 reset()
         for part in model.memory_modules:
             part.reset_parameters(restarts)
-    for optimizer in model.trainer.optimizers:
-        optimizer.state.clear()
-        for group in optimizer.param_groups:
-            group["lr"] = model.learning_rate
-    for config in model.trainer.lr_scheduler_configs:
-        config.scheduler.last_epoch = 0

@@ -54,7 +54,8 @@ class SequenceModel(Learner):
         signal_noise: Standard deviation of the noise in training on the logits of push and pop, see `MemoryLayer`. With
             it one head is enough, and signals stay near 0 and 1.
         read_noise: Standard deviation of the noise on reads in training.
-        saturation: Margin within which push and pop count as 0 or 1 outside training, see `MemoryLayer`.
+        saturation: Margin within which push and pop count as 0 or 1 outside training, see `MemoryLayer`. Use 0 if the
+            network has to count, as in a language model of strings of limited length.
         signal_penalty: Weight in training of the penalty on fractions, see `Controller`.
         hard: Whether to round push and pop to 0 or 1.
         learning_rate: Learning rate of Adam.
