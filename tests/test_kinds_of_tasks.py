@@ -207,13 +207,16 @@ def test_a_task_with_data_of_its_own_needs_no_more_than_its_loaders(tmp_path: Pa
 
 def test_a_second_objective_adds_to_the_loss_of_training_and_to_no_metric(tmp_path: Path) -> None:
     class Steps(Callback):
-        def on_train_batch_end(self, fitted: Trainer, model: LightningModule, outputs: Any, *batch: Any) -> None:
+        def on_train_batch_end(
+            self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        ) -> None:
             losses.append(outputs["loss"].item())
 
     losses: list[float] = []
     metrics = []
     for second in (None, torch.tensor(10.0)):
-        task = MarkedReversalRecognition(**SMALL | {"batches_per_epoch": 1})
+        settings: dict[str, Any] = SMALL | {"batches_per_epoch": 1}
+        task = MarkedReversalRecognition(**settings)
         fitted, model = trainer(tmp_path, max_epochs=1, callbacks=[Steps()]), controller(task)
         with mock.patch.object(task, "auxiliary_loss", return_value=second):
             fitted.fit(model, task)
@@ -225,7 +228,8 @@ def test_a_second_objective_adds_to_the_loss_of_training_and_to_no_metric(tmp_pa
 def test_a_second_objective_is_learned(tmp_path: Path) -> None:
     weights = []
     for factor in (1, -1):
-        task = MarkedReversalRecognition(**SMALL | {"batches_per_epoch": 1})
+        settings: dict[str, Any] = SMALL | {"batches_per_epoch": 1}
+        task = MarkedReversalRecognition(**settings)
         model = controller(task)
 
         def second(logits: torch.Tensor, batch: Batch, factor: int = factor) -> torch.Tensor:

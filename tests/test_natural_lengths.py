@@ -13,6 +13,7 @@ import torch
 from derivations import PROBABLE, derivable
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ddstructs import InputError
@@ -79,16 +80,19 @@ def test_sentences_of_every_set_are_those_of_the_grammar(kind: Any, split: int) 
 def test_long_lengths_are_as_probable_as_the_generating_functions_of_the_productions_make_them(kind: Any) -> None:
     """Their fixed point, from zero upwards: after n steps, all derivations of height n are in it."""
     longest = 128
-    series = {symbol: np.zeros(longest + 1) for symbol in PROBABLE[kind]}
-    word = np.eye(1, longest + 1, 1)[0]
+    series: dict[str, NDArray[np.float64]] = {symbol: np.zeros(longest + 1) for symbol in PROBABLE[kind]}
+    word: NDArray[np.float64] = np.eye(1, longest + 1, 1)[0]
+
+    def product(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.convolve(a, b)[: longest + 1]
+
     for _ in range(3 * longest):
-        series = {
-            symbol: sum(
-                p * reduce(lambda a, b: np.convolve(a, b)[: longest + 1], (series.get(x, word) for x in parts.split()))
-                for parts, p in alternatives.items()
-            )
-            for symbol, alternatives in PROBABLE[kind].items()
-        }
+        grown = {}
+        for symbol, alternatives in PROBABLE[kind].items():
+            grown[symbol] = np.zeros(longest + 1)
+            for parts, p in alternatives.items():
+                grown[symbol] += p * reduce(product, [series.get(part, word) for part in parts.split()])
+        series = grown
     mass = {n: float(series["A"][n]) for n in range(65, longest + 1)}
     n = kind.grammar.draw_lengths(200_000, (65, longest), generator(9))
     assert_distributed(Counter(n.tolist()), {n: p / sum(mass.values()) for n, p in mass.items()})
