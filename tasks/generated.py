@@ -228,7 +228,8 @@ class Generated(Task):
         self.seed = seed if self.seed is None else self.seed
         self.drawn = drawn
         if self.curriculum:
-            self.stages = replace(self.stages, **progress)
+            stages = replace(self.stages, **progress)
+            self.stages = replace(stages, stage=min(max(1.0, stages.stage), float(stages.longest)))
 
     def _draw_training(self) -> Batch:
         rank = self.trainer.global_rank if self.trainer else 0

@@ -283,6 +283,32 @@ def test_an_archive_that_is_not_what_it_says_is_refused(make: Callable[[Path], P
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "progress",
+    [
+        *({"drawn": -1}, {"drawn": 1.5}, {"drawn": True}, {"seed": -1}, {"seed": "0"}, {"seed": 2**64}),
+        *({"stages": {"restarts": 10**12}}, {"stages": {"restarts": -2}}, {"stages": {"batches": 0.5}}),
+        {"stages": {"stage": float("inf")}},
+    ],
+    ids=str,
+)
+def test_a_position_that_no_task_reaches_is_refused(progress: dict[str, Any], tmp_path: Path) -> None:
+    name = checkpoint()[TASK]["class_path"].rpartition(".")[2]
+    path = saved(checkpoint() | {name: progress}, tmp_path / "model.ckpt")
+    with pytest.raises(InputError, match="the progress of its task is missing or invalid"):
+        read(path)
+
+
+@pytest.mark.parametrize("stage", [1e-9, 1e300])
+def test_a_stage_outside_the_curriculum_is_brought_inside(stage: float) -> None:
+    """So that a file cannot ask for a batch that no machine holds."""
+    task = Reversal(train_lengths=(1, 8), seed=0)
+    state = task.state_dict()
+    task.load_state_dict(state | {"stages": state["stages"] | {"stage": stage}})
+    assert 1 <= task.stages.stage <= 8
+    assert task._draw_training().inputs.shape[1] <= 2 + 2 * 8
+
+
 @pytest.mark.parametrize("zipped", [True, False])
 def test_the_outline_of_a_file_is_what_loading_gives(zipped: bool, tmp_path: Path) -> None:
     content = checkpoint() | {

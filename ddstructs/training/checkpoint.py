@@ -36,6 +36,12 @@ __all__ = [
     "task_name",
 ]
 
+LARGEST = 2**64 - 1
+"""The largest count, and the largest seed of torch."""
+
+MOST_RESTARTS = 1000
+"""The patience doubles with every second of them, so that no training gets this far."""
+
 MODEL = "ddstructs_model"
 """The key of the class path of the model; missing in checkpoints of version 0.1, which are of a `Controller`."""
 
@@ -149,9 +155,13 @@ def _check_progress(progress: object, path: str | Path) -> None:
     if not isinstance(progress, dict) or not isinstance(stages, dict):
         raise InputError(f"{path} is damaged: the progress of its task is missing or invalid")
     numbers = {name: number for name, number in stages.items() if name != "patience" or number is not None}
-    for number in (*numbers.values(), progress.get("drawn", 0)):
-        if not (isinstance(number, int | float) and math.isfinite(number)):
-            raise InputError(f"{path} is damaged: the progress of its task is missing or invalid")
+    finite = all(isinstance(number, int | float) and math.isfinite(number) for number in numbers.values())
+    counts = (
+        *((progress.get("drawn", 0), LARGEST), (progress.get("seed") or 0, LARGEST)),
+        *((stages.get("batches", 0), LARGEST), (stages.get("restarts", 0), MOST_RESTARTS)),
+    )
+    if not finite or not all(type(count) is int and 0 <= count <= most for count, most in counts):
+        raise InputError(f"{path} is damaged: the progress of its task is missing or invalid")
 
 
 def model_name(content: Mapping[str, Any], path: str | Path) -> str:
