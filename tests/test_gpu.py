@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 from kinds import EVERYTHING
 from problems import LAYOUTS, SIGNALS, Problem, assert_equal_results, assert_near, solve
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_sequence, unpack_sequence
 
 from ddstructs import MemoryLayer, MemoryRNN, ops
@@ -155,6 +156,32 @@ def test_a_layer_on_a_gpu_equals_the_one_on_the_cpu(kind: str) -> None:
         return [each.cpu() for each in (output.detach(), *(p.grad for p in layer.parameters() if p.grad is not None))]
 
     assert_near(outcome("cuda"), outcome("cpu"), torch.float64)
+
+
+class OutputOnly(nn.Module):
+    """A layer without its state, for a CUDA graph takes and gives tensors."""
+
+    def __init__(self, layer: MemoryLayer) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        output: Tensor = self.layer(x)[0]
+        return output
+
+
+@needs_gpu
+@pytest.mark.parametrize("kind", ["stack", "queue", "deque"])
+def test_a_layer_in_a_cuda_graph_equals_the_one_outside(kind: str) -> None:
+    layer = OutputOnly(MemoryLayer(6, EVERYTHING[kind](3), num_heads=2, device="cuda"))
+    x, other = (torch.randn(2, 300, 6, device="cuda", requires_grad=True) for _ in range(2))
+
+    def outcome(run: Callable[..., Any]) -> list[Tensor]:
+        output = run(other)
+        return [output.detach().clone(), *torch.autograd.grad(output.sin().sum(), [other, *layer.parameters()])]
+
+    expected = outcome(layer)
+    assert_near(outcome(torch.cuda.make_graphed_callables(layer, (x,))), expected, torch.float32)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
