@@ -42,6 +42,16 @@ def test_the_kernels_equal_the_reference_on_a_gpu(layout: str, signals: str, dty
         assert_equal_results(solve(on_gpu, problem), solve(reference.scan, problem))
 
 
+@needs_gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_operator_keeps_its_promises_on_a_gpu(layout: str, dtype: torch.dtype) -> None:
+    problem = Problem.draw(layout, "mixed", dtype=dtype, time=20, slots=3)
+    ends = ([int(head[end]) for head in problem.layout] for end in (0, 1))
+    inputs = [part.detach().cuda().requires_grad_() for part in problem.inputs]
+    torch.library.opcheck(torch.ops.ddstructs.scan.default, (*inputs, *ends))
+
+
 def results(kind: str, device: str) -> list[Tensor]:
     """The reads of a memory and the gradients of its actions, in float64."""
     memory = EVERYTHING[kind](3)
