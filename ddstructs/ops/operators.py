@@ -62,7 +62,7 @@ def _empty(
     batch, time, heads = push.shape
     size = 0
     if value.device.type == "cuda":
-        from ddstructs.ops.phases import log_size  # imports triton
+        from ddstructs.ops.logs import log_size  # imports triton
 
         size = log_size(Inputs(initial, strengths, push, pop, value), pushes, takes)
     after = strengths.new_empty(batch, initial.shape[1] + time * heads)

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from ddstructs.ops import phases
 from ddstructs.ops.layout import Inputs
+from ddstructs.ops.logs import Log, is_stack
 from ddstructs.ops.walks import compiled
 from ddstructs.ops.windows import outside
 
@@ -293,7 +294,7 @@ def forward(inputs: Inputs, pushes: Sequence[int], takes: Sequence[int]) -> tupl
     with on(reads):
         walk, log = phases.walk(inputs, pushes, takes)
         phases.forward(inputs, log, reads, overflow)
-        if not phases.is_stack(pushes, takes):
+        if not is_stack(pushes, takes):
             _run(inputs, pushes, takes, overflow, reads)
         return reads, walk.remaining(log), walk.buffer
 
@@ -317,7 +318,7 @@ def backward(
         overflow = torch.zeros(batch, device=value.device, dtype=torch.int32)
         reads_grad = torch.zeros_like(value) if reads_grad is None else reads_grad.contiguous()
         after = push.new_zeros(batch, slots + time * heads) if strengths_grad is None else strengths_grad.contiguous()
-        found = phases.Log.of(log, inputs, pushes, takes)
+        found = Log.of(log, inputs, pushes, takes)
         values, before, pushed, popped = phases.backward(inputs, found, reads_grad, after, pushes, takes, overflow)
         if batch and time:
             line, slopes = _run(inputs, pushes, takes, overflow, None), after.clone()
