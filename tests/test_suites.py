@@ -115,6 +115,7 @@ def test_after_the_curriculum_each_nth_batch_of_training_is_rounded(
 
     def watch(self: Controller, split: Any, batch: Any) -> Any:
         if split == "train":
+            assert self.task is not None
             seen[self.task.stages.finished].append(self.rnn.hard)
         return score(self, split, batch)
 
