@@ -74,6 +74,7 @@ def test_all_at_once_is_one_by_one(data: st.DataObject) -> None:
         read_gate=data.draw(st.booleans(), "read_gate"),
         read_noise=data.draw(st.sampled_from([0.0, 0.5]), "read_noise"),
         state_noise=data.draw(st.sampled_from([0.0, 0.5]), "state_noise") if cell == "lstm" else 0.0,
+        signal_noise=data.draw(st.sampled_from([0.0, 2.0]), "signal_noise"),
     )
     batch, before, time = data.draw(st.integers(1, 3)), data.draw(st.integers(0, 5)), data.draw(st.integers(1, 40))
     padded = data.draw(st.booleans(), "padded")

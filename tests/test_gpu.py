@@ -104,7 +104,7 @@ def steps(network: MemoryRNN, x: Tensor, **options: Any) -> list[Tensor]:
 
 
 RUNS: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
-    "noise": ("stack", "lstm", {"read_noise": 0.5, "state_noise": 0.5}, {}),
+    "noise": ("stack", "lstm", {"read_noise": 0.5, "state_noise": 0.5, "signal_noise": 0.5}, {}),
     "padding": ("deque", "gru", {"learn_initial": False, "value_skip": False}, {"lengths": [0, 15, 9]}),
     "resets": ("queue", "lstm", {"output_layer": True}, {"lengths": [15, 2, 15], "reset": True}),
     "hard": ("stack", "gru", {"hard": True, "read_gate": True}, {"reset": True}),

@@ -59,7 +59,7 @@ def capture(
             x, *weights, read, torch.stack(tuple(hidden)) if hidden else None,
             torch.cat([each.values for each in before], 1) if before else None,
             torch.cat([each.strengths for each in before], 1) if before else None,
-            lengths, reset, noise.reads, noise.states, cell, [int(head.push) for head in heads],
+            lengths, reset, *noise, cell, [int(head.push) for head in heads],
             [int(head.take) for head in heads], counts, slots, hard, record, time_first,
         )
     )  # fmt: skip

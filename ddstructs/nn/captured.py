@@ -66,8 +66,8 @@ def run(arguments: Arguments, context: Context | None = None) -> Results:
     hidden = () if arguments.hidden is None else arguments.hidden.unbind()
     setup = Setup(
         CELLS[arguments.cell], tapes, time, batch, cuts, None, restarts,
-        Noise(arguments.reads_noise, arguments.states_noise), arguments.hard, arguments.record, context is not None,
-        len(hidden),
+        Noise(arguments.reads_noise, arguments.states_noise, arguments.signals_noise), arguments.hard, arguments.record,
+        context is not None, len(hidden),
     )  # fmt: skip
     weights = cast("tuple[Tensor, ...]", arguments[WEIGHTS])
     results = cast(

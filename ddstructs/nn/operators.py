@@ -42,6 +42,7 @@ class Arguments(NamedTuple):
         reset: Steps before which a row is reset, shape `(batch, time)`, bool; none if not given.
         reads_noise: As in `Noise`.
         states_noise: As in `Noise`.
+        signals_noise: As in `Noise`.
         cell: Name of torch's class of the cell.
         pushes: The end at which each head pushes.
         takes: The end from which each head takes.
@@ -70,6 +71,7 @@ class Arguments(NamedTuple):
     reset: Tensor | None
     reads_noise: Tensor | None
     states_noise: Tensor | None
+    signals_noise: Tensor | None
     cell: str
     pushes: list[int]
     takes: list[int]
@@ -112,8 +114,9 @@ class Results(NamedTuple):
 _PARAMETERS = """
     Tensor x, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih, Tensor? bias_hh, Tensor action, Tensor action_bias,
     Tensor? value_skip, Tensor? read_skip, Tensor? initial, Tensor? read, Tensor? hidden, Tensor? values,
-    Tensor? strengths, Tensor? lengths, Tensor? reset, Tensor? reads_noise, Tensor? states_noise, str cell,
-    int[] pushes, int[] takes, int[] heads, SymInt[] slots, bool hard, bool record, bool time_first
+    Tensor? strengths, Tensor? lengths, Tensor? reset, Tensor? reads_noise, Tensor? states_noise,
+    Tensor? signals_noise, str cell, int[] pushes, int[] takes, int[] heads, SymInt[] slots, bool hard, bool record,
+    bool time_first
 """
 _RESULTS = """
     Tensor output, Tensor push, Tensor pop, Tensor value, Tensor reads, Tensor read, Tensor hidden, Tensor strengths

@@ -119,7 +119,7 @@ class Steps(Function):
             parts, x_rows, x_steps, rows, steps, rows, steps, reset, table, pushes, takes, panels.data_ptr(), width,
             hard, packed is None, keep_gates, like, _INTEGERS,
         )  # fmt: skip
-        more = _contiguous((initial, first_read, *others[:states], noise.reads, noise.states))
+        more = _contiguous((initial, first_read, *others[:states], *noise))
         at = _addresses(more)
         to = _addresses(recorded) or [0] * 4
         tensors = Tensors(
@@ -127,7 +127,7 @@ class Steps(Function):
             initial=at[0], first_read=at[1], first_output=at[2] if states else 0,
             first_state=at[3] if states > 1 else 0,
             last_read=last_read.data_ptr(), last_output=last[0].data_ptr(), last_state=last[-1].data_ptr(),
-            reads_noise=at[-2], state_noise=at[-1],
+            reads_noise=at[-3], state_noise=at[-2], signals_noise=at[-1],
         )  # fmt: skip
         cell = _cell(kind, like.dtype.char)  # type: ignore[arg-type]
 
