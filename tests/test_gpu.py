@@ -49,7 +49,9 @@ def test_the_operator_keeps_its_promises_on_a_gpu(layout: str, dtype: torch.dtyp
     problem = Problem.draw(layout, "mixed", dtype=dtype, time=20, slots=3)
     ends = ([int(head[end]) for head in problem.layout] for end in (0, 1))
     inputs = [part.detach().cuda().requires_grad_() for part in problem.inputs]
-    torch.library.opcheck(torch.ops.ddstructs.scan.default, (*inputs, *ends))
+    # Without the check that outputs are the same each time, for a log has entries that are never written.
+    checks = ("test_schema", "test_autograd_registration", "test_faketensor")
+    torch.library.opcheck(torch.ops.ddstructs.scan.default, (*inputs, *ends), test_utils=checks)
 
 
 def results(kind: str, device: str) -> list[Tensor]:
@@ -181,6 +183,7 @@ class OutputOnly(nn.Module):
 
 
 @needs_gpu
+@pytest.mark.filterwarnings("ignore:The AccumulateGrad node's stream")  # that of the run outside the graph
 @pytest.mark.parametrize("kind", ["stack", "queue", "deque"])
 def test_a_layer_in_a_cuda_graph_equals_the_one_outside(kind: str) -> None:
     layer = OutputOnly(MemoryLayer(6, EVERYTHING[kind](3), num_heads=2, device="cuda"))
