@@ -63,6 +63,8 @@ def capture(
             [int(head.take) for head in heads], counts, slots, hard, record, time_first,
         )
     )  # fmt: skip
+    if not layouts:
+        return results, []  # a graph that splits a tensor into no parts cannot be read back from a file
     time, value = x.shape[1], results.value
     initial = [each.values for each in before] if before else [value[:, 0, :0]] * len(layouts)
     strengths = results.strengths.split([some + time * count for some, count in zip(slots, counts, strict=True)], 1)

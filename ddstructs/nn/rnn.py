@@ -297,11 +297,11 @@ class MemoryRNN(Pretrained):
 
         Example:
             >>> import torch
-            >>> from ddstructs import MemoryRNN, NoMemory, Stack
+            >>> from ddstructs import MemoryRNN, Stack, Tape
             >>> MemoryRNN(8, 32, Stack(16)).path(torch.randn(10, 4, 8)).name
             'compiled'
-            >>> MemoryRNN(8, 32, NoMemory()).path(torch.randn(10, 4, 8))
-            Path(name='loop', reason='NoMemory is not a line memory')
+            >>> MemoryRNN(8, 32, Tape(16)).path(torch.randn(10, 4, 8))
+            Path(name='loop', reason='Tape is not a line memory')
         """
         x = fused.stand_in(x)[0] if isinstance(x, PackedSequence) else self._rows(x)
         reason = obstacle(self, x, state)
