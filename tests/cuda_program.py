@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_sequence, unpack_sequence
 from torch.testing import assert_close
 
-from ddstructs import MemoryRNN, Stack, ops
+from ddstructs import MemoryRNN, NoMemory, Stack, ops
 from ddstructs.nn import fused
 from ddstructs.nn.cuda import activations, plan, products
 from ddstructs.ops.walks import compiled
@@ -144,6 +144,8 @@ if __name__ == "__main__":
         packed = pack_sequence([x[:4, 0], x[:, 1]], enforce_sorted=False)
         alone = [rnn(x[:4, :1])[0][:, 0], rnn(x[:, 1:])[0][:, 0]]
         assert_close(unpack_sequence(rnn(packed)[0]), alone)
+        bare = MemoryRNN(INPUT, HIDDEN, NoMemory()).path(x)
+        assert bare.reason == "the memory is a NoMemory, but a GPU has a compiled loop only for a single line memory"
         fused.HEAVY = 1
         assert rnn.path(x).reason == "the cell has 0 MiB of weights, for which large products in a loop are faster"
     print("equal")
