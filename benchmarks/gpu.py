@@ -59,6 +59,7 @@ def cases() -> Iterator[tuple[str, int, int, Case]]:
         for name, network_type in NETWORKS.items():
             layer = network_type().cuda()
             yield f"layer, {name}", batch, steps, partial(run_layer, layer, batch, steps)
+            yield f"layer, {name}, in a CUDA graph", batch, steps, Graphed(layer, batch, steps)
 
 
 def run(network: nn.Module, batch: int, steps: int) -> tuple[float, float]:
@@ -72,6 +73,22 @@ def run_layer(layer: nn.Module, batch: int, steps: int) -> tuple[float, float]:
     x = torch.randn(batch, steps, DIM, device="cuda", requires_grad=True)
     with torch.autocast("cuda", torch.bfloat16):
         return clock(lambda: layer(x).float(), "cuda")
+
+
+class Graphed:
+    """A layer in a CUDA graph, which the first run makes: what the device takes, without the launches."""
+
+    def __init__(self, layer: nn.Module, batch: int, steps: int) -> None:
+        self.layer, self.shape = layer, (batch, steps, DIM)
+        self.made = False
+
+    def __call__(self) -> tuple[float, float]:
+        x = torch.randn(self.shape, device="cuda", requires_grad=True)
+        with torch.autocast("cuda", torch.bfloat16, cache_enabled=False):
+            if not self.made:
+                self.layer = torch.cuda.make_graphed_callables(self.layer, (x,))  # type: ignore[assignment]
+                self.made = True
+            return clock(lambda: self.layer(x).float(), "cuda")
 
 
 def measure() -> list[str]:

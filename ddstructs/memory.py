@@ -44,7 +44,8 @@ class Memory(nn.Module, ABC, Generic[S]):
     sequence in two and carrying the state over does not change the result.
 
     Attributes:
-        heads: Number of heads; in each step every head has its own signals, value and read.
+        heads: Number of heads; in each step every head has its own signals, value and read. With none, a step does
+            nothing and returns the state it was given.
         width: Size of one value.
         validate: Whether to check signal values as well as shapes, and to raise if one is NaN or out of range. Off by
             default, because on a GPU the check synchronizes with the device.
@@ -140,7 +141,7 @@ class Memory(nn.Module, ABC, Generic[S]):
 
     def line_states(self, state: State) -> tuple[State, ...]:
         """The state of each of `lines`; empty if the state does not belong to this memory."""
-        return (state,)
+        return () if self.line is None else (state,)
 
     def from_lines(self, states: Sequence[State]) -> S:
         """The state of this memory, from the state of each of `lines`."""

@@ -14,7 +14,7 @@ from kinds import KINDS
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from ddstructs import Bank, Deque, Memory, MemoryRNN, Queue, RNNState, Stack, ops
+from ddstructs import Bank, Deque, Memory, MemoryRNN, NoMemory, Queue, RNNState, Stack, ops
 from ddstructs.line import LineMemory
 from ddstructs.nn import fused, loop
 from ddstructs.nn import rnn as rnn_module
@@ -25,13 +25,18 @@ MEMORIES: dict[str, Callable[[int], Memory]] = {
     **KINDS,
     "two stacks": lambda width: Bank([Stack(width), Stack(width)]),
     "nested": lambda width: Bank([Queue(width), Bank([Deque(width), Stack(width)])]),
+    "none": lambda _: NoMemory(),
+    "bank of none": lambda _: Bank([NoMemory()]),
 }
 
 
 def network(memory: str = "stack", cell: str = "rnn", **options: Any) -> MemoryRNN:
     torch.manual_seed(0)
-    arguments: dict[str, Any] = {"dtype": torch.float64, "pop_bias": 0.0, "read_noise": 0.5} | options
-    rnn = MemoryRNN(INPUT, HIDDEN, MEMORIES[memory](WIDTH), cell, **arguments)
+    working = MEMORIES[memory](WIDTH)
+    arguments: dict[str, Any] = {"dtype": torch.float64, "read_noise": 0.5} | options
+    if working.heads:
+        arguments = {"pop_bias": 0.0} | arguments
+    rnn = MemoryRNN(INPUT, HIDDEN, working, cell, **arguments)
     if rnn.initial is not None:
         nn.init.normal_(rnn.initial)
     return rnn
@@ -74,6 +79,7 @@ def test_all_at_once_is_one_by_one(data: st.DataObject) -> None:
         read_gate=data.draw(st.booleans(), "read_gate"),
         read_noise=data.draw(st.sampled_from([0.0, 0.5]), "read_noise"),
         state_noise=data.draw(st.sampled_from([0.0, 0.5]), "state_noise") if cell == "lstm" else 0.0,
+        signal_noise=data.draw(st.sampled_from([0.0, 2.0]), "signal_noise"),
     )
     batch, before, time = data.draw(st.integers(1, 3)), data.draw(st.integers(0, 5)), data.draw(st.integers(1, 40))
     padded = data.draw(st.booleans(), "padded")
@@ -236,7 +242,7 @@ def test_a_state_that_does_not_fit_is_refused(change: Callable[[RNNState], RNNSt
         rnn.unroll(x, change(rnn.unroll(x).state))
 
 
-@pytest.mark.parametrize("memory", ["deque", "deque+stack"])
+@pytest.mark.parametrize("memory", ["deque", "deque+stack", "none"])
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 def test_backward_may_run_twice_and_from_several_futures(
     cell: str, memory: str, monkeypatch: pytest.MonkeyPatch
@@ -281,7 +287,7 @@ def test_what_is_no_longer_used_is_freed_at_once(cell: str) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"read_skip": False}, {"read_gate": True}])
 @pytest.mark.parametrize("enforce_sorted", [True, False])
-@pytest.mark.parametrize("memory", ["stack", "deque", "two stacks"])
+@pytest.mark.parametrize("memory", ["stack", "deque", "two stacks", "none"])
 def test_packed_rows_are_padded_rows(memory: str, enforce_sorted: bool, options: dict[str, bool]) -> None:
     rnn, lengths = network(memory, "lstm", state_noise=0.5, **options), [9, 7, 7, 1]
     if not enforce_sorted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 from kinds import EVERYTHING
 from problems import LAYOUTS, SIGNALS, Problem, assert_equal_results, assert_near, solve
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_sequence, unpack_sequence
 
 from ddstructs import MemoryLayer, MemoryRNN, ops
@@ -39,6 +40,18 @@ def test_the_kernels_equal_the_reference_on_a_gpu(layout: str, signals: str, dty
     for seed, (time, slots, width) in enumerate(sizes):
         problem = Problem.draw(layout, signals, seed=seed, dtype=dtype, time=time, slots=slots, width=width)
         assert_equal_results(solve(on_gpu, problem), solve(reference.scan, problem))
+
+
+@needs_gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_operator_keeps_its_promises_on_a_gpu(layout: str, dtype: torch.dtype) -> None:
+    problem = Problem.draw(layout, "mixed", dtype=dtype, time=20, slots=3)
+    ends = ([int(head[end]) for head in problem.layout] for end in (0, 1))
+    inputs = [part.detach().cuda().requires_grad_() for part in problem.inputs]
+    # Without the check that outputs are the same each time, for a log has entries that are never written.
+    checks = ("test_schema", "test_autograd_registration", "test_faketensor")
+    torch.library.opcheck(torch.ops.ddstructs.scan.default, (*inputs, *ends), test_utils=checks)
 
 
 def results(kind: str, device: str) -> list[Tensor]:
@@ -93,7 +106,7 @@ def steps(network: MemoryRNN, x: Tensor, **options: Any) -> list[Tensor]:
 
 
 RUNS: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
-    "noise": ("stack", "lstm", {"read_noise": 0.5, "state_noise": 0.5}, {}),
+    "noise": ("stack", "lstm", {"read_noise": 0.5, "state_noise": 0.5, "signal_noise": 0.5}, {}),
     "padding": ("deque", "gru", {"learn_initial": False, "value_skip": False}, {"lengths": [0, 15, 9]}),
     "resets": ("queue", "lstm", {"output_layer": True}, {"lengths": [15, 2, 15], "reset": True}),
     "hard": ("stack", "gru", {"hard": True, "read_gate": True}, {"reset": True}),
@@ -155,6 +168,33 @@ def test_a_layer_on_a_gpu_equals_the_one_on_the_cpu(kind: str) -> None:
         return [each.cpu() for each in (output.detach(), *(p.grad for p in layer.parameters() if p.grad is not None))]
 
     assert_near(outcome("cuda"), outcome("cpu"), torch.float64)
+
+
+class OutputOnly(nn.Module):
+    """A layer without its state, for a CUDA graph takes and gives tensors."""
+
+    def __init__(self, layer: MemoryLayer) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        output: Tensor = self.layer(x)[0]
+        return output
+
+
+@needs_gpu
+@pytest.mark.filterwarnings("ignore:The AccumulateGrad node's stream")  # that of the run outside the graph
+@pytest.mark.parametrize("kind", ["stack", "queue", "deque"])
+def test_a_layer_in_a_cuda_graph_equals_the_one_outside(kind: str) -> None:
+    layer = OutputOnly(MemoryLayer(6, EVERYTHING[kind](3), num_heads=2, device="cuda"))
+    x, other = (torch.randn(2, 300, 6, device="cuda", requires_grad=True) for _ in range(2))
+
+    def outcome(run: Callable[..., Any]) -> list[Tensor]:
+        output = run(other)
+        return [output.detach().clone(), *torch.autograd.grad(output.sin().sum(), [other, *layer.parameters()])]
+
+    expected = outcome(layer)
+    assert_near(outcome(torch.cuda.make_graphed_callables(layer, (x,))), expected, torch.float32)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

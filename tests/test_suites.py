@@ -107,6 +107,28 @@ def test_validation_rounds_the_signals_and_training_does_not(tmp_path: Path, mon
     assert seen == {"train": {False}, "val": {True}}
 
 
+def test_after_the_curriculum_each_nth_batch_of_training_is_rounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[bool, list[bool]] = {False: [], True: []}
+    score = Controller._score
+
+    def watch(self: Controller, split: Any, batch: Any) -> Any:
+        if split == "train":
+            assert self.task is not None
+            seen[self.task.stages.finished].append(self.rnn.hard)
+        return score(self, split, batch)
+
+    monkeypatch.setattr(Controller, "_score", watch)
+    recipe = json.loads(json.dumps(SMALL))
+    recipe["defaults"]["training"] |= {"rounded_every": 3, "max_updates": 18}
+    recipe["defaults"]["data"] |= {"start_length": 8, "threshold": 0.01}
+    run = every_run(recipe_of(tmp_path, recipe), ["ReverseString"], ["Stack"], ["rnn"], [0])[0]
+    train.fit(run, tmp_path, silent)
+    assert seen[False] == [False]
+    assert seen[True] == [step % 3 == 0 for step in range(1, 18)]
+
+
 @pytest.mark.parametrize(
     ("task", "metric", "more", "lengths"),
     [

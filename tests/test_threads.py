@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ddstructs import Action, Bank, Deque, Memory, MemoryRNN, Stack
+from ddstructs import Action, Bank, Deque, Memory, MemoryRNN, NoMemory, Stack
 from ddstructs.ops import threads
 
 
@@ -35,6 +35,10 @@ def bank(count: int) -> list[Tensor]:
     return network(count, Bank([Stack(3), Deque(3)]))
 
 
+def bare(count: int) -> list[Tensor]:
+    return network(count, NoMemory())
+
+
 def sequence(count: int) -> list[Tensor]:
     torch.set_num_threads(count)
     generator = torch.Generator().manual_seed(0)
@@ -56,7 +60,7 @@ def steps(count: int) -> list[Tensor]:
     return [together, *torch.autograd.grad(together.square().sum(), (push, pop, value))]
 
 
-@pytest.mark.parametrize("run", [network, bank, sequence, steps])
+@pytest.mark.parametrize("run", [network, bank, bare, sequence, steps])
 def test_any_number_of_threads_gives_the_same_bits(run: Callable[[int], list[Tensor]]) -> None:
     one = run(1)
     for count in (2, 3, 5):

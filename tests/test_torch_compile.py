@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,11 +12,13 @@ from kinds import KINDS
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
 
-from ddstructs import Controller, MemoryRNN, RNNState, Tape
+from ddstructs import Controller, Memory, MemoryRNN, NoMemory, RNNState, Tape
 from ddstructs.nn import uncompiled
 from ddstructs.nn.captured import CONTEXTS
 
 INPUT, HIDDEN, WIDTH = 3, 5, 4
+
+MEMORIES: dict[str, Callable[[int], Memory]] = {**KINDS, "none": lambda _: NoMemory()}
 
 pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch looks at that of every input
 traces = pytest.mark.skipif(not uncompiled.TRACES, reason="this torch cannot trace a network")
@@ -31,7 +33,7 @@ def _fresh() -> Iterator[None]:
 
 def network(kind: str = "stack", cell: str = "rnn", **options: Any) -> MemoryRNN:
     torch.manual_seed(0)
-    rnn = MemoryRNN(INPUT, HIDDEN, KINDS[kind](WIDTH), cell, **{"batch_first": True, **options})
+    rnn = MemoryRNN(INPUT, HIDDEN, MEMORIES[kind](WIDTH), cell, **{"batch_first": True, **options})
     assert rnn.initial is not None
     torch.nn.init.normal_(rnn.initial)
     return rnn
@@ -62,7 +64,7 @@ def assert_same_bits(got: Any, expected: Any) -> None:
 
 @traces
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-@pytest.mark.parametrize("kind", ["stack", "queue", "deque+stack"])
+@pytest.mark.parametrize("kind", ["stack", "queue", "deque+stack", "none"])
 def test_outputs_and_gradients_are_the_same_bits_and_a_new_length_compiles_nothing(kind: str, cell: str) -> None:
     batch_first = kind != "queue"
     rnn = network(kind, cell, hard=kind == "stack", batch_first=batch_first)
@@ -89,7 +91,7 @@ def test_a_length_marked_as_dynamic_compiles_once() -> None:
 
 
 @traces
-@pytest.mark.parametrize(("kind", "cell"), [("deque", "rnn"), ("stack+queue", "lstm")])
+@pytest.mark.parametrize(("kind", "cell"), [("deque", "rnn"), ("stack+queue", "lstm"), ("none", "gru")])
 def test_a_state_goes_from_one_graph_to_the_next(kind: str, cell: str) -> None:
     """Its slots grow with every piece, and gradients pass through them."""
     rnn = network(kind, cell)
@@ -108,7 +110,7 @@ def test_a_state_goes_from_one_graph_to_the_next(kind: str, cell: str) -> None:
 
 
 @traces
-@pytest.mark.parametrize("kind", ["stack", "deque"])
+@pytest.mark.parametrize("kind", ["stack", "deque", "none"])
 def test_padding_and_resets_go_into_a_graph(kind: str) -> None:
     rnn = network(kind, "lstm").double()
     graph, _ = compiled(rnn.unroll)

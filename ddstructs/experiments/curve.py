@@ -57,7 +57,22 @@ class Curve(Callback):
 
 
 class Rounded(Callback):
-    """Rounds the signals in validation."""
+    """Rounds the signals in validation, and in some batches of training once the curriculum is finished.
+
+    The gradient passes straight through, see `ddstructs.harden`. Before the end of the curriculum rounding would hide
+    what a slightly larger signal is worth, while the network finds out what to push and pop.
+
+    Args:
+        every: Number of training batches among which one is rounded; none are if not given.
+    """
+
+    def __init__(self, every: int | None = None) -> None:
+        self.every = every
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        task: Generated = trainer.datamodule  # type: ignore[attr-defined]  # as above
+        due = self.every is not None and trainer.global_step % self.every == 0
+        self._round(pl_module, due and task.stages.finished)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._round(pl_module, True)

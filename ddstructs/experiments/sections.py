@@ -37,6 +37,8 @@ class Training:
         validation_size: Number of sequences in the validation set.
         validation_lengths: Shortest and longest source in the validation set.
         rounded: Whether to round the signals in validation.
+        rounded_every: If they are, number of training batches after the curriculum among which the signals of one are
+            rounded, with a straight-through gradient; none are if not given.
     """
 
     max_updates: int
@@ -44,8 +46,10 @@ class Training:
     validation_size: int
     validation_lengths: tuple[int, int]
     rounded: bool = False
+    rounded_every: int | None = None
 
     def __post_init__(self) -> None:
+        _check_counts(rounded_every=1 if self.rounded_every is None else self.rounded_every)
         _check_counts(max_updates=self.max_updates, validate_every=self.validate_every)
         _check_counts(validation_size=self.validation_size)
         if self.max_updates % self.validate_every:

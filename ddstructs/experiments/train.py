@@ -91,7 +91,7 @@ def fit(run: Run, folder: Path, report: Report) -> Trained:
     model = _controller(run, task)
     best = ModelCheckpoint(folder / "model", "best", monitor="val_score", mode="max", save_weights_only=True)
     shown = PAPER if read_section(Testing, run.settings["test"]).metric is None else ("score",)
-    rounding = [Rounded()] if training.rounded else []
+    rounding = [Rounded(training.rounded_every)] if training.rounded else []
     trainer = Trainer(
         accelerator="cpu",
         devices=1,

@@ -59,10 +59,12 @@ def capture(
             x, *weights, read, torch.stack(tuple(hidden)) if hidden else None,
             torch.cat([each.values for each in before], 1) if before else None,
             torch.cat([each.strengths for each in before], 1) if before else None,
-            lengths, reset, noise.reads, noise.states, cell, [int(head.push) for head in heads],
+            lengths, reset, *noise, cell, [int(head.push) for head in heads],
             [int(head.take) for head in heads], counts, slots, hard, record, time_first,
         )
     )  # fmt: skip
+    if not layouts:
+        return results, []  # a graph that splits a tensor into no parts cannot be read back from a file
     time, value = x.shape[1], results.value
     initial = [each.values for each in before] if before else [value[:, 0, :0]] * len(layouts)
     strengths = results.strengths.split([some + time * count for some, count in zip(slots, counts, strict=True)], 1)

@@ -66,20 +66,19 @@ def run(arguments: Arguments, context: Context | None = None) -> Results:
     hidden = () if arguments.hidden is None else arguments.hidden.unbind()
     setup = Setup(
         CELLS[arguments.cell], tapes, time, batch, cuts, None, restarts,
-        Noise(arguments.reads_noise, arguments.states_noise), arguments.hard, arguments.record, context is not None,
-        len(hidden),
+        Noise(arguments.reads_noise, arguments.states_noise, arguments.signals_noise), arguments.hard, arguments.record,
+        context is not None, len(hidden),
     )  # fmt: skip
     weights = cast("tuple[Tensor, ...]", arguments[WEIGHTS])
     results = cast(
         "Sequence[Tensor]",
         Steps.forward(context or Context(), setup, x, *weights, arguments.initial, arguments.read, *hidden),
     )
-    output, push, pop, value, reads, read, *states = results[: -len(tapes)]
+    output, push, pop, value, reads, read, *states = results[: len(results) - len(tapes)]
     if not arguments.record:
         push, pop, reads = (x.new_empty(0) for _ in range(3))
-        value = torch.cat(
-            [tape.values[:, tape.slots : tape.tiles(time)].unflatten(1, (time, tape.heads)) for tape in tapes], 2
-        )
+        values = [tape.values[:, tape.slots : tape.tiles(time)].unflatten(1, (time, tape.heads)) for tape in tapes]
+        value = torch.cat([x.new_empty(batch, time, 0, arguments.width), *values], 2)  # there may be no line
     strengths = [torch.from_numpy(tape.line.strengths)[:, : tape.tiles(time)] for tape in tapes]
     return Results(
         stored(output, arguments.time_first),
@@ -89,7 +88,7 @@ def run(arguments: Arguments, context: Context | None = None) -> Results:
         reads,
         read,
         torch.stack(states),
-        torch.cat(strengths, 1),
+        torch.cat([x.new_empty(batch, 0), *strengths], 1),
     )
 
 
@@ -184,7 +183,7 @@ def new_tapes(arguments: Arguments) -> list[Tape]:
     """A tape for each line, with its first slots and room for all steps."""
     lines = layouts(tuple(arguments.pushes), tuple(arguments.takes), tuple(arguments.heads))
     batch, time = arguments.x.shape[:2]
-    template = arguments.x.new_empty(batch, 0, len(arguments.action_bias) // sum(arguments.heads) - 2)
+    template = arguments.x.new_empty(batch, 0, arguments.width)
     if arguments.values is None or arguments.strengths is None:
         return [Tape(layout, None, template, time) for layout in lines]
     values, strengths = arguments.values.split(arguments.slots, 1), arguments.strengths.split(arguments.slots, 1)

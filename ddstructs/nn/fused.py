@@ -1,8 +1,8 @@
 """The compiled path of a `MemoryRNN`: whether a network supports it, and the run itself.
 
-A loop over the steps spends most of its time on the overhead of operators and autograd. Torch's cells with one or more
-line memories run all steps in compiled code instead, as one autograd node: `nn.compiled` on the CPU, `nn.cuda` on a GPU
-(with one line memory).
+A loop over the steps spends most of its time on the overhead of operators and autograd. Torch's cells with any number
+of line memories run all steps in compiled code instead, as one autograd node: `nn.compiled` on the CPU, `nn.cuda` on a
+GPU (with one line memory).
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def obstacle(
     if getattr(cell, "nonlinearity", "tanh") != "tanh":
         return f"the cell has the nonlinearity {cell.nonlinearity}, but only tanh is compiled"
     lines = memory.lines
-    if not lines:
+    if memory.heads and not lines:
         return f"{[type(part).__name__ for part in _members(memory) if not part.lines][-1]} is not a line memory"
     if memory.line is None and any(part.validate for part in _members(memory)[1:]):
         return "a member of the Bank validates its own actions"
@@ -113,14 +113,15 @@ def obstacle(
     size = sum(weight.nbytes for weight in cell.parameters())
     if device in _TRITON and size > HEAVY:
         return f"the cell has {size / 2**20:.0f} MiB of weights, for which large products in a loop are faster"
-    if type(to_action) is not nn.Linear or to_action.bias is None:
+    if lines and (type(to_action) is not nn.Linear or to_action.bias is None):
         return "to_action is not an nn.Linear with a bias"
     if value_skip is not None and (type(value_skip) is not nn.Linear or value_skip.bias is not None):
         return "value_skip is not an nn.Linear without a bias"
     for part in (cell, to_action, memory, value_skip):
         if part is not None and not _bare(part):
             return f"{type(part).__name__} has hooks or its own forward"
-    if any(weight.dtype != x.dtype or weight.device != x.device for weight in (cell.weight_hh, to_action.weight)):
+    parts = (cell.weight_hh, None if to_action is None else to_action.weight)
+    if any(weight is not None and (weight.dtype != x.dtype or weight.device != x.device) for weight in parts):
         return "the parameters differ from x in dtype or device"
     if traced and memory.validate:
         return "the memory checks its actions, which a graph cannot"
@@ -252,24 +253,35 @@ def run(
         output, push, pop, value, reads, last, *others = node.Steps.apply(  # type: ignore[no-untyped-call]
             setup, source, *weights, read, *hidden, *(token for _, token in extended)
         )
-        states, tokens = others[: -len(lines)], others[-len(lines) :]
+        split = len(others) - len(lines)
+        states, tokens = others[:split], others[split:]
         pairs = zip(extended, tokens, strict=True)
         after = [tapes.TapeState(tape, tape.time, token if differentiate else None) for (tape, _), token in pairs]
     actions = Action(push, pop, value) if with_actions else None
     if memory.validate:
         memory.check(actions, time=True)
-    return Fused(output, actions, reads, tuple(states), last, memory.from_lines(after))
+    return Fused(output, actions, reads, tuple(states), last, _joined(memory, x, state, after))
+
+
+def _joined(memory: Memory, x: Tensor, before: State | None, lines: Sequence[State]) -> State:
+    """The state after a run, from that of each line; without any it is still the state before."""
+    if before is not None and not lines:
+        return before
+    size = x.shape[0]  # `len` would fix the batch size in torch.export
+    after: State = memory.from_lines(lines) if lines else memory.initial_state(size, device=x.device, dtype=x.dtype)
+    return after
 
 
 def _weights(network: Network, read_skip: nn.Linear | None, initial: Tensor | None) -> tuple[Tensor | None, ...]:
     """The weights that all steps share, in the order in which `compiled.node.Steps` takes them."""
     cell, to_action, value_skip, _, _ = network
     assert isinstance(cell, nn.RNNCell | nn.LSTMCell | nn.GRUCell)
-    assert isinstance(to_action, nn.Linear)
+    assert to_action is None or isinstance(to_action, nn.Linear)
     assert value_skip is None or isinstance(value_skip, nn.Linear)
     return (
-        cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh, to_action.weight, to_action.bias,
-        None if value_skip is None else value_skip.weight, None if read_skip is None else read_skip.weight, initial,
+        cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh, None if to_action is None else to_action.weight,
+        None if to_action is None else to_action.bias, None if value_skip is None else value_skip.weight,
+        None if read_skip is None else read_skip.weight, initial,
     )  # fmt: skip
 
 
@@ -295,4 +307,6 @@ def _capture(
         hard=network.hard, record=record, time_first=time_first,
     )  # fmt: skip
     actions, reads = (Action(*results[1:4]), results.reads) if record else (None, None)
-    return Fused(results.output, actions, reads, results.hidden.unbind(), results.read, memory.from_lines(after))
+    return Fused(
+        results.output, actions, reads, results.hidden.unbind(), results.read, _joined(memory, x, state, after)
+    )  # fmt: skip

@@ -49,7 +49,7 @@ def run(
         single = len(hidden) == 1
         after = network.cell(cell_input, hidden[0] if single else hidden)
         after = (after,) if single else tuple(after)
-        action = network.action(after[0], skip)
+        action = network.action(after[0], skip, None if noise.signals is None else noise.signals[t])
         if noise.states is not None:
             after = (after[0], *(part + more for part, more in zip(after[1:], noise.states[:, t], strict=True)))
         if real is not None:

@@ -78,17 +78,20 @@ class Network(NamedTuple):
     memory: Memory
     hard: bool
 
-    def action(self, output: Tensor, skip: Tensor) -> Any:
+    def action(self, output: Tensor, skip: Tensor, noise: Tensor | None = None) -> Any:
         """The action of one step.
 
         Args:
             output: Output of the cell, shape `(batch, hidden_size)`.
             skip: Output of `value_skip`, shape `(batch, heads * width)`.
+            noise: Noise on the logits of the signals, if any, shape `(batch, signals)`.
         """
         signals, heads, width = self.memory.signals, self.memory.heads, self.memory.width
         if self.to_action is None:
             return signals.action(output[:, :0], output[:, :0, None].expand(-1, 0, width))
         logits, value = self.to_action(output).tensor_split((signals.size,), dim=1)
+        if noise is not None:
+            logits = logits + noise
         if self.value_skip is not None:
             value = value + skip
         action = signals.action(logits, value.tanh().view(-1, heads, width))
@@ -102,10 +105,12 @@ class Noise(NamedTuple):
         reads: Noise on the reads, shape `(time, batch, heads, width)`.
         states: Noise on the states of the cell other than its output, after each step, shape
             `(states, time, batch, hidden_size)`.
+        signals: Noise on the logits of the signals, shape `(time, batch, signals)`.
     """
 
     reads: Tensor | None
     states: Tensor | None
+    signals: Tensor | None
 
 
 def build_cell(

@@ -27,8 +27,8 @@ class Arguments(NamedTuple):
         weight_hh: Likewise.
         bias_ih: Likewise, if any.
         bias_hh: Likewise, if any.
-        action: Weights of `to_action`.
-        action_bias: Bias of `to_action`.
+        action: Weights of `to_action`; none without a memory.
+        action_bias: Bias of `to_action`, likewise.
         value_skip: Weights of `value_skip`, if any.
         read_skip: Weights of `read_skip`, if any.
         initial: The initial states of the cell, shape `(states, hidden_size)`; zero if not given.
@@ -42,6 +42,7 @@ class Arguments(NamedTuple):
         reset: Steps before which a row is reset, shape `(batch, time)`, bool; none if not given.
         reads_noise: As in `Noise`.
         states_noise: As in `Noise`.
+        signals_noise: As in `Noise`.
         cell: Name of torch's class of the cell.
         pushes: The end at which each head pushes.
         takes: The end from which each head takes.
@@ -57,8 +58,8 @@ class Arguments(NamedTuple):
     weight_hh: Tensor
     bias_ih: Tensor | None
     bias_hh: Tensor | None
-    action: Tensor
-    action_bias: Tensor
+    action: Tensor | None
+    action_bias: Tensor | None
     value_skip: Tensor | None
     read_skip: Tensor | None
     initial: Tensor | None
@@ -70,6 +71,7 @@ class Arguments(NamedTuple):
     reset: Tensor | None
     reads_noise: Tensor | None
     states_noise: Tensor | None
+    signals_noise: Tensor | None
     cell: str
     pushes: list[int]
     takes: list[int]
@@ -78,6 +80,11 @@ class Arguments(NamedTuple):
     hard: bool
     record: bool
     time_first: bool
+
+    @property
+    def width(self) -> int:
+        """Size of one value; 0 without a memory."""
+        return 0 if self.action_bias is None else self.action_bias.shape[0] // sum(self.heads) - 2
 
 
 GRADED = 14
@@ -110,10 +117,11 @@ class Results(NamedTuple):
 
 
 _PARAMETERS = """
-    Tensor x, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih, Tensor? bias_hh, Tensor action, Tensor action_bias,
+    Tensor x, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih, Tensor? bias_hh, Tensor? action, Tensor? action_bias,
     Tensor? value_skip, Tensor? read_skip, Tensor? initial, Tensor? read, Tensor? hidden, Tensor? values,
-    Tensor? strengths, Tensor? lengths, Tensor? reset, Tensor? reads_noise, Tensor? states_noise, str cell,
-    int[] pushes, int[] takes, int[] heads, SymInt[] slots, bool hard, bool record, bool time_first
+    Tensor? strengths, Tensor? lengths, Tensor? reset, Tensor? reads_noise, Tensor? states_noise,
+    Tensor? signals_noise, str cell, int[] pushes, int[] takes, int[] heads, SymInt[] slots, bool hard, bool record,
+    bool time_first
 """
 _RESULTS = """
     Tensor output, Tensor push, Tensor pop, Tensor value, Tensor reads, Tensor read, Tensor hidden, Tensor strengths
@@ -158,8 +166,7 @@ def _rnn_backward(
 def _empty(*arguments: Any) -> Results:
     given = Arguments(*arguments)
     x, heads = given.x, sum(given.heads)
-    (batch, time, _), hidden = x.shape, given.weight_hh.shape[1]
-    width = given.action_bias.shape[0] // heads - 2
+    (batch, time, _), hidden, width = x.shape, given.weight_hh.shape[1], given.width
     states = 2 if given.cell == "LSTMCell" else 1
     sequence = [time, batch, hidden] if given.time_first else [batch, time, hidden]
     output = x.new_empty(sequence)

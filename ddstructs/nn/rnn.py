@@ -70,6 +70,8 @@ class MemoryRNN(Pretrained):
         state_noise: Standard deviation of the training noise on the states of the cell other than its output, such as
             the cell state of an LSTM. It makes small drifts that count steps useless, so the cell learns to store what
             it needs in a way that generalises beyond the training lengths.
+        signal_noise: Standard deviation of the training noise on the logits of push and pop, or of other signals. It
+            favours large logits, and so signals near 0 and 1, which the noise hardly changes.
         output_layer: Whether the cell's output passes through another layer, as in the paper.
         learn_initial: Whether the initial hidden state is a parameter, as in the paper, rather than zero.
         hard: Whether push and pop are rounded to 0 or 1; see `harden`.
@@ -109,6 +111,7 @@ class MemoryRNN(Pretrained):
         read_gate: bool = False,
         read_noise: float = 0.0,
         state_noise: float = 0.0,
+        signal_noise: float = 0.0,
         output_layer: bool = False,
         learn_initial: bool = True,
         hard: bool = False,
@@ -120,7 +123,7 @@ class MemoryRNN(Pretrained):
             raise TypeError(f"memory is {memory!r}, but a memory such as Stack(64) was expected")
         if hidden_size < 1 or input_size < 1:
             raise ValueError(f"input_size is {input_size} and hidden_size {hidden_size}, but each must be 1 or more")
-        for name, noise in (("read_noise", read_noise), ("state_noise", state_noise)):
+        for name, noise in (("read_noise", read_noise), ("state_noise", state_noise), ("signal_noise", signal_noise)):
             if not 0 <= noise < math.inf:
                 raise ValueError(f"{name} is {noise}, but a finite number from 0 was expected")
         if read_gate and not read_skip:
@@ -133,6 +136,7 @@ class MemoryRNN(Pretrained):
         self.hard = hard
         self.read_noise = read_noise
         self.state_noise = state_noise
+        self.signal_noise = signal_noise
         self.cell = build_cell(cell, input_size + read_size, hidden_size, device, dtype)
         self.num_states = 2 if isinstance(self.cell, nn.LSTMCell) else int(getattr(self.cell, "num_states", 1))
         if state_noise and self.num_states == 1:
@@ -173,6 +177,7 @@ class MemoryRNN(Pretrained):
             "read_gate": self.read_gate is not None,
             "read_noise": self.read_noise,
             "state_noise": self.state_noise,
+            "signal_noise": self.signal_noise,
             "output_layer": self.output_layer is not None,
             "learn_initial": self.initial is not None,
             "hard": self.hard,
@@ -292,11 +297,11 @@ class MemoryRNN(Pretrained):
 
         Example:
             >>> import torch
-            >>> from ddstructs import MemoryRNN, NoMemory, Stack
+            >>> from ddstructs import MemoryRNN, Stack, Tape
             >>> MemoryRNN(8, 32, Stack(16)).path(torch.randn(10, 4, 8)).name
             'compiled'
-            >>> MemoryRNN(8, 32, NoMemory()).path(torch.randn(10, 4, 8))
-            Path(name='loop', reason='NoMemory is not a line memory')
+            >>> MemoryRNN(8, 32, Tape(16)).path(torch.randn(10, 4, 8))
+            Path(name='loop', reason='Tape is not a line memory')
         """
         x = fused.stand_in(x)[0] if isinstance(x, PackedSequence) else self._rows(x)
         reason = obstacle(self, x, state)

@@ -157,7 +157,7 @@ def _connect_initial(rnn: MemoryRNN, state: RNNState) -> RNNState:
 
 
 def _draw_noise(rnn: MemoryRNN, x: Tensor) -> Noise:
-    if not (rnn.training and (rnn.read_noise or rnn.state_noise)):
+    if not (rnn.training and (rnn.read_noise or rnn.state_noise or rnn.signal_noise)):
         return _QUIET
 
     def draw(deviation: float, *shape: int) -> Tensor | None:
@@ -169,10 +169,11 @@ def _draw_noise(rnn: MemoryRNN, x: Tensor) -> Noise:
     return Noise(
         draw(rnn.read_noise, time, batch, memory.heads, memory.read_width),
         draw(rnn.state_noise, rnn.num_states - 1, time, batch, rnn.hidden_size),
+        draw(rnn.signal_noise, time, batch, memory.signals.size),
     )
 
 
-_QUIET = Noise(None, None)
+_QUIET = Noise(None, None, None)
 
 
 def _network(rnn: MemoryRNN) -> Network:

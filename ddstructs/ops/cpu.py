@@ -14,7 +14,7 @@ from ddstructs.ops.pages import empty
 __all__ = ["backward", "forward"]
 
 
-def forward(inputs: Inputs, pushes: Sequence[int], takes: Sequence[int]) -> tuple[Tensor, Tensor]:
+def forward(inputs: Inputs, pushes: Sequence[int], takes: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
     """Run all steps.
 
     Args:
@@ -23,8 +23,8 @@ def forward(inputs: Inputs, pushes: Sequence[int], takes: Sequence[int]) -> tupl
         takes: The end from which each head pops and reads.
 
     Returns:
-        The reads, shape `(batch, time, heads, width)`, and the strengths of all tiles after the last step, shape
-        `(batch, slots + time * heads)`.
+        The reads, shape `(batch, time, heads, width)`, the strengths of all tiles after the last step, shape
+        `(batch, slots + time * heads)`, and a log for backward, int32; it is empty here, for all steps run again.
     """
     arrays = _arrays(inputs)
     strengths = empty((len(inputs.push), _tiles(inputs)), inputs.strengths.dtype)
@@ -35,13 +35,14 @@ def forward(inputs: Inputs, pushes: Sequence[int], takes: Sequence[int]) -> tupl
         engine.scan(heads, _part(arrays, rows), *(part[rows] for part in written))
 
     threads.over(run, threads.cuts(len(reads)), reads.numel())
-    return reads, strengths
+    return reads, strengths, torch.empty(0, dtype=torch.int32)
 
 
 def backward(
     reads_grad: Tensor | None,
     strengths_grad: Tensor | None,
     inputs: Inputs,
+    log: Tensor,
     pushes: Sequence[int],
     takes: Sequence[int],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -51,6 +52,7 @@ def backward(
         reads_grad: Gradient of the reads; zero if None.
         strengths_grad: Gradient of the strengths after the last step; zero if None.
         inputs: As in `forward`.
+        log: The log of `forward`.
         pushes: As in `forward`.
         takes: As in `forward`.
 

@@ -28,7 +28,7 @@ def scan(layout: Layout, actions: Action, state: LineState) -> tuple[Tensor, Til
         slots = Slots(*compact(Contents(slots.values, slots.strengths)))  # dead slots need no gradient
     dtype = strength_dtype(value.dtype)
     pushes, takes = [int(head.push) for head in layout], [int(head.take) for head in layout]
-    reads, strengths = _scan(
+    reads, strengths, _ = _scan(
         slots.values.to(dtype), slots.strengths, actions.push, actions.pop, value.to(dtype), pushes, takes
     )
     return reads.to(value.dtype), Tiles(layout, slots.values, value, strengths)
@@ -43,8 +43,8 @@ def _scan(
     value: Tensor,
     pushes: Sequence[int],
     takes: Sequence[int],
-) -> tuple[Tensor, Tensor]:
-    """The reads, and the strengths of all tiles after the last step."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The reads, the strengths of all tiles after the last step, and the log for backward."""
     inputs = Inputs(initial, strengths, push, pop, value)
     return _kernels(value).forward(inputs, pushes, takes)  # type: ignore[no-any-return]
 
@@ -58,9 +58,15 @@ def _empty(
     value: Tensor,
     pushes: Sequence[int],
     takes: Sequence[int],
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     batch, time, heads = push.shape
-    return value.new_empty(value.shape), strengths.new_empty(batch, initial.shape[1] + time * heads)
+    size = 0
+    if value.device.type == "cuda":
+        from ddstructs.ops.logs import log_size  # imports triton
+
+        size = log_size(Inputs(initial, strengths, push, pop, value), pushes, takes)
+    after = strengths.new_empty(batch, initial.shape[1] + time * heads)
+    return value.new_empty(value.shape), after, push.new_empty(size, dtype=torch.int32)
 
 
 @torch.library.custom_op("ddstructs::scan_backward", mutates_args=())
@@ -72,13 +78,14 @@ def _scan_backward(
     push: Tensor,
     pop: Tensor,
     value: Tensor,
+    log: Tensor,
     pushes: Sequence[int],
     takes: Sequence[int],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradients of initial, strengths, push, pop and value."""
     slots, inputs = initial.shape[1], Inputs(initial, strengths, push, pop, value)
     values_grad, before, push_grad, pop_grad = _kernels(value).backward(
-        reads_grad, strengths_grad, inputs, pushes, takes
+        reads_grad, strengths_grad, inputs, log, pushes, takes
     )
     pushed = values_grad[:, slots:].clone() if slots else values_grad
     return values_grad[:, :slots].clone(), before, push_grad, pop_grad, pushed.view(value.shape)
@@ -93,6 +100,7 @@ def _empty_gradients(
     push: Tensor,
     pop: Tensor,
     value: Tensor,
+    log: Tensor,
     pushes: Sequence[int],
     takes: Sequence[int],
 ) -> tuple[Tensor, ...]:
@@ -105,11 +113,11 @@ def _kernels(tensor: Tensor) -> ModuleType:
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     *tensors, ctx.pushes, ctx.takes = inputs
-    ctx.save_for_backward(*tensors)
+    ctx.save_for_backward(*tensors, output[2])
     ctx.set_materialize_grads(False)
 
 
-def _backward(ctx: Any, reads_grad: Tensor | None, strengths_grad: Tensor | None) -> tuple[Any, ...]:
+def _backward(ctx: Any, reads_grad: Tensor | None, strengths_grad: Tensor | None, _: None) -> tuple[Any, ...]:
     return *_scan_backward(reads_grad, strengths_grad, *ctx.saved_tensors, ctx.pushes, ctx.takes), None, None
 
 

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from ddstructs.ops import phases
 from ddstructs.ops.layout import Inputs
+from ddstructs.ops.logs import Log, is_stack
 from ddstructs.ops.walks import compiled
 from ddstructs.ops.windows import outside
 
@@ -285,42 +286,52 @@ def rewind_row(
         )  # fmt: skip
 
 
-def forward(inputs: Inputs, pushes: Sequence[int], takes: Sequence[int]) -> tuple[Tensor, Tensor]:
+def forward(inputs: Inputs, pushes: Sequence[int], takes: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
     """Run all steps; see `cpu.forward`."""
     reads = torch.empty_like(inputs.value, memory_format=torch.contiguous_format)
     overflow = torch.zeros(len(reads), device=reads.device, dtype=torch.int32)
+    inputs = _contiguous(inputs)
     with on(reads):
-        walk = phases.walk(inputs, pushes, takes)
-        phases.forward(walk, reads, overflow)
-        if not walk.chunks:
-            _run(walk.inputs, pushes, takes, overflow, reads)
-        return reads, walk.remaining()
+        walk, log = phases.walk(inputs, pushes, takes)
+        phases.forward(inputs, log, reads, overflow)
+        if not is_stack(pushes, takes):
+            _run(inputs, pushes, takes, overflow, reads)
+        return reads, walk.remaining(log), walk.buffer
 
 
 def backward(
     reads_grad: Tensor | None,
     strengths_grad: Tensor | None,
     inputs: Inputs,
+    log: Tensor,
     pushes: Sequence[int],
     takes: Sequence[int],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Propagate gradients back through all steps, which run again to write the log; see `cpu.backward`."""
-    with on(inputs.value):
-        walk = phases.walk(inputs, pushes, takes)
-        initial, _, _, _, value = walk.inputs
-        slots, (batch, time, _, width) = initial.shape[1], value.shape
+    """Propagate gradients back through all steps; see `cpu.backward`.
+
+    Rows with windows too long for the logs of `phases` run again, to write the log of `engine`.
+    """
+    inputs = _contiguous(inputs)
+    initial, _, push, _, value = inputs
+    slots, (batch, time, heads, width) = initial.shape[1], value.shape
+    with on(value):
         overflow = torch.zeros(batch, device=value.device, dtype=torch.int32)
         reads_grad = torch.zeros_like(value) if reads_grad is None else reads_grad.contiguous()
-        after = torch.zeros_like(walk.strengths) if strengths_grad is None else strengths_grad.contiguous()
-        values, before, pushed, popped = phases.backward(walk, reads_grad, after, pushes, takes, overflow)
+        after = push.new_zeros(batch, slots + time * heads) if strengths_grad is None else strengths_grad.contiguous()
+        found = Log.of(log, inputs, pushes, takes)
+        values, before, pushed, popped = phases.backward(inputs, found, reads_grad, after, pushes, takes, overflow)
         if batch and time:
-            line, slopes = _run(walk.inputs, pushes, takes, overflow, None), after.clone()
+            line, slopes = _run(inputs, pushes, takes, overflow, None), after.clone()
             rewind_row[(batch,)](
                 initial, value, *line, reads_grad, values, slopes, pushed, popped, overflow, time, slots, width,
                 **constants(pushes, takes, width),
             )  # fmt: skip
             before = torch.where(overflow[:, None] != 0, slopes[:, :slots], before)
     return values, before, pushed, popped
+
+
+def _contiguous(inputs: Inputs) -> Inputs:
+    return Inputs(*(part.contiguous() for part in inputs))
 
 
 def _run(

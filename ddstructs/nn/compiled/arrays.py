@@ -74,6 +74,7 @@ class SliceInputs(NamedTuple):
         reset: Steps before which a row of the batch is reset, shape `(batch, time)`; `(0, 0)` if there are none.
         reads_noise: Noise on the reads, shape `(time, batch, reads)`; `(0, 0, 0)` if there is none.
         state_noise: Noise on the cell state, shape `(time, batch, hidden)`; `(0, 0, 0)` if there is none.
+        signals_noise: Noise on the logits of push and pop, shape `(time, batch, 2 * heads)`; likewise.
         hard: Whether signals are rounded to 0 or 1.
         padded: Whether x and the output have all steps of all rows, rather than being packed.
     """
@@ -85,6 +86,7 @@ class SliceInputs(NamedTuple):
     reset: Array
     reads_noise: Array
     state_noise: Array
+    signals_noise: Array
     hard: bool
     padded: bool
 

@@ -55,7 +55,7 @@ def backward(
     padded_reads, padded_signals = shape.padded_reads, shape.padded_signals
     input_sums, sums = shape.input_sums, shape.sums
     panels, parts, (to_sums, to_action, to_value, to_output, _, _, _, _) = weights
-    (x, x_rows, x_steps), blocks, rows, lengths, reset, _, _, _, padded = slice_inputs
+    (x, x_rows, x_steps), blocks, rows, lengths, reset, _, _, _, _, padded = slice_inputs
     (out, out_rows, out_steps), all_push, all_pop, all_value, all_reads = record
     dx, dx_rows, dx_steps = grads.x
     padded_action, step = padded_reads + padded_signals, lanes(places)

@@ -32,6 +32,7 @@ class Tensors(NamedTuple):
         last_state: Cell state after the last step, shape `(batch, hidden)`.
         reads_noise: Noise on the reads, shape `(time, batch, reads)`.
         state_noise: Noise on the cell state, shape `(time, batch, hidden)`.
+        signals_noise: Noise on the logits of push and pop, shape `(time, batch, 2 * heads)`.
         x_grad: Backward only: gradient of the inputs, as in `Spread`.
     """
 
@@ -50,6 +51,7 @@ class Tensors(NamedTuple):
     last_state: int = 0
     reads_noise: int = 0
     state_noise: int = 0
+    signals_noise: int = 0
     x_grad: int = 0
 
 

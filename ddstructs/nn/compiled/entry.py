@@ -115,16 +115,20 @@ def extent(address: int, rows: Array, steps: Array, size: int, like: Array) -> A
 def slice_inputs(call: Call, shape: Shape, cut: Cut, tensors: Tensors) -> SliceInputs:
     """The inputs of a slice."""
     like = call.like
-    time = shape.time if tensors.reads_noise else 0
-    reads_noise = array_at(tensors.reads_noise, shape.time * shape.batch * shape.reads, like)
-    state_noise = array_at(tensors.state_noise, shape.time * shape.batch * shape.hidden, like)
     return SliceInputs(
         Spread(extent(tensors.x, call.x_rows, call.x_steps, shape.inputs, like), call.x_rows, call.x_steps),
         cut.blocks, cut.rows, cut.lengths, call.reset,
-        reads_noise.reshape(time, shape.batch, shape.reads),
-        state_noise.reshape(shape.time if tensors.state_noise else 0, shape.batch, shape.hidden), call.hard,
-        call.padded,
+        noise_at(tensors.reads_noise, shape, shape.reads, like),
+        noise_at(tensors.state_noise, shape, shape.hidden, like),
+        noise_at(tensors.signals_noise, shape, 2 * shape.heads, like), call.hard, call.padded,
     )  # fmt: skip
+
+
+@compiled(inline=True)
+def noise_at(address: int, shape: Shape, size: int, like: Array) -> Any:
+    """An array of shape `(time, batch, size)`, or of shape `(0, batch, size)` if the address is 0."""
+    time = shape.time if address else 0
+    return array_at(address, time * shape.batch * size, like).reshape(time, shape.batch, size)
 
 
 @compiled()

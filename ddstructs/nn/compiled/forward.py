@@ -48,7 +48,9 @@ def forward(
     padded_reads, padded_signals = shape.padded_reads, shape.padded_signals
     input_sums, sums = shape.input_sums, shape.sums
     panels, parts, (to_sums, to_action, to_value, to_output, bias, action_bias, _, _) = weights
-    (x, x_rows, x_steps), blocks, rows, lengths, reset, reads_noise, state_noise, hard, padded = slice_inputs
+    (x, x_rows, x_steps), blocks, rows, lengths, reset, reads_noise, state_noise, signals_noise, hard, padded = (
+        slice_inputs
+    )
     (out, out_rows, out_steps), all_push, all_pop, all_value, all_reads = record
     border_place, border_state, fresh_place, fresh_state = border
     block, actions, output, push_now, pop_now = scratch.x, scratch.actions, scratch.output, scratch.push, scratch.pop
@@ -116,6 +118,9 @@ def forward(
                 value = action + i * padded_action
                 for j in range(0, padded_reads, step):
                     store(actions, value + j, tanh(load(actions, value + j)))
+                if len(signals_noise):
+                    for j in range(2 * heads):
+                        actions[value + padded_reads + j] += signals_noise[t, rows[i], j]
                 signal = (row + now + i) * padded_signals
                 for j in range(0, padded_signals, step):
                     store(signals, signal + j, sigmoid(load(actions, value + padded_reads + j)))

@@ -18,7 +18,7 @@ from ddstructs.nn.compiled.elman import Elman
 from ddstructs.nn.compiled.entry import buffer_size, enter_backward, enter_forward
 from ddstructs.nn.compiled.gru import GRU
 from ddstructs.nn.compiled.lstm import LSTM
-from ddstructs.nn.compiled.tapes import heads_of, prepare_undo, tape_row
+from ddstructs.nn.compiled.tapes import heads_of, prepare_undo, table_of, tape_row
 from ddstructs.nn.compiled.weights import Geometry, Parameters, Sizes, geometry, pack_weights, unpack_grads
 from ddstructs.nn.network import Noise
 from ddstructs.ops import threads
@@ -82,8 +82,8 @@ class Steps(Function):
         weight_hh: Tensor,
         bias_ih: Tensor | None,
         bias_hh: Tensor | None,
-        action: Tensor,
-        action_bias: Tensor,
+        action: Tensor | None,
+        action_bias: Tensor | None,
         value: Tensor | None,
         read: Tensor | None,
         initial: Tensor | None,
@@ -91,7 +91,7 @@ class Steps(Function):
         *others: Tensor | None,
     ) -> tuple[Tensor | None, ...]:
         kind, tapes, time, batch, cuts, packed, reset, noise, hard, record, differentiate, states = setup
-        dtype, width = x.dtype, tapes[0].width
+        dtype, width = x.dtype, tapes[0].width if tapes else 0
         like, lanes = _LIKE[dtype], BYTES // dtype.itemsize
         pushes, takes = heads_of(tuple(tape.layout for tape in tapes))
         heads = len(pushes)
@@ -112,14 +112,14 @@ class Steps(Function):
         recorded = [empty((batch, time, *size), dtype) for size in sizes]
         last_read = torch.empty(batch, heads, width, dtype=dtype)
         last = [torch.empty(batch, hidden_size, dtype=dtype) for _ in range(kind.states)]
-        table = np.array([tape_row(tape, tape.time, tape.places) for tape in tapes], np.int64)
+        table = table_of([tape_row(tape, tape.time, tape.places) for tape in tapes])
         x_rows, x_steps = _offsets(source, packed)
         rows, steps = _offsets(output, packed)
         call = Call(
             parts, x_rows, x_steps, rows, steps, rows, steps, reset, table, pushes, takes, panels.data_ptr(), width,
             hard, packed is None, keep_gates, like, _INTEGERS,
         )  # fmt: skip
-        more = _contiguous((initial, first_read, *others[:states], noise.reads, noise.states))
+        more = _contiguous((initial, first_read, *others[:states], *noise))
         at = _addresses(more)
         to = _addresses(recorded) or [0] * 4
         tensors = Tensors(
@@ -127,7 +127,7 @@ class Steps(Function):
             initial=at[0], first_read=at[1], first_output=at[2] if states else 0,
             first_state=at[3] if states > 1 else 0,
             last_read=last_read.data_ptr(), last_output=last[0].data_ptr(), last_state=last[-1].data_ptr(),
-            reads_noise=at[-2], state_noise=at[-1],
+            reads_noise=at[-3], state_noise=at[-2], signals_noise=at[-1],
         )  # fmt: skip
         cell = _cell(kind, like.dtype.char)  # type: ignore[arg-type]
 
@@ -199,7 +199,7 @@ class Steps(Function):
             ]
             call = call._replace(
                 rows=rows, steps=steps, grad_rows=grad_rows, grad_steps=grad_steps, panels=panels.data_ptr(),
-                table=np.array([each.row for each in tiles], np.int64),
+                table=table_of([each.row for each in tiles]),
             )  # fmt: skip
             for tape in tapes:
                 tape.cursor = None

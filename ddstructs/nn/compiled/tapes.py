@@ -14,7 +14,10 @@ from ddstructs.ops.layout import Layout
 from ddstructs.ops.pages import zeros
 from ddstructs.ops.tape import Tape
 
-__all__ = ["Tiles", "heads_of", "prepare_undo", "tape_row"]
+__all__ = ["Tiles", "heads_of", "prepare_undo", "table_of", "tape_row"]
+
+COLUMNS = 20
+"""Number of columns of the table."""
 
 
 class Tiles(NamedTuple):
@@ -54,6 +57,11 @@ def tape_row(tape: Tape, start: int, places: tuple[int, ...], grads: tuple[int, 
     """
     tiles = tape.tiles(tape.room)
     return [tape.heads, start, tape.slots, tiles, tape.room, tiles, *places, *grads]
+
+
+def table_of(rows: list[list[int]]) -> Array:
+    """The table with these rows, if any."""
+    return np.array(rows, np.int64).reshape(-1, COLUMNS)
 
 
 def prepare_undo(tape: Tape, start: int, stop: int, grad: Tensor | None, continued: bool) -> Tiles:

@@ -26,7 +26,7 @@ class Parameters(NamedTuple):
         weight_hh: From the last output to the sums, shape `(blocks * hidden, hidden)`.
         bias_ih: Shape `(blocks * hidden,)`.
         bias_hh: Shape `(blocks * hidden,)`.
-        action: From the output to pushes, pops and values, shape `(2 * heads + reads, hidden)`.
+        action: From the output to pushes, pops and values, shape `(2 * heads + reads, hidden)`; absent without heads.
         action_bias: Shape `(2 * heads + reads,)`.
         value: From the input to the values, shape `(reads, inputs)`.
         read: From the read to the output, shape `(hidden, reads)`.

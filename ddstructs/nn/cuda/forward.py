@@ -33,11 +33,11 @@ kernel: Callable[[Callable[..., Any]], Any] = triton.jit(
 
 @kernel
 def forward_rows(
-    gates, recurrent, to_signals, to_value, bias, skip, lengths, reset, reads_noise, state_noise,
+    gates, recurrent, to_signals, to_value, bias, skip, lengths, reset, reads_noise, state_noise, signals_noise,
     places, states, signals, value, initial, strengths, order, ends, dead, last, consumed, cut,
     sums, action, raw, batch, time, kept, slots, width, hidden, summed,
     cell: tl.constexpr, hard: tl.constexpr, skips: tl.constexpr, resets: tl.constexpr, noisy_reads: tl.constexpr,
-    noisy_states: tl.constexpr, alone: tl.constexpr,
+    noisy_states: tl.constexpr, noisy_signals: tl.constexpr, alone: tl.constexpr,
     heads: tl.constexpr, pushes: tl.constexpr, takes: tl.constexpr, padded: tl.constexpr,
     wide: tl.constexpr, wide_reads: tl.constexpr,
     rows_0: tl.constexpr, columns_0: tl.constexpr, padded_0: tl.constexpr, stride_0: tl.constexpr, held_0: tl.constexpr,
@@ -58,6 +58,7 @@ def forward_rows(
         reset: Steps before which a row is reset, shape `(batch, time)`, if `resets`.
         reads_noise: Shape `(time, batch, heads * width)`, if `noisy_reads`.
         state_noise: Shape `(time, batch, hidden)`, if `noisy_states`.
+        signals_noise: Shape `(time, batch, 2 * heads)`, if `noisy_signals`.
         places: Shape `(batch, kept, hidden + heads * width)`, the first in place 0, and with `resets` the place to
             reset to in place `time + 1`; the others are written.
         states: The cell states, shape `(batch, kept, hidden)`, likewise; unused if the cell has none.
@@ -113,10 +114,13 @@ def forward_rows(
             tl.store(states + (at + 1) * hidden + lanes, state, mask=lanes < hidden)
         tl.debug_barrier()
         now = places + (at + 1) * place
-        soft = sigmoid(
-            signal_bias
-            + product(now, hidden, to_signals, held_signals, 0, rows_1, columns_1, padded_1, stride_1, held_1)
+        logits = signal_bias + product(
+            now, hidden, to_signals, held_signals, 0, rows_1, columns_1, padded_1, stride_1, held_1
         )
+        if noisy_signals:
+            random = signals_noise + (at * batch + row) * 2 * heads
+            logits += tl.load(random + signal, mask=signal < 2 * heads, other=0)
+        soft = sigmoid(logits)
         tl.store(signals + at * 2 * heads + signal, soft, mask=signal < 2 * heads)
         if hard:
             soft = tl.where(soft >= 0.5, 1.0, 0.0) + (soft - soft)  # written so that NaN propagates

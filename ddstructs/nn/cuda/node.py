@@ -121,10 +121,12 @@ class Steps(Function):
                 forward_rows[(batch,)](
                     gates, *tiles.pad(recurrent.t(), action[:both].t(), action[both:].t()), action_bias, from_x,
                     counts, counts if reset is None else reset, x if noise.reads is None else noise.reads,
-                    x if noise.states is None else noise.states, places, states, signals, value, initial, *line,
-                    sums, current, raw, batch, time, kept, slots, width, hidden, summed,
+                    x if noise.states is None else noise.states, x if noise.signals is None else noise.signals,
+                    places, states, signals, value, initial, *line, sums, current, raw, batch, time, kept, slots, width,
+                    hidden, summed,
                     cell=cell, hard=hard, skips=skip is not None, resets=reset is not None,
                     noisy_reads=noise.reads is not None, noisy_states=noise.states is not None,
+                    noisy_signals=noise.signals is not None,
                     alone=tiles.warps == 1, **tiles.constants(hidden, width, setup.pushes, setup.takes),
                 )  # fmt: skip
         push, pop = None, None
