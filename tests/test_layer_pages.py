@@ -18,7 +18,7 @@ def shown() -> dict[str, Any]:
     torch.manual_seed(0)
     names: dict[str, Any] = {}
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     for block in blocks:
         if "from transformers" not in block:  # see test_transformers.py
             exec(block, names)
