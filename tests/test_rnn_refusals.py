@@ -24,6 +24,7 @@ BUILD: list[tuple[dict[str, Any], str]] = [
     ({"read_noise": float("inf")}, "read_noise is inf"),
     ({"cell": "lstm", "state_noise": -1.0}, "state_noise is -1.0, but a finite number from 0 was expected"),
     ({"state_noise": 1.0}, "state_noise is 1.0, but RNNCell has no state besides its output: use 0"),
+    ({"signal_noise": -1.0}, "signal_noise is -1.0, but a finite number from 0 was expected"),
     ({"read_gate": True, "read_skip": False}, "read_skip is off: turn it on"),
     ({"pop_bias": []}, "pop_bias has 0 numbers, but this Stack has 1 heads"),
 ]

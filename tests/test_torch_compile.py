@@ -136,7 +136,7 @@ def test_a_length_out_of_range_is_refused_when_the_graph_runs() -> None:
 
 @traces
 def test_the_noise_of_training_is_drawn_by_torch() -> None:
-    rnn = network("queue", "lstm", read_noise=0.5, state_noise=0.5)
+    rnn = network("queue", "lstm", read_noise=0.5, state_noise=0.5, signal_noise=0.5)
     graph, _ = compiled(rnn)
     found = []
     for call in (graph, rnn):
