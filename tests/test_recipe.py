@@ -25,7 +25,7 @@ HEADLINES = {
     ("Reversal", "Stack", "rnn"): "45fd7a91",
     ("Reversal", "Stack", "lstm"): "4a1268ce",
     ("Copying", "NoMemory", "rnn"): "3a65af82",
-    ("BigramFlipping", "Deque", "lstm"): "da1d6e8c",
+    ("BigramFlipping", "Deque", "lstm"): "6b521858",
     ("SVOtoSOV", "Queue", "lstm"): "b46c0dc4",
     ("GenderConjugation", "Deque", "lstm"): "01a34ac9",
 }

@@ -103,7 +103,9 @@ RECOGNIZED = (
 
 FOUR_STACKS = "+".join(["Stack"] * 4)
 
-QUEUES = tuple("+".join(["Queue"] * number) for number in (2, 4, 5))
+FOUR_QUEUES = "+".join(["Queue"] * 4)
+
+QUEUES = "+".join(["Queue"] * 2), FOUR_QUEUES, "+".join(["Queue"] * 5)
 
 HERE = Path(__file__).parent
 
@@ -139,7 +141,7 @@ SUITES = {
         recipe=HERE / "chomsky.yaml",
         tasks=(*REGULAR, *CONTEXT_FREE, *CONTEXT_SENSITIVE),
         memories=("Stack", "Queue", *QUEUES, "SuperpositionStack", "Tape", "NoMemory"),
-        cells=("rnn", "lstm"),
+        cells=("rnn", "lstm", "gru"),
         out=Path("runs/chomsky"),
         title="the Chomsky suite",
         score="the mean over the test lengths, 41 to 500, of the share of answer symbols that are right",
@@ -155,7 +157,7 @@ SUITES = {
     "cfl": Suite(
         recipe=HERE / "cfl.yaml",
         tasks=tuple(f"{name}Model" for name in LANGUAGES),
-        memories=("Stack", FOUR_STACKS, "SuperpositionStack", "NoMemory"),
+        memories=("Stack", FOUR_STACKS, FOUR_QUEUES, "SuperpositionStack", "NoMemory"),
         cells=("rnn", "lstm"),
         out=Path("runs/cfl"),
         title="language models of context-free and other languages",
