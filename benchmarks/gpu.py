@@ -12,6 +12,7 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 from torch import nn
@@ -79,14 +80,14 @@ class Graphed:
     """A layer in a CUDA graph, which the first run makes: what the device takes, without the launches."""
 
     def __init__(self, layer: nn.Module, batch: int, steps: int) -> None:
-        self.layer, self.shape = layer, (batch, steps, DIM)
-        self.made = False
+        self.layer: Any = layer
+        self.shape, self.made = (batch, steps, DIM), False
 
     def __call__(self) -> tuple[float, float]:
         x = torch.randn(self.shape, device="cuda", requires_grad=True)
         with torch.autocast("cuda", torch.bfloat16, cache_enabled=False):
             if not self.made:
-                self.layer = torch.cuda.make_graphed_callables(self.layer, (x,))  # type: ignore[assignment]
+                self.layer = torch.cuda.make_graphed_callables(self.layer, (x,))
                 self.made = True
             return clock(lambda: self.layer(x).float(), "cuda")
 
