@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from test_controller import trainer
 
-from ddstructs import Controller, InputError, MemoryLayer, NoMemory, SequenceModel, Stack, trace
+from ddstructs import Controller, InputError, Memory, MemoryLayer, NoMemory, SequenceModel, Stack, trace
 from ddstructs.tasks import (
     IGNORE,
     Batch,
@@ -34,10 +34,10 @@ KINDS: list[type[Generated]] = [ReverseString, MarkedReversalModel, MarkedRevers
 SMALL: dict[str, Any] = {"train_lengths": (1, 9), "test_lengths": (5, 12), "batch_size": 4, "eval_size": 60, "seed": 3}
 
 
-def controller(task: Task, **settings: Any) -> Controller:
+def controller(task: Task, memory: Memory | None = None, **settings: Any) -> Controller:
     seed_everything(0, verbose=False)
-    sizes: dict[str, Any] = {"hidden_size": 16, "embedding_size": 8}
-    return Controller(Stack(4), task.input_symbols, task.output_symbols, **sizes | settings)
+    given: dict[str, Any] = {"hidden_size": 16, "embedding_size": 8} | settings
+    return Controller(memory or Stack(4), task.input_symbols, task.output_symbols, **given)
 
 
 def is_marked_reversal(text: str) -> bool:
@@ -242,11 +242,11 @@ def test_a_second_objective_is_learned(tmp_path: Path) -> None:
 
 
 def test_training_stops_when_the_curriculum_is_finished_and_the_goal_is_reached(tmp_path: Path) -> None:
-    def run(**settings: Any) -> tuple[Trainer, Task]:
+    def run(memory: Memory | None = None, **settings: Any) -> tuple[Trainer, Task]:
         task = MarkedReversalRecognition(**SMALL | {"batches_per_epoch": 2, "curriculum": False} | settings)
         task.goal = Goal("accuracy", 0.0)  # type: ignore[misc]
         fitted = trainer(tmp_path, max_epochs=5, callbacks=[Finished()])
-        fitted.fit(controller(task), task)
+        fitted.fit(controller(task, memory), task)
         return fitted, task
 
     fitted, task = run()
@@ -261,6 +261,8 @@ def test_training_stops_when_the_curriculum_is_finished_and_the_goal_is_reached(
         fitted, task
     )
     assert "(--data.start_length, now 3)" in summary(fitted, task)
+    fitted, task = run(NoMemory(), curriculum=True, threshold=0.9999, patience=2, start_length=3)
+    assert "Without a memory a smaller rate (--model.learning_rate)" in summary(fitted, task)
 
 
 @pytest.mark.parametrize(

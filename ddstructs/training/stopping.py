@@ -105,6 +105,11 @@ def _verdict(task: Task, trainer: Trainer) -> str:
     other = "another seed or cell" if isinstance(trainer.lightning_module, Controller) else "another seed"
     if not stages.finished:
         missed = f"It is not learned: the curriculum reached length {int(stages.stage)} of {stages.longest}"
+        if stages.restarts and not _has_memory(trainer.lightning_module):
+            return (
+                f"{missed}, and stalled {stages.restarts} times before. Without a memory a smaller rate "
+                f"(--model.learning_rate) or a cell with gates (--model.cell gru) may help, or {other}."
+            )
         if stages.restarts:
             return (
                 f"{missed}, and stalled {stages.restarts} times before. Try longer sources in the first stage "
@@ -121,6 +126,10 @@ def _verdict(task: Task, trainer: Trainer) -> str:
     return f"{missed} Train longer, or with {other}."
 
 
+def _has_memory(model: LightningModule) -> bool:
+    return not isinstance(model, Controller) or model.rnn.memory.heads > 0
+
+
 def _counts(model: LightningModule) -> bool:
     """Whether the cell has a noiseless state in which it can count steps.
 
@@ -128,7 +137,7 @@ def _counts(model: LightningModule) -> bool:
     """
     if not isinstance(model, Controller):
         return False
-    return model.rnn.num_states > 1 and model.rnn.memory.heads > 0 and not model.rnn.state_noise
+    return model.rnn.num_states > 1 and _has_memory(model) and not model.rnn.state_noise
 
 
 def validated(trainer: Trainer) -> Mapping[str, float]:
