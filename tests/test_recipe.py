@@ -175,6 +175,7 @@ def test_a_recipe_of_another_form_is_refused(content: str, message: str, tmp_pat
         ("training", {"validation_lengths": [9, 3]}, "the recipe does not fit Copying: val_lengths"),
         ("training", {"max_updates": 7, "validate_every": 2}, "max_updates is 7, but .* a multiple of validate_every"),
         ("training", {"validate_every": 0}, "validate_every is 0, but 1 or more was expected"),
+        ("training", {"rounded_every": 2}, "rounded_every is 2, but validation is not rounded"),
         ("test", {"lengths": [6, 4]}, "the recipe does not fit Copying: test_lengths"),
         ("test", {"hard": {"foo": 2}}, "test in the defaults: hard is .*, but whole numbers with values were"),
         ("test", {"long": {8: "x"}}, "test in the defaults: long is .*, but whole numbers with values were"),

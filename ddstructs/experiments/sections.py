@@ -52,6 +52,10 @@ class Training:
         _check_counts(rounded_every=1 if self.rounded_every is None else self.rounded_every)
         _check_counts(max_updates=self.max_updates, validate_every=self.validate_every)
         _check_counts(validation_size=self.validation_size)
+        if self.rounded_every is not None and not self.rounded:
+            raise InputError(
+                f"rounded_every is {self.rounded_every}, but validation is not rounded: set rounded to true, too"
+            )
         if self.max_updates % self.validate_every:
             raise InputError(
                 f"max_updates is {self.max_updates}, but training can only end at a validation: choose a multiple "

@@ -51,8 +51,9 @@ class Controller(Learner):
         state_noise: Standard deviation of the noise on the part of the cell's state that is not its output, see
             `MemoryRNN`. A value of 1 helps an LSTM whose memory does all the work; it hinders what the cell itself
             must remember.
-        signal_noise: Standard deviation of the noise in training on the logits of push and pop, see `MemoryRNN`. Noise
-            of about 2 keeps signals near 0 and 1, so that a network stays right when they are rounded.
+        signal_noise: Standard deviation of the noise in training on the logits of push and pop, see `MemoryRNN`. With
+            1, as in the recipe for recognition, signals stay near 0 and 1, so that a network is right if they are
+            rounded.
         signal_penalty: Weight in the training loss of the mean of 4 s (1 - s) over all pushes and pops s, which is 0
             for a signal of 0 or 1 and 1 for a signal of .5. It decides signals that the task leaves open, such as the
             push of the start symbol, so that the network does not rely on fractions. If not given, proportional to
