@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from commands import refusal
 from hypothesis import given
 from hypothesis import strategies as st
-from test_cli import refusal
 from torch.nn.functional import cross_entropy
 
 from benchmarks import text
