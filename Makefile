@@ -11,9 +11,10 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-CORE := $(wildcard tests/test_ops_*.py tests/test_rnn*.py) $(addprefix tests/test_, $(addsuffix .py, controller discrete equations fused \
-	kinds_of_tasks laws memory_layer pretrained signals state strength structure superposition tasks_curriculum \
-	tasks_settings tasks_stream tasks_text tasks_transduction torch_compile torch_export))
+CORE := $(wildcard tests/test_ops_*.py tests/test_rnn*.py) $(addprefix tests/test_, $(addsuffix .py, controller \
+	controller_checkpoint controller_figures discrete equations fused kinds_of_tasks laws memory_layer pretrained signals \
+	state strength structure superposition tasks_curriculum tasks_settings tasks_stream tasks_text tasks_transduction \
+	torch_compile torch_export))
 export TEXT
 
 .PHONY: demo test test-oldest test-transformers bench gpu docs lint wheel release browser clean

@@ -8,10 +8,10 @@ from unittest import mock
 
 import pytest
 import torch
+from controllers import trainer
 from hypothesis import given
 from hypothesis import strategies as st
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
-from test_controller import trainer
 
 from ddstructs import Controller, InputError, Memory, MemoryLayer, NoMemory, SequenceModel, Stack, trace
 from ddstructs.tasks import (
