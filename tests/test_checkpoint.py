@@ -1,15 +1,12 @@
-"""Loading a checkpoint takes memory in proportion to its size, and its weights go only where they belong."""
+"""Loading a checkpoint takes memory in proportion to its size, and what is no checkpoint is refused."""
 
 from __future__ import annotations
 
-import io
 import json
 import pickle
-import struct
 import subprocess
 import sys
 import warnings
-import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -17,58 +14,15 @@ from typing import Any
 
 import pytest
 import torch
-from pytorch_lightning import Trainer
+from archives import ARCHIVES, compressed, overlapping, promised, promised_before
+from checkpoints import checkpoint, saved, use, with_settings, with_task, with_weight
 from torch import Tensor, nn
 
-from ddstructs import Bank, Controller, Deque, InputError, Queue, Stack
-from ddstructs.__main__ import main
+from ddstructs import Bank, InputError, Stack
 from ddstructs.registry.describe import describe
 from ddstructs.tasks import Reversal
 from ddstructs.training.archive import Weight, outline
-from ddstructs.training.checkpoint import RANDOM, TASK, random_state, read
-
-TINY: dict[str, Any] = {"hidden_size": 8, "embedding_size": 4}
-
-
-def checkpoint(**settings: Any) -> dict[str, Any]:
-    """The content of a checkpoint of a controller."""
-    task = Reversal(symbols=8)
-    torch.manual_seed(0)
-    model = Controller(settings.pop("memory", Stack(4)), task.input_symbols, task.output_symbols, **TINY | settings)
-    return {
-        "pytorch-lightning_version": "2.6.6",
-        "state_dict": model.state_dict(),
-        "hyper_parameters": dict(model.hparams),
-        TASK: describe(task),
-        RANDOM: random_state(),
-    }
-
-
-def saved(content: object, path: Path, **options: Any) -> Path:
-    torch.save(content, path, **options)
-    return path
-
-
-def use(path: Path) -> None:
-    """Read a checkpoint and build its model and task, as the commands do."""
-    Controller.rehearse(read(path), path)
-    Controller.load_from_checkpoint(path)
-
-
-def with_settings(**settings: Any) -> dict[str, Any]:
-    content = checkpoint()
-    return content | {"hyper_parameters": content["hyper_parameters"] | settings}
-
-
-def with_task(**arguments: Any) -> dict[str, Any]:
-    content = checkpoint()
-    return content | {TASK: content[TASK] | {"init_args": content[TASK]["init_args"] | arguments}}
-
-
-def with_weight(change: Callable[[Tensor], Any]) -> dict[str, Any]:
-    content = checkpoint()
-    weights = content["state_dict"]
-    return content | {"state_dict": weights | {"embed.weight": change(weights["embed.weight"])}}
+from ddstructs.training.checkpoint import TASK, read
 
 
 def doubled(levels: int) -> list[Any]:
@@ -156,7 +110,7 @@ def test_a_checkpoint_of_what_no_model_is_is_refused_in_one_line(case: str, tmp_
 PEAK = """
 import json, resource, sys
 from pathlib import Path
-import test_checkpoint as here
+import checkpoints as here
 from ddstructs import InputError
 here.use(here.saved(here.checkpoint(), Path(sys.argv[1]) / "good.ckpt"))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -178,101 +132,6 @@ def test_what_is_refused_takes_no_memory(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=Path(__file__).parent)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) < 100_000, "kilobytes"
-
-
-# Archives.
-
-
-def compressed(path: Path) -> Path:
-    """Many megabytes of zeros in a few kilobytes."""
-    whole = io.BytesIO()
-    torch.save(checkpoint(), whole)
-    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
-        for name in source.namelist():
-            target.writestr(name, source.read(name))
-        with target.open("archive/data/99", "w") as record:
-            for _ in range(64):
-                record.write(bytes(2**22))
-    return path
-
-
-def overlapping(path: Path) -> Path:
-    """Records without compression that share their bytes."""
-    saved(checkpoint() | {"ballast": torch.zeros(2**18)}, path)
-    content = path.read_bytes()
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        start, records = archive.start_dir, archive.infolist()
-    largest = max(records, key=lambda record: record.file_size)
-    entries = b""
-    for i in range(200):
-        name = f"{largest.filename}{i}".encode()
-        entries += struct.pack(
-            "<4s4B4HL2L5H2L", b"PK\1\2", 20, 0, 20, 0, 0, 0, 0, 0, largest.CRC, largest.file_size, largest.file_size,
-            len(name), 0, 0, 0, 0, 0, largest.header_offset,
-        ) + name  # fmt: skip
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        size = archive.start_dir
-    directory = content[start : content.rindex(b"PK\6\6")] + entries
-    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, len(records) + 200, len(records) + 200, len(directory), size, 0)
-    path.write_bytes(content[:start] + directory + end)
-    return path
-
-
-def promised(path: Path) -> Path:
-    """An archive whose pickle declares a storage of a gigabyte."""
-    saved(checkpoint() | {"ballast": torch.arange(77_777, dtype=torch.uint8)}, path)
-    return replaced(path, pickled(77_777), pickled(2**30))
-
-
-def promised_before(path: Path) -> Path:
-    """The same in the older format, for which torch allocates before it reads."""
-    saved(checkpoint() | {"ballast": torch.arange(77_777)}, path, _use_new_zipfile_serialization=False)
-    return replaced(path, pickled(77_777), pickled(2**30))
-
-
-def pickled(number: int) -> bytes:
-    """A number of up to four bytes, encoded as in pickle protocol 2."""
-    return b"J" + struct.pack("<i", number)
-
-
-def replaced(path: Path, old: bytes, new: bytes) -> Path:
-    """A different pickle of the same length, in an archive or on its own."""
-    content = path.read_bytes()
-    assert old in content
-    if content[:2] != b"PK":
-        path.write_bytes(content.replace(old, new))
-        return path
-    with zipfile.ZipFile(io.BytesIO(content)) as source, zipfile.ZipFile(path, "w") as target:
-        for name in source.namelist():
-            target.writestr(name, source.read(name).replace(old, new))
-    return path
-
-
-def foreign_comment(path: Path) -> Path:
-    saved(checkpoint(), path)
-    content = path.read_bytes()
-    path.write_bytes(content[:-2] + b"\x05\x00hello")
-    return path
-
-
-def moved(path: Path) -> Path:
-    """An archive after other bytes, which some readers find and others do not."""
-    saved(checkpoint(), path)
-    content = path.read_bytes()
-    path.write_bytes(content[:64] + content)
-    return path
-
-
-def twice(path: Path) -> Path:
-    """Two records whose names torch considers equal."""
-    saved(checkpoint(), path)
-    with zipfile.ZipFile(path, "a") as archive:
-        root = archive.namelist()[0].partition("/")[0]
-        archive.writestr(f"{root}/DATA.pkl", b"x")
-    return path
-
-
-ARCHIVES = [compressed, overlapping, promised, promised_before, foreign_comment, moved, twice]
 
 
 @pytest.mark.parametrize("make", ARCHIVES, ids=lambda make: make.__name__)
@@ -307,6 +166,16 @@ def test_a_stage_outside_the_curriculum_is_brought_inside(stage: float) -> None:
     task.load_state_dict(state | {"stages": state["stages"] | {"stage": stage}})
     assert 1 <= task.stages.stage <= 8
     assert task._draw_training().inputs.shape[1] <= 2 + 2 * 8
+
+
+def test_a_limit_is_raised_by_giving_the_argument(tmp_path: Path) -> None:
+    path = saved(with_task(eval_size=2_000_000), tmp_path / "model.ckpt")
+    with pytest.raises(
+        InputError,
+        match=r"eval_size is 2000000 in .*, but at most 1000000 was expected: to allow it, set --data\.eval_size",
+    ):
+        read(path)
+    read(path, given=["eval_size"])
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -350,116 +219,3 @@ def test_the_pickle_of_a_checkpoint_has_no_code_to_run(tmp_path: Path) -> None:
         with pytest.raises(pickle.UnpicklingError):
             outline(saved(checkpoint() | {"x": attack}, path))
     assert not marker.exists()
-
-
-# What weights are of.
-
-
-def test_a_limit_is_raised_by_giving_the_argument(tmp_path: Path) -> None:
-    path = saved(with_task(eval_size=2_000_000), tmp_path / "model.ckpt")
-    with pytest.raises(
-        InputError,
-        match=r"eval_size is 2000000 in .*, but at most 1000000 was expected: to allow it, set --data\.eval_size",
-    ):
-        read(path)
-    read(path, given=["eval_size"])
-
-
-def test_attributes_of_the_weights_are_not_used(tmp_path: Path) -> None:
-    content = checkpoint()
-    weights = OrderedDict(content["state_dict"])
-    for metadata in (3, {"": 3}, {"": {"version": "x"}}, None):
-        weights._metadata = metadata  # type: ignore[attr-defined]
-        use(saved(content | {"state_dict": weights}, tmp_path / "model.ckpt"))
-    weights.keys = "no method"  # type: ignore[assignment, method-assign]
-    with pytest.raises(InputError, match="is refused"):
-        use(saved(content | {"state_dict": weights}, tmp_path / "model.ckpt"))
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"memory": Queue(4)}, r"with memory Stack\(width=4\), not Queue\(width=4\)"),
-        ({"memory": Deque(4)}, "do not fit|with memory"),
-        ({"cell": "gru"}, "do not fit|with cell"),
-        ({"hidden_size": 9}, "do not fit|with hidden_size"),
-        ({"read_gate": True}, "do not fit|with read_gate"),
-        ({"learn_initial": False}, "do not fit|with learn_initial"),
-    ],
-)
-def test_weights_are_not_used_for_another_model(settings: dict[str, Any], message: str, tmp_path: Path) -> None:
-    path = saved(checkpoint(), tmp_path / "model.ckpt")
-    with pytest.raises(InputError, match=message):
-        Controller.load_from_checkpoint(path, **settings)
-
-
-def test_what_does_not_change_the_meaning_of_weights_can_be_set_anew(tmp_path: Path) -> None:
-    path = saved(checkpoint(), tmp_path / "model.ckpt")
-    model = Controller.load_from_checkpoint(path, hard=True, learning_rate=1.0, read_noise=0.5, memory=Stack(4))
-    assert model.rnn.hard
-    assert model.learning_rate == 1.0
-
-
-def test_loading_draws_no_random_numbers(tmp_path: Path) -> None:
-    path = saved(checkpoint(), tmp_path / "model.ckpt")
-    random = torch.manual_seed(5).get_state()
-    Controller.load_from_checkpoint(path)
-    assert torch.equal(torch.get_rng_state(), random)
-
-
-def test_half_precision_weights_are_loaded(tmp_path: Path) -> None:
-    content = checkpoint()
-    halved = {
-        name: weight.bfloat16() if weight.is_floating_point() else weight
-        for name, weight in content["state_dict"].items()
-    }
-    use(saved(content | {"state_dict": halved}, tmp_path / "model.ckpt"))
-
-
-@pytest.fixture(scope="module")
-def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The checkpoint of a run stopped in the middle of its second epoch."""
-    folder = tmp_path_factory.mktemp("run")
-    task = Reversal(symbols=8, eval_size=2, batches_per_epoch=3, test_lengths=(2, 4))
-    model = Controller(Stack(4), task.input_symbols, task.output_symbols, **TINY)
-    quiet: dict[str, Any] = dict.fromkeys(
-        ["logger", "enable_progress_bar", "enable_model_summary", "enable_checkpointing"], False
-    )
-    trainer = Trainer(accelerator="cpu", max_steps=5, default_root_dir=folder, limit_val_batches=0, **quiet)
-    trainer.fit(model, task)
-    trainer.save_checkpoint(folder / "last.ckpt")
-    return folder / "last.ckpt"
-
-
-OVERRIDES = [
-    ("test", "--model.memory=Queue", "with memory Stack(width=4), not Queue"),
-    ("validate", "--model.memory.width=8", "with memory Stack(width=4), not Stack(width=8)"),
-    ("fit", "--model.memory=Queue", "with memory Stack(width=4), not Queue"),
-    ("fit", "--model.hidden_size=32", "with hidden_size 8, not 32"),
-    ("test", "--model.cell=lstm", "with cell rnn, not lstm"),
-    ("test", "--data.symbols=10", "with input_symbols 18, not 22: keep the symbols of the task as they are"),
-    ("fit", "--data.symbols=10", "with input_symbols 18, not 22: keep the symbols of the task as they are"),
-    ("fit", "--trainer.max_steps=5", "is complete after 1 epochs and 5 updates, and --trainer.max_steps is 5"),
-    ("fit", "--trainer.max_epochs=1", "is complete after 1 epochs and 5 updates"),
-]
-
-
-@pytest.mark.parametrize(("command", "option", "expected"), OVERRIDES)
-def test_a_command_that_cannot_use_a_checkpoint_says_so_and_leaves_nothing(
-    command: str,
-    option: str,
-    expected: str,
-    stopped: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["ddstructs", command, f"--ckpt_path={stopped}", option])
-    with warnings.catch_warnings():
-        assert main() == 2
-    said = capsys.readouterr()
-    assert expected in said.err
-    assert said.err.count("\n") == 1
-    assert not said.out
-    assert list(tmp_path.iterdir()) == []
