@@ -1,12 +1,14 @@
 """What all tests share: one hypothesis profile, so that every run has the same examples, and the fixtures."""
 
+from __future__ import annotations
+
 import io
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 import torch
@@ -15,6 +17,9 @@ from hypothesis import HealthCheck, settings
 
 from ddstructs import ops
 from ddstructs.cli.main import main
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
 
 settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("same")
@@ -55,3 +60,13 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     saved = folder / "runs" / "version_0" / "checkpoints" / "best.ckpt"
     assert f"ddstructs test --ckpt_path {saved.relative_to(folder)}\n" in done.stdout
     return saved
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """Headless Chromium."""
+    from player import chromium  # needs selenium, which other tests do without
+
+    chrome = chromium(tmp_path_factory.mktemp("profile"))
+    yield chrome
+    chrome.quit()
