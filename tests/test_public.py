@@ -42,3 +42,9 @@ def test_every_dependency_has_a_lower_bound() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for each in project["dependencies"]:
         assert ">=" in each, f"{each} has no lower bound, which make test-oldest installs"
+
+
+def test_every_folder_of_the_package_is_in_a_wheel() -> None:
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = {file.parent.relative_to(ROOT) for file in (ROOT / "ddstructs").rglob("*.py")} | {Path("ddstructs/tasks")}
+    assert sorted(packages) == sorted(".".join(folder.parts) for folder in folders)
