@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ddstructs.errors import InputError
+from ddstructs.registry.ranges import Spread, check_ranges
 from ddstructs.tasks.batch import IGNORE, Batch
 from ddstructs.tasks.edits import edited
 from ddstructs.tasks.language_task import LanguageTask
@@ -55,10 +55,9 @@ class Recognition(LanguageTask):
     goal = Goal("accuracy", 0.9999)
     score = "accuracy"
 
-    def __init__(self, language_model: bool = False, answer_weight: float = 0.0, **settings: Any) -> None:
+    def __init__(self, language_model: bool = False, answer_weight: Spread = 0.0, **settings: Any) -> None:
+        check_ranges(Recognition.__init__, locals())
         super().__init__(**settings)
-        if not 0 <= answer_weight < math.inf:
-            raise InputError(f"answer_weight is {answer_weight}, but a finite number from 0 was expected")
         if answer_weight and self.language.mark is None:
             raise InputError(
                 f"answer_weight is {answer_weight}, but the strings of {type(self).__name__} have no mark, such as #, "

@@ -400,9 +400,9 @@ def test_the_objective_of_answers_counts_what_follows_the_mark_by_its_weight() -
     ("kind", "weight", "said"),
     [
         (DyckRecognition, 1.0, "no mark"),
-        (MarkedReversalRecognition, -1.0, "from 0"),
-        (MarkedReversalRecognition, math.inf, "from 0"),
-        (MarkedReversalRecognition, math.nan, "from 0"),
+        (MarkedReversalRecognition, -1.0, "of 0 or more"),
+        (MarkedReversalRecognition, math.inf, "of 0 or more"),
+        (MarkedReversalRecognition, math.nan, "of 0 or more"),
     ],
 )
 def test_a_weight_that_answers_cannot_have_is_refused(kind: type[Recognition], weight: float, said: str) -> None:
