@@ -19,6 +19,10 @@ class Answered(Language):
         alphabet: The symbols.
     """
 
+    @property
+    def mark(self) -> int:
+        return len(self.alphabet) - 1
+
     @abstractmethod
     def questions(self, lengths: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw a question for a string of each length.
@@ -50,13 +54,13 @@ class Answered(Language):
         answer, _ = self.answer(question, size, lengths - size - 1)
         place, mark = torch.arange(question.shape[1]), size[:, None]
         after = answer.gather(1, (place - mark - 1).clamp(min=0))
-        return torch.where(place < mark, question, torch.where(place == mark, len(self.alphabet) - 1, after))
+        return torch.where(place < mark, question, torch.where(place == mark, self.mark, after))
 
     def accepts(self, strings: Tensor, lengths: Tensor) -> Tensor:
         if not strings.shape[1]:
             return torch.zeros(len(strings), dtype=torch.bool)
         place, n = torch.arange(strings.shape[1]), lengths[:, None]
-        marked = (strings == len(self.alphabet) - 1) & (place < n)
+        marked = (strings == self.mark) & (place < n)
         size = marked.int().argmax(dim=1)
         answer, possible = self.answer(strings, size, (lengths - size - 1).clamp(min=0))
         said = answer.gather(1, (place - size[:, None] - 1).clamp(min=0))

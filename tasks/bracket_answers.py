@@ -2,33 +2,64 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from ddstructs.errors import InputError
-from ddstructs.tasks.blank_answer import BlankAnswer
-from ddstructs.tasks.expressions import DIGITS, EXTRA, MINUS, MODULUS, PLUS, draw_expressions, evaluate
+from ddstructs.registry.ranges import Spread, check_ranges
+from ddstructs.tasks.batch import Batch
+from ddstructs.tasks.blank_answer import BLANK, BlankAnswer
+from ddstructs.tasks.expressions import DIGITS, EXTRA, MINUS, MODULUS, PLUS, bracket_values, draw_expressions, evaluate
 from ddstructs.tasks.lines import printable
 from ddstructs.tasks.regular_answers import single
 
-__all__ = ["ModularArithmeticBrackets", "SolveEquation"]
+__all__ = ["BracketAnswer", "ModularArithmeticBrackets", "SolveEquation"]
 
 TIMES = UNKNOWN = EXTRA
 
 EQUALS = EXTRA + 1
 
 
+class BracketAnswer(BlankAnswer):
+    """A digit that follows from an expression with brackets.
+
+    Args:
+        part_weight: Weight, in training, of a second objective: to give the value of each part in brackets when it is
+            closed; a part with an unknown has none. It teaches a network to keep the value of one part while it reads
+            another, which the one answer to a whole expression hardly does. The published networks were trained
+            without it.
+        settings: The settings of every blank answer, see `BlankAnswer`.
+    """
+
+    answers = DIGITS
+
+    def __init__(self, part_weight: Spread = 0.0, **settings: Any) -> None:
+        check_ranges(BracketAnswer.__init__, locals())
+        super().__init__(**settings)
+        self.part_weight = part_weight
+
+    def auxiliary_loss(self, logits: Tensor, batch: Batch) -> Tensor | None:
+        """The mean cross entropy of the values of the parts, in nats, times its weight."""
+        if not self.part_weight:
+            return None
+        source = (batch.inputs[:, 1:] - BLANK - 1).cpu()
+        values = bracket_values(source, self.lengths(batch).cpu()).to(logits.device)
+        closed = values >= 0
+        return self.part_weight * cross_entropy(logits[:, 1:][closed], values[closed]) if closed.any() else None
+
+
 @final
-class ModularArithmeticBrackets(BlankAnswer):
+class ModularArithmeticBrackets(BracketAnswer):
     """Evaluate an expression with brackets modulo 5: `((2+3)*-4)` is 0.
 
     An expression of 1 to 4 symbols is `d`, `-d`, `(d)` or `(-d)`. A longer one is, in brackets, two expressions joined
     by `+`, `-` or `*`; the length of the first one is uniform.
 
     Args:
-        settings: The settings of every blank answer, see `BlankAnswer`.
+        settings: The settings of every answer to an expression with brackets, see `BracketAnswer`.
 
     Reference:
         Delétang et al. 2022, *Neural Networks and the Chomsky Hierarchy*, appendix A.
@@ -41,7 +72,6 @@ class ModularArithmeticBrackets(BlankAnswer):
     """
 
     alphabet = f"{DIGITS}+-()*"
-    answers = DIGITS
     pattern = r"[0-4+\-()*]+"
     example = "((2-3)*-4)"
 
@@ -59,14 +89,14 @@ class ModularArithmeticBrackets(BlankAnswer):
 
 
 @final
-class SolveEquation(BlankAnswer):
+class SolveEquation(BracketAnswer):
     """Solve an equation modulo 5 for the digit `x`: in `((2-x)+4)=3`, it is 3.
 
     The left side is an expression of `ModularArithmeticBrackets` without `*`, in which `x` replaces a digit; the right
     side is its value. The solution is unique. The shortest equation has three symbols.
 
     Args:
-        settings: The settings of every blank answer, see `BlankAnswer`.
+        settings: The settings of every answer to an expression with brackets, see `BracketAnswer`.
 
     Reference:
         Delétang et al. 2022, *Neural Networks and the Chomsky Hierarchy*, appendix A.
@@ -79,7 +109,6 @@ class SolveEquation(BlankAnswer):
     """
 
     alphabet = f"{DIGITS}+-()x="
-    answers = DIGITS
     pattern = r"[0-4+\-()]*x[0-4+\-()]*=[0-4]"
     example = "((2-x)+4)=3"
     shortest = 3

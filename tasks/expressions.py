@@ -1,4 +1,4 @@
-"""Arithmetic expressions with brackets, modulo 5: drawn by length, and evaluated."""
+"""Arithmetic expressions with brackets, modulo 5: drawn by length, and evaluated, in whole and in part."""
 
 from __future__ import annotations
 
@@ -9,7 +9,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["CLOSE", "DIGITS", "EXTRA", "MINUS", "MODULUS", "OPEN", "PLUS", "draw_expressions", "evaluate"]
+__all__ = [
+    "CLOSE",
+    "DIGITS",
+    "EXTRA",
+    "MINUS",
+    "MODULUS",
+    "OPEN",
+    "PLUS",
+    "bracket_values",
+    "draw_expressions",
+    "evaluate",
+]
 
 MODULUS = 5
 
@@ -65,35 +76,69 @@ def evaluate(symbols: Tensor, lengths: Tensor) -> Tensor:
     Returns:
         The values, shape `(batch,)`, in 0..4; -1 for strings that are not expressions.
     """
-    ended = np.full((len(symbols), symbols.shape[1] + 1), NOTHING)
-    ended[:, :-1] = torch.where(torch.arange(symbols.shape[1]) < lengths[:, None], symbols, NOTHING).numpy()
-    line = _negated(ended[np.arange(ended.shape[1]) <= lengths[:, None].numpy()])  # `NOTHING` ends each expression
-    while True:
-        shorter = _rewritten(line)
-        if len(shorter) == len(line):
-            break
-        line = shorter
+    line, _ = _reduced(symbols, lengths)
     ends = np.flatnonzero(line == NOTHING)
     single = np.diff(ends, prepend=-1) == 2
     value = np.where(single & _digits(line)[ends - 1], line[ends - 1], NOTHING)
     return torch.from_numpy(value)
 
 
+def bracket_values(symbols: Tensor, lengths: Tensor) -> Tensor:
+    """The values of all parts in brackets modulo 5.
+
+    Args:
+        symbols: Shape `(batch, time)`; symbols beyond a row's length are arbitrary.
+        lengths: Length of each expression, shape `(batch,)`.
+
+    Returns:
+        At each `)` the value of the part that it closes, in 0..4, shape `(batch, time)`; -1 elsewhere, and where that
+        part is not an expression, as it has an unknown.
+
+    Example:
+        >>> import torch
+        >>> text = "((2+4)*(3))"
+        >>> symbols = torch.tensor([["01234+-()*".index(char) for char in text]])
+        >>> bracket_values(symbols, torch.tensor([len(text)])).tolist()
+        [[-1, -1, -1, -1, -1, 1, -1, -1, -1, 3, 3]]
+    """
+    _, values = _reduced(symbols, lengths)
+    return torch.from_numpy(values)
+
+
+def _reduced(symbols: Tensor, lengths: Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """What is left of the expressions when no bracket can be rewritten, each followed by `NOTHING`, and the values."""
+    ended = np.full((len(symbols), symbols.shape[1] + 1), NOTHING)
+    ended[:, :-1] = torch.where(torch.arange(symbols.shape[1]) < lengths[:, None], symbols, NOTHING).numpy()
+    place = np.flatnonzero(np.arange(ended.shape[1]) <= lengths[:, None].numpy())
+    line, values = ended.ravel()[place], np.full(ended.size, NOTHING)
+    gone = _negate(line)
+    while True:
+        line, place = np.delete(line, gone), np.delete(place, gone)
+        ends, results, gone = _rewrite(line)
+        if not len(gone):
+            return line, values.reshape(ended.shape)[:, :-1]
+        values[place[ends]] = results
+
+
 def _digits(line: NDArray[np.int64]) -> NDArray[np.bool_]:
     return (line >= 0) & (line < MODULUS)
 
 
-def _negated(line: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Replace each `-d` whose `-` is a sign by one digit."""
+def _negate(line: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Write a digit for each `-d` whose `-` is a sign, in its first place, and return the places to delete."""
     digit = _digits(line)
     sign = np.flatnonzero((line[:-1] == MINUS) & digit[1:])
     sign = sign[~(digit | (line == CLOSE))[sign - 1]]  # index -1 is the end of the line, which is neither
     line[sign] = -line[sign + 1] % MODULUS
-    return np.delete(line, sign + 1)
+    return sign + 1
 
 
-def _rewritten(line: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Replace each `(d)` and each `(d op d)` by one digit."""
+def _rewrite(line: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Write a digit for each `(d)` and each `(d op d)`, in its first place.
+
+    Returns:
+        The places of their closing brackets, the digits, and the places to delete.
+    """
     padded = np.concatenate([line, np.full(4, NOTHING)])
     here = np.flatnonzero(line == OPEN)
     a, operator, b, end = (padded[here + i] for i in range(1, 5))
@@ -103,6 +148,7 @@ def _rewritten(line: NDArray[np.int64]) -> NDArray[np.int64]:
     two = first & known & _digits(b) & (end == CLOSE)
     result = np.where(operator == PLUS, a + b, np.where(operator == MINUS, a - b, a * b)) % MODULUS
     done = one | two
-    line[here[done]] = np.where(two, result, a)[done]
     short, long = here[done], here[two]
-    return np.delete(line, np.concatenate([short + 1, short + 2, long + 3, long + 4]))
+    line[short] = results = np.where(two, result, a)[done]
+    gone = np.concatenate([short + 1, short + 2, long + 3, long + 4])
+    return short + np.where(two[done], 4, 2), results, gone

@@ -35,6 +35,14 @@ class Language(ABC):
             The symbols, shape `(batch, time)`; symbols beyond a row's length are arbitrary.
         """
 
+    @property
+    def mark(self) -> int | None:
+        """The symbol that separates a question from its answer, which the question determines; None if there is none.
+
+        It is `#`, if the alphabet has that.
+        """
+        return self.alphabet.index("#") if "#" in self.alphabet else None
+
     @abstractmethod
     def accepts(self, strings: Tensor, lengths: Tensor) -> Tensor:
         """Whether each string is in the language, shape `(batch,)`, bool."""

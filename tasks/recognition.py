@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from ddstructs.errors import InputError
+from ddstructs.registry.ranges import Spread, check_ranges
 from ddstructs.tasks.batch import IGNORE, Batch
 from ddstructs.tasks.edits import edited
 from ddstructs.tasks.language_task import LanguageTask
@@ -39,6 +41,9 @@ class Recognition(LanguageTask):
             language, and their end: one of the auxiliary objectives of Butoi et al. Its symbols follow `no` and `yes`
             among the output symbols. They compete among themselves for the next symbol, and with `no` and `yes` for
             the answer. It gives the network a target at every symbol, where the answer is one for a whole string.
+        answer_weight: Weight, in training, of a similar objective: to predict the symbols after the mark of strings in
+            the language, and their end. Unlike the symbols before the mark, they are determined, so that most of what
+            a network is told by them is how to use its memory. It is only for languages with a mark, such as `#`.
         settings: The other settings of every generated task, see `Generated`.
 
     Reference:
@@ -50,13 +55,20 @@ class Recognition(LanguageTask):
     goal = Goal("accuracy", 0.9999)
     score = "accuracy"
 
-    def __init__(self, language_model: bool = False, **settings: Any) -> None:
+    def __init__(self, language_model: bool = False, answer_weight: Spread = 0.0, **settings: Any) -> None:
+        check_ranges(Recognition.__init__, locals())
         super().__init__(**settings)
+        if answer_weight and self.language.mark is None:
+            raise InputError(
+                f"answer_weight is {answer_weight}, but the strings of {type(self).__name__} have no mark, such as #, "
+                "before an answer: use 0"
+            )
         self.language_model = language_model
+        self.answer_weight = answer_weight
 
     @property
     def output_symbols(self) -> int:
-        return len(NAMES) + (self.source_symbols + 1 if self.language_model else 0)
+        return len(NAMES) + (self.source_symbols + 1 if self.language_model or self.answer_weight else 0)
 
     def output_name(self, symbol: int) -> str:
         names = *NAMES, *map(self.source_name, range(self.source_symbols)), "</s>"
@@ -92,10 +104,20 @@ class Recognition(LanguageTask):
         return Batch(inputs, targets, 1 + lengths)
 
     def auxiliary_loss(self, logits: Tensor, batch: Batch) -> Tensor | None:
-        """The mean cross entropy of the next symbols of the strings in the language, in nats."""
+        """The mean cross entropy of what follows each symbol in strings of the language, in nats; weighted for answers.
+
+        With both objectives it is their sum.
+        """
         last, step = batch.lengths[:, None] - 1, torch.arange(batch.inputs.shape[1], device=batch.inputs.device)
         inside = (batch.targets.gather(1, last) == NAMES.index("yes")) & (step <= last)
-        if not self.language_model or not inside.any():
-            return None
-        following = torch.where(step < last, batch.inputs.roll(-1, dims=1) - 1, self.source_symbols)
-        return cross_entropy(logits[..., len(NAMES) :][inside], following[inside])
+        symbols = batch.inputs - 1
+        following = torch.where(step < last, symbols.roll(-1, dims=1), self.source_symbols)
+        objectives = [(1.0, inside)] if self.language_model else []
+        if self.answer_weight:
+            objectives.append((self.answer_weight, inside & ((symbols == self.language.mark).cumsum(dim=1) > 0)))
+        losses = [
+            weight * cross_entropy(logits[..., len(NAMES) :][asked], following[asked])
+            for weight, asked in objectives
+            if asked.any()
+        ]
+        return torch.stack(losses).sum() if losses else None

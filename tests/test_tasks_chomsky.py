@@ -33,7 +33,8 @@ from ddstructs.tasks import (
     SquareRoot,
     StackManipulation,
 )
-from ddstructs.tasks.expressions import evaluate
+from ddstructs.tasks.bracket_answers import BracketAnswer
+from ddstructs.tasks.expressions import bracket_values, evaluate
 
 Kind = type[BlankAnswer]
 
@@ -319,6 +320,36 @@ def test_text_that_is_no_source_is_refused(kind: Kind, text: str) -> None:
 def test_an_expression_may_be_in_more_brackets_than_are_drawn(text: str) -> None:
     symbols: Any = torch.tensor([ModularArithmeticBrackets().encode(text)])
     assert evaluate(symbols, torch.tensor([len(text)])).item() == eval(text) % 5
+
+
+@pytest.mark.parametrize("kind", [ModularArithmeticBrackets, SolveEquation])
+def test_every_part_in_brackets_has_its_value_unless_it_has_an_unknown(kind: type[BracketAnswer]) -> None:
+    task, generator = kind(), torch.Generator().manual_seed(3)
+    source, lengths = task.draw(50, (3, 40), generator)
+    for row, n, values in zip(source.tolist(), lengths.tolist(), bracket_values(source, lengths).tolist(), strict=True):
+        text, opened = "".join(task.alphabet[symbol] for symbol in row[:n]), []
+        for place, char in enumerate(text):
+            part = ""
+            if char == "(":
+                opened.append(place)
+            elif char == ")":
+                part = text[opened.pop() : place + 1]
+            assert values[place] == (eval(part) % 5 if part and "x" not in part else -1)
+        assert set(values[n:]) <= {-1}
+
+
+def test_the_objective_of_parts_counts_the_values_of_parts_by_its_weight() -> None:
+    task = ModularArithmeticBrackets(part_weight=3.0)
+    batch = task.assemble(*task.sources(["((2-3)*-4)", "-3"]))
+    logits = torch.randn(2, batch.inputs.shape[1], 5, dtype=torch.float64)
+    nats = [-logits[0, step].log_softmax(dim=0)[value].item() for step, value in ((6, 4), (10, 4))]
+    loss = task.auxiliary_loss(logits, batch)
+    assert loss is not None
+    assert loss.item() == pytest.approx(3 * sum(nats) / 2)
+    assert task.auxiliary_loss(logits[1:], task.assemble(*task.sources(["-3"]))) is None, "there are no brackets"
+    assert ModularArithmeticBrackets().auxiliary_loss(logits, batch) is None, "unless it is asked for"
+    with pytest.raises(InputError, match="part_weight is -1"):
+        ModularArithmeticBrackets(part_weight=-1.0)
 
 
 def test_zeros_at_the_end_of_a_number_are_none_of_the_result() -> None:

@@ -15,6 +15,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ddstructs.errors import InputError
 from ddstructs.tasks import (
     BinaryProductRecognition,
     BinarySumRecognition,
@@ -376,6 +377,37 @@ def test_the_second_objective_is_to_predict_what_follows_in_strings_of_the_langu
     loss = task.auxiliary_loss(logits, batch)
     assert loss is not None
     assert loss.item() == pytest.approx(sum(nats) / len(nats))
+
+
+def test_the_objective_of_answers_counts_what_follows_the_mark_by_its_weight() -> None:
+    both = StackManipulationRecognition(language_model=True, answer_weight=5.0)
+    model, answers = StackManipulationRecognition(language_model=True), StackManipulationRecognition(answer_weight=5.0)
+    batch = both.assemble(*both.sources(["01<>1#10", "01#01"]))
+    logits = torch.randn(2, 9, both.output_symbols, dtype=torch.float64)
+    assert answers.output_symbols == model.output_symbols == both.output_symbols
+    nats = [
+        -math.log(math.exp(logits[0, 6 + step, 2 + "01><#.".index(char)]) / logits[0, 6 + step, 2:].exp().sum())
+        for step, char in enumerate("10.")
+    ]
+    alone, second = model.auxiliary_loss(logits, batch), answers.auxiliary_loss(logits, batch)
+    assert alone is not None
+    assert second is not None
+    assert second.item() == pytest.approx(5 * sum(nats) / 3)
+    torch.testing.assert_close(both.auxiliary_loss(logits, batch), alone + second)
+
+
+@pytest.mark.parametrize(
+    ("kind", "weight", "said"),
+    [
+        (DyckRecognition, 1.0, "no mark"),
+        (MarkedReversalRecognition, -1.0, "of 0 or more"),
+        (MarkedReversalRecognition, math.inf, "of 0 or more"),
+        (MarkedReversalRecognition, math.nan, "of 0 or more"),
+    ],
+)
+def test_a_weight_that_answers_cannot_have_is_refused(kind: type[Recognition], weight: float, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        kind(answer_weight=weight)
 
 
 def test_there_is_no_second_objective_unless_it_is_asked_for_or_where_no_string_is_of_the_language() -> None:

@@ -140,7 +140,7 @@ SUITES = {
     "chomsky": Suite(
         recipe=HERE / "chomsky.yaml",
         tasks=(*REGULAR, *CONTEXT_FREE, *CONTEXT_SENSITIVE),
-        memories=("Stack", "Queue", *QUEUES, "SuperpositionStack", "Tape", "NoMemory"),
+        memories=("Stack", FOUR_STACKS, "Queue", *QUEUES, "SuperpositionStack", "Tape", "NoMemory"),
         cells=("rnn", "lstm", "gru"),
         out=Path("runs/chomsky"),
         title="the Chomsky suite",
@@ -149,7 +149,9 @@ SUITES = {
         source=(
             "Delétang et al. 2022, *Neural Networks and the Chomsky Hierarchy*, table 1: each is the **best** of ten "
             "seeds and of a sweep of learning rates, after a million updates in batches of 128, of a network with 256 "
-            "units. They are from memory of the paper, and were not checked against a copy"
+            "units. They are from memory of the paper, and were not checked against a copy. They were trained on the "
+            "answer alone; with four stacks, expressions and equations with brackets are trained on the values of "
+            "their parts too (`part_weight`)"
         ),
         longest=40,
         published=_table("RNN Stack-RNN Tape-RNN Transformer LSTM", CHOMSKY),
