@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor
@@ -28,13 +28,16 @@ class BracketAnswer(BlankAnswer):
 
     Args:
         part_weight: Weight, in training, of a second objective: to give the value of each part in brackets when it is
-            closed; a part with an unknown has none. It teaches a network to keep the value of one part while it reads
+            closed, in which an unknown counts as 0. It teaches a network to keep the value of one part while it reads
             another, which the one answer to a whole expression hardly does. The published networks were trained
             without it.
         settings: The settings of every blank answer, see `BlankAnswer`.
     """
 
     answers = DIGITS
+
+    unknown: ClassVar[int | None] = None
+    """The symbol of an unknown digit, if there is one."""
 
     def __init__(self, part_weight: Spread = 0.0, **settings: Any) -> None:
         check_ranges(BracketAnswer.__init__, locals())
@@ -46,7 +49,8 @@ class BracketAnswer(BlankAnswer):
         if not self.part_weight:
             return None
         source = (batch.inputs[:, 1:] - BLANK - 1).cpu()
-        values = bracket_values(source, self.lengths(batch).cpu()).to(logits.device)
+        known = source if self.unknown is None else torch.where(source == self.unknown, 0, source)
+        values = bracket_values(known, self.lengths(batch).cpu()).to(logits.device)
         closed = values >= 0
         return self.part_weight * cross_entropy(logits[:, 1:][closed], values[closed]) if closed.any() else None
 
@@ -109,6 +113,7 @@ class SolveEquation(BracketAnswer):
     """
 
     alphabet = f"{DIGITS}+-()x="
+    unknown = UNKNOWN
     pattern = r"[0-4+\-()]*x[0-4+\-()]*=[0-4]"
     example = "((2-x)+4)=3"
     shortest = 3
