@@ -348,6 +348,19 @@ def test_the_objective_of_parts_counts_the_values_of_parts_by_its_weight() -> No
     assert loss.item() == pytest.approx(3 * sum(nats) / 2)
     assert task.auxiliary_loss(logits[1:], task.assemble(*task.sources(["-3"]))) is None, "there are no brackets"
     assert ModularArithmeticBrackets().auxiliary_loss(logits, batch) is None, "unless it is asked for"
+
+
+def test_an_unknown_counts_as_zero_in_the_values_of_parts() -> None:
+    task = SolveEquation(part_weight=2.0)
+    batch = task.assemble(*task.sources(["((2-x)+(4))=3"]))
+    logits = torch.randn(1, batch.inputs.shape[1], 5, dtype=torch.float64)
+    nats = [-logits[0, step].log_softmax(dim=0)[value].item() for step, value in ((6, 2), (10, 4), (11, 1))]
+    loss = task.auxiliary_loss(logits, batch)
+    assert loss is not None
+    assert loss.item() == pytest.approx(2 * sum(nats) / 3)
+
+
+def test_a_weight_of_parts_is_a_number_from_zero() -> None:
     with pytest.raises(InputError, match="part_weight is -1"):
         ModularArithmeticBrackets(part_weight=-1.0)
 
