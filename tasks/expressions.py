@@ -129,8 +129,9 @@ def _negate(line: NDArray[np.int64]) -> NDArray[np.int64]:
     digit = _digits(line)
     sign = np.flatnonzero((line[:-1] == MINUS) & digit[1:])
     sign = sign[~(digit | (line == CLOSE))[sign - 1]]  # index -1 is the end of the line, which is neither
-    line[sign] = -line[sign + 1] % MODULUS
-    return sign + 1
+    negated: NDArray[np.int64] = sign + 1
+    line[sign] = -line[negated] % MODULUS
+    return negated
 
 
 def _rewrite(line: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

@@ -113,8 +113,8 @@ class Recognition(LanguageTask):
         symbols = batch.inputs - 1
         following = torch.where(step < last, symbols.roll(-1, dims=1), self.source_symbols)
         objectives = [(1.0, inside)] if self.language_model else []
-        if self.answer_weight:
-            objectives.append((self.answer_weight, inside & ((symbols == self.language.mark).cumsum(dim=1) > 0)))
+        if self.answer_weight and (mark := self.language.mark) is not None:
+            objectives.append((self.answer_weight, inside & ((symbols == mark).cumsum(dim=1) > 0)))
         losses = [
             weight * cross_entropy(logits[..., len(NAMES) :][asked], following[asked])
             for weight, asked in objectives
