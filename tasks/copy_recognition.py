@@ -1,4 +1,4 @@
-"""Copies to recognize: a string said twice, whole or with a gap."""
+"""Copies to recognize: a string written twice, whole or with a gap."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class MarkedCopyRecognition(Recognition):
 
 @final
 class MissingDuplicateRecognition(Recognition):
-    """Recognize strings of bits said twice in which one 1 is missing, such as `010_`.
+    """Recognize strings of bits written twice in which one 1 is missing, such as `010_`.
 
     Whether a 1 is missing rather than a 0 decides: `01_1`, in which a 0 is, is not in the language.
 

@@ -127,7 +127,7 @@ class FirstRecognition(Recognition):
 
 @final
 class CycleNavigationRecognition(Recognition):
-    """Recognize walks on a circle of five places that end at the place that is said: `>>=<1` does.
+    """Recognize walks on a circle of five places that end at the stated place: `>>=<1` is one.
 
     Args:
         settings: The settings of every recognition task, see `Recognition`.

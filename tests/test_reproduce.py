@@ -344,6 +344,17 @@ def test_a_summary_tells_what_is_done_and_runs_nothing(
     assert "1 of 2 runs" in table
 
 
+@pytest.mark.parametrize("mode", ["--dry_run", "--summarize", "--budget=small"])
+def test_a_file_is_no_folder_for_results(
+    mode: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "results").write_text("mine")
+    monkeypatch.setattr(sys, "argv", ["ddstructs", "reproduce", mode, "--out", str(tmp_path / "results")])
+    assert __main__.main() == 2
+    assert "that is a file" in capsys.readouterr().err
+    assert (tmp_path / "results").read_text() == "mine"
+
+
 @pytest.mark.parametrize(
     ("option", "expected"),
     [
@@ -356,6 +367,7 @@ def test_a_summary_tells_what_is_done_and_runs_nothing(
         ("--workers=0", "--workers is 0"),
         ("--workers=two", "--workers"),
         ("--scheduler=tcp://127.0.0.1:1", "no Dask scheduler answers at tcp://127.0.0.1:1"),
+        ("--scheduler=", "an empty address"),
         ("--recipe=nowhere.yaml", "cannot read nowhere.yaml"),
         ("--colour", "--colour"),
         ("--seed=3", "unknown option --seed"),

@@ -15,6 +15,7 @@ from rich.table import Table
 from ddstructs.cli.machine import check_processes
 from ddstructs.cli.progress import working
 from ddstructs.errors import InputError
+from ddstructs.experiments.engine import check_engine
 from ddstructs.experiments.recipe import read_recipe
 from ddstructs.experiments.results import group_of, line, render, summary
 from ddstructs.experiments.runs import Run, choose, every_run, folder_name, parse_seeds
@@ -44,7 +45,7 @@ def reproduce(
     summarize: bool = False,
     recipe: Path | None = None,
 ) -> None:
-    """Train and test every task with every memory and cell, and record the results of every seed.
+    """Train and test every task of a suite with every memory and cell, and record the results of every seed.
 
     Args:
         suite: The tasks of the paper, its two grammars at the lengths that their sentences have by themselves
@@ -68,6 +69,7 @@ def reproduce(
             if not given.
     """
     check_processes("--workers", workers)
+    check_engine(workers, scheduler)
     chosen, out = SUITES[suite], out or SUITES[suite].out
     names = (
         choose("task", "tasks", ",".join(chosen.tasks) if tasks is None else tasks),
@@ -76,6 +78,7 @@ def reproduce(
     )
     runs = every_run(read_recipe(recipe or chosen.recipe), *names, parse_seeds(seeds), budget)
     store = Store(out, suite)
+    store.check_folder()
     if dry_run:
         from ddstructs.experiments.train import check  # imports torch, which takes seconds
 

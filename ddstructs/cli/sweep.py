@@ -8,6 +8,7 @@ from pathlib import Path
 from ddstructs.cli.machine import check_processes
 from ddstructs.cli.progress import working
 from ddstructs.errors import InputError
+from ddstructs.experiments.engine import check_engine
 from ddstructs.experiments.recipe import RECIPE, read_recipe
 from ddstructs.experiments.runs import choose
 from ddstructs.registry.ranges import Size
@@ -40,6 +41,7 @@ def sweep(
         recipe: File with the settings that are not searched; ddstructs/experiments/recipe.yaml if not given.
     """
     check_processes("--workers", workers)
+    check_engine(workers, scheduler)
     if task is None or memory is None or study is None:
         missing = "--task" if task is None else "--memory" if memory is None else "--study"
         raise InputError(f"{missing} is required: ddstructs sweep --task Copying --memory Deque --study FILE")

@@ -16,7 +16,7 @@ from ddstructs.experiments.engine import Engine, Failure, Report, attempt
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster
 
-__all__ = ["Cluster", "connect"]
+__all__ = ["Cluster", "check_address", "connect"]
 
 TOPIC = "ddstructs-progress"
 
@@ -111,6 +111,32 @@ class Cluster(Engine):
         self._futures.add(future)
 
 
+def check_address(scheduler: str) -> None:
+    """Refuse a text that is not an address, for which a client of Dask would wait a minute when it is deleted.
+
+    Raises:
+        InputError: If it is not an address, or if Dask is not installed.
+    """
+    with _dask():
+        from distributed.comm.addressing import get_address_host_port
+    try:
+        get_address_host_port(scheduler)
+    except ValueError as error:
+        raise InputError(
+            f"no Dask scheduler answers at {scheduler or 'an empty address'}: {one_line(error)}; "
+            "an address such as tcp://host:8786 was expected"
+        ) from error
+
+
+@contextmanager
+def _dask() -> Iterator[None]:
+    """Say how to install Dask, if importing it fails."""
+    try:
+        yield
+    except ImportError as error:
+        raise InputError("several workers need Dask: pip install 'ddstructs[experiments]'") from error
+
+
 @contextmanager
 def connect(report: Report, setup: Callable[[], None], workers: int, scheduler: str | None = None) -> Iterator[Cluster]:
     """Connect to a scheduler, or start a local cluster.
@@ -124,10 +150,8 @@ def connect(report: Report, setup: Callable[[], None], workers: int, scheduler: 
     Raises:
         InputError: If no scheduler answers at the address, or if Dask is not installed.
     """
-    try:
+    with _dask():
         from distributed import Client
-    except ImportError as error:
-        raise InputError("several workers need Dask: pip install 'ddstructs[experiments]'") from error
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with _address(workers, scheduler) as address:
         try:
@@ -141,7 +165,7 @@ def connect(report: Report, setup: Callable[[], None], workers: int, scheduler: 
 @contextmanager
 def _address(workers: int, scheduler: str | None) -> Iterator[str | LocalCluster]:
     """The address of the scheduler, or a local cluster whose processes end with this one."""
-    if scheduler:
+    if scheduler is not None:
         yield scheduler
         return
     import dask

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ddstructs.errors import InputError, one_line
 from ddstructs.registry.ranges import Size, check_ranges
 
-__all__ = ["Engine", "Failure", "Report", "Serial", "attempt", "open_engine"]
+__all__ = ["Engine", "Failure", "Report", "Serial", "attempt", "check_engine", "open_engine"]
 
 Report = Callable[[str], None]
 """A function that receives progress messages."""
@@ -85,6 +85,22 @@ class Serial(Engine):
             yield key, attempt(function, arguments, self.setup, self.report)
 
 
+def check_engine(workers: Size = 1, scheduler: str | None = None) -> None:
+    """Refuse the arguments of `open_engine` that cannot be right, before anything is written.
+
+    Raises:
+        InputError: If a number is out of range, both are given, or the scheduler is not an address.
+    """
+    check_ranges(check_engine, locals())
+    if scheduler is None:
+        return
+    if workers > 1:
+        raise InputError("--workers and --scheduler exclude each other: a scheduler has its own workers")
+    from ddstructs.experiments.cluster import check_address
+
+    check_address(scheduler)
+
+
 @contextmanager
 def open_engine(
     report: Report, setup: Callable[[], None], workers: Size = 1, scheduler: str | None = None
@@ -100,10 +116,8 @@ def open_engine(
     Raises:
         InputError: If no scheduler answers at the address, or if Dask is not installed.
     """
-    check_ranges(open_engine, locals())
-    if scheduler and workers > 1:
-        raise InputError("--workers and --scheduler exclude each other: a scheduler has its own workers")
-    if workers == 1 and not scheduler:
+    check_engine(workers, scheduler)
+    if workers == 1 and scheduler is None:
         yield Serial(report, setup)
         return
     from ddstructs.experiments.cluster import connect

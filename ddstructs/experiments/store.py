@@ -47,8 +47,7 @@ class Store:
         Raises:
             InputError: If another command holds the lock.
         """
-        if self.out.exists() and not self.out.is_dir():
-            raise InputError(f"--out is {self.out}, but that is a file: give a folder")
+        self.check_folder()
         self.out.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self.out / ".lock", timeout=0):
@@ -57,6 +56,11 @@ class Store:
             raise InputError(
                 f"another command is writing to {self.out}: wait for it, or choose another --out"
             ) from error
+
+    def check_folder(self) -> None:
+        """Refuse a file where the folder should be."""
+        if self.out.exists() and not self.out.is_dir():
+            raise InputError(f"--out is {self.out}, but that is a file: give a folder")
 
     def folder(self, run: Run) -> Path:
         """The folder of a run."""
