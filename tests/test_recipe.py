@@ -16,6 +16,7 @@ from ddstructs import Bank, InputError, Queue, Stack
 from ddstructs.experiments import sections, train
 from ddstructs.experiments.recipe import RECIPE, read_recipe
 from ddstructs.experiments.runs import Run, choose, every_run, parse_seeds
+from ddstructs.experiments.suites import SUITES
 from ddstructs.registry.arguments import fit_arguments
 from ddstructs.registry.data import dump_yaml, load_yaml
 
@@ -74,6 +75,18 @@ def test_the_recipe_of_the_results_builds_every_run() -> None:
             told["signal_penalty"],
             not told["read_gate"] or not model.rnn.memory.heads,
         )
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_a_null_in_a_recipe_does_not_hide_a_number(suite: str) -> None:
+    """It stands for the default, which is nothing for these settings; for `patience` it is 150, not unlimited."""
+    nothing = {"push_bias", "pop_bias", "read_noise", "state_noise", "signal_noise", "signal_penalty", "decay_steps"}
+    nothing |= {"width", "rounded", "rounded_every"}
+    recipe = yaml.safe_load(SUITES[suite].recipe.read_text())
+    for section in (recipe["defaults"], *recipe["exceptions"], *recipe.get("budgets", {}).values()):
+        for name, settings in section.items():
+            if name in ("memory", "model", "data", "training", "test"):
+                assert {key for key, value in settings.items() if value is None} <= nothing
 
 
 @pytest.mark.parametrize(
