@@ -52,6 +52,8 @@ class Bank(Memory[BankState]):
 
     def __init__(self, memories: Sequence[Memory]) -> None:
         super().__init__()
+        if isinstance(memories, Memory):
+            raise TypeError(f"a Bank takes a list of memories, but {memories!r} is a single one")
         if not memories:
             raise ValueError(
                 "a Bank needs one memory or more, but none was given: use NoMemory() for a network without memory"

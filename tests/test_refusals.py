@@ -8,7 +8,7 @@ import torch
 from kinds import KINDS, LINES
 from torch import Tensor
 
-from ddstructs import Action, Bank, Memory, NoMemory, Queue, Stack
+from ddstructs import Action, Bank, InputError, Memory, MemoryRNN, NoMemory, Queue, Stack, settings_for
 
 
 def zeros(*batch: int, heads: int = 1, width: int = 3, **options: Any) -> Action:
@@ -113,6 +113,8 @@ def test_a_width_is_a_positive_int(line: str, width: Any, error: type[Exception]
 
 
 def test_a_bank_is_of_one_width_and_not_empty() -> None:
+    with pytest.raises(TypeError, match=r"^a Bank takes a list of memories, but Stack\(4\) is a single one$"):
+        Bank(cast("Any", Stack(4)))
     with pytest.raises(ValueError, match=r"^a Bank needs one memory or more, but none was given"):
         Bank([])
     with pytest.raises(ValueError, match=r"^the memories of a Bank must have the same width, but these have \[3, 4\]$"):
@@ -151,3 +153,21 @@ def test_without_validate_no_number_is_looked_at(kind: str) -> None:
             memory(action)
             memory, action, _ = spoiled(kind, name, number, time=False)
             memory.step(action, memory.initial_state(2))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "error", "message"),
+    [
+        ((8, 3.5), TypeError, "hidden_size is 3.5, but an int was expected"),
+        (("8", 4), TypeError, "input_size is '8', but an int was expected"),
+        ((0, 4), ValueError, "input_size is 0, but 1 or more was expected"),
+    ],
+)
+def test_the_sizes_of_a_network_are_positive_ints(sizes: tuple[Any, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=f"^{message}$"):
+        MemoryRNN(*sizes, Stack(4))
+
+
+def test_settings_are_not_for_a_task_without_symbols() -> None:
+    with pytest.raises(InputError, match="symbols is -5"):
+        settings_for("Reversal", "Stack", symbols=-5)

@@ -10,12 +10,13 @@ from ddstructs.errors import InputError
 from ddstructs.experiments.recipe import RECIPE, Recipe, read_recipe
 from ddstructs.experiments.sections import CLASSES, CONTROLLER
 from ddstructs.registry.plugins import names
+from ddstructs.registry.ranges import Size, check_ranges
 
 __all__ = ["settings_for"]
 
 
 def settings_for(
-    task: str, memory: str, cell: str = "rnn", symbols: int | None = None, model: str = CONTROLLER
+    task: str, memory: str, cell: str = "rnn", symbols: Size | None = None, model: str = CONTROLLER
 ) -> dict[str, dict[str, Any]]:
     """The settings of `ddstructs reproduce` for a task, a memory and a cell, where they differ from the defaults.
 
@@ -33,13 +34,14 @@ def settings_for(
         Arguments of the memory, of the model and of the task, under `memory`, `model` and `data`.
 
     Raises:
-        InputError: If a name is unknown.
+        InputError: If a name is unknown, or there are no symbols.
 
     Example:
         >>> import ddstructs
         >>> ddstructs.settings_for("Reversal", "Stack", "lstm")
         {'memory': {}, 'model': {'state_noise': 1.0}, 'data': {}}
     """
+    check_ranges(settings_for, locals())
     run = {"task": task, "memory": memory, "cell": cell, "model": model}
     for kind, name in run.items():
         if name not in names(kind):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from ddstructs.memory import Memory
+from ddstructs.memory import Memory, check_size
 from ddstructs.nn import fused
 from ddstructs.nn.names import rename, renamed
 from ddstructs.nn.network import Path, RNNState, Unrolled, build_cell
@@ -79,9 +79,10 @@ class MemoryRNN(Pretrained):
         dtype: Floating-point type of the parameters.
 
     Raises:
-        ValueError: If the cell is unknown or of the wrong size, there is not one bias for each head, a noise is
-            negative or infinite, `state_noise` is set for a cell without another state, or `read_gate` without
-            `read_skip`.
+        TypeError: If `memory` is not a memory, or a size is not an int.
+        ValueError: If a size is below 1, the cell is unknown or of the wrong size, there is not one bias for each head,
+            a noise is negative or infinite, `state_noise` is set for a cell without another state, or `read_gate`
+            without `read_skip`.
 
     Reference:
         Grefenstette, Hermann, Suleyman & Blunsom 2015, *Learning to Transduce with Unbounded Memory*, section 3.3.
@@ -121,16 +122,14 @@ class MemoryRNN(Pretrained):
         super().__init__()
         if not isinstance(memory, Memory):
             raise TypeError(f"memory is {memory!r}, but a memory such as Stack(64) was expected")
-        if hidden_size < 1 or input_size < 1:
-            raise ValueError(f"input_size is {input_size} and hidden_size {hidden_size}, but each must be 1 or more")
         for name, noise in (("read_noise", read_noise), ("state_noise", state_noise), ("signal_noise", signal_noise)):
             if not 0 <= noise < math.inf:
                 raise ValueError(f"{name} is {noise}, but a finite number from 0 was expected")
         if read_gate and not read_skip:
             raise ValueError("read_gate scales the read that feeds the output, but read_skip is off: turn it on")
         signals, heads, read_size = memory.signals, memory.heads, memory.heads * memory.read_width
-        self.input_size = input_size
-        self.hidden_size = hidden_size
+        self.input_size = check_size("input_size", input_size)
+        self.hidden_size = check_size("hidden_size", hidden_size)
         self.memory = memory
         self.batch_first = batch_first
         self.hard = hard
