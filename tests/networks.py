@@ -24,15 +24,16 @@ MEMORIES: dict[str, Callable[[], Memory]] = {
 
 
 def network(memory: str = "stack", cell: str | nn.Module = "rnn", seed: int = 0, **options: Any) -> MemoryRNN:
-    """A network in float64, with a nonzero initial hidden state."""
+    """A network in float64, in which nothing begins at zero."""
     torch.manual_seed(seed)
     working = MEMORIES[memory]()
     arguments: dict[str, Any] = {"batch_first": True, "dtype": torch.float64} | options
     if "pop" in dict(working.signals.labels):
         arguments = {"pop_bias": 0.0} | arguments
     rnn = MemoryRNN(INPUT, HIDDEN, working, cell, **arguments)
-    if rnn.initial is not None:
-        nn.init.normal_(rnn.initial)
+    for start in (rnn.initial, rnn.signal_skip and rnn.signal_skip.weight):
+        if start is not None:
+            nn.init.normal_(start)
     return rnn
 
 

@@ -128,7 +128,7 @@ def geometry(kind: Any, sizes: Sizes) -> Geometry:
     grads = sums * place_stride + input_sums * shape.padded_inputs + padded_action * padded_hidden
     grads += shape.skip_columns * shape.padded_inputs + padded_hidden * shape.padded_reads + shape.layer * sums
     grads += sums + padded_action + shape.layer + place_stride + padded_hidden
-    layout = Layout(*places, size=at, grads=grads)
+    layout = Layout._make([*places, at, grads])
     return Geometry(shape, layout, np.array(parts, np.int64).reshape(-1, 5), np.array(gates, np.int64))
 
 
