@@ -31,9 +31,10 @@ def network(memory: str = "stack", cell: str | nn.Module = "rnn", seed: int = 0,
     if "pop" in dict(working.signals.labels):
         arguments = {"pop_bias": 0.0} | arguments
     rnn = MemoryRNN(INPUT, HIDDEN, working, cell, **arguments)
-    for start in (rnn.initial, rnn.signal_skip and rnn.signal_skip.weight):
-        if start is not None:
-            nn.init.normal_(start)
+    if rnn.initial is not None:
+        nn.init.normal_(rnn.initial)
+    if rnn.signal_skip is not None:
+        nn.init.normal_(rnn.signal_skip.weight)
     return rnn
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import final
 
 import torch
@@ -52,6 +53,13 @@ class DeepCell(nn.RNNCellBase):
         self.weight_ho = nn.Parameter(torch.empty(hidden_size, UNITS * hidden_size, device=device, dtype=dtype))
         self.bias_ho = nn.Parameter(torch.empty(hidden_size, device=device, dtype=dtype)) if bias else None
         self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the weights and biases of each layer, uniform up to one over the root of the number of its inputs."""
+        entry = 1 / math.sqrt(self.input_size + self.hidden_size)
+        for name, parameter in self.named_parameters():
+            bound = 1 / math.sqrt(UNITS * self.hidden_size) if name.endswith("_ho") else entry
+            nn.init.uniform_(parameter, -bound, bound)
 
     def forward(self, x: Tensor, h: Tensor | None = None) -> Tensor:
         """One step.
