@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ddstructs.export.runner import OnnxRunner
     from ddstructs.memory import Memory
     from ddstructs.nn.agreement import Agreement, check_agreement
+    from ddstructs.nn.deep import DeepCell
     from ddstructs.nn.layer import LayerState, MemoryLayer
     from ddstructs.nn.rnn import MemoryRNN, RNNState
     from ddstructs.queue import Queue
@@ -44,6 +45,7 @@ __all__ = [
     "CoarseAccuracy",
     "Contents",
     "Controller",
+    "DeepCell",
     "Deque",
     "Diagnosis",
     "FineAccuracy",
@@ -84,6 +86,7 @@ _HOME = {
     "CoarseAccuracy": "training.metrics",
     "Contents": "state",
     "Controller": "training.controller",
+    "DeepCell": "nn.deep",
     "Deque": "deque",
     "Diagnosis": "view.diagnose",
     "FineAccuracy": "training.metrics",

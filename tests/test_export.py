@@ -30,6 +30,7 @@ from ddstructs import (
 )
 from ddstructs.export import packages
 from ddstructs.export.step import Step
+from ddstructs.nn.deep import DeepCell
 from ddstructs.tasks import Reversal
 
 pytest.importorskip("onnx")
@@ -52,6 +53,8 @@ def network(memory: Memory, cell: Cell | nn.Module = "rnn", seed: int = 0, **opt
         if model.rnn.to_action is not None:
             model.rnn.to_action.weight.mul_(3)
             model.rnn.to_action.bias.zero_()
+        if isinstance(model.rnn.cell, DeepCell):
+            model.rnn.cell.weight_ho.div_(6)  # two such layers would amplify rounding errors from step to step
         model.classify.bias[-1] = -100.0
     model.rnn.hard = True
     return model.eval()
@@ -60,7 +63,7 @@ def network(memory: Memory, cell: Cell | nn.Module = "rnn", seed: int = 0, **opt
 NETWORKS: dict[str, Callable[[], Controller]] = {
     "stack-rnn": lambda: network(Stack(4)),
     "stack-lstm": lambda: network(Stack(4), "lstm", read_gate=True),
-    "stack-deep": lambda: network(Stack(4), "deep", signal_skip=True),
+    "stack-deep": lambda: network(Stack(4), "deep", seed=3, signal_skip=True),
     "stack-gru": lambda: network(Stack(4), "gru", value_skip=False, output_layer=True),
     "queue-rnn": lambda: network(Queue(4), read_skip=False).double(),
     "queue-lstm": lambda: network(Queue(4), "lstm", seed=5, learn_initial=False, state_noise=1.0),

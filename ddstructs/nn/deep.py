@@ -17,7 +17,9 @@ UNITS = 3
 
 @final
 class DeepCell(nn.RNNCellBase):
-    r"""An Elman cell whose step has a hidden layer: $h_t = \tanh(V \max(0, W x_t + U h_{t-1} + b) + c)$.
+    r"""An Elman cell whose step has a hidden layer.
+
+    $$ h_t = \tanh(V \max(0, W x_t + U h_{t-1} + b) + c) $$
 
     A step of torch's cells combines what it is given in one layer. A table of two or three symbols, such as the value
     of `2 * 4` modulo 5 with one of them read from a memory, takes two: a unit for each combination, and their sum. The
