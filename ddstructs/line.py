@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ddstructs import ops
-from ddstructs.memory import Action, Contents, Memory, check_fit, check_reset, check_size
+from ddstructs.memory import Action, Contents, Memory, check_batch, check_fit, check_reset, check_size
 from ddstructs.ops import Head, Layout, LineState, Slots, compact, strength_dtype
 from ddstructs.registry.ranges import Size
 from ddstructs.signals import PushPop
@@ -60,6 +60,7 @@ class LineMemory(Memory[LineState], ABC):
     def initial_state(
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> LineState:
+        check_batch(batch_size)
         values = torch.zeros(batch_size, 0, self.width, device=device, dtype=dtype)
         return Slots(values, values.new_zeros(batch_size, 0, dtype=strength_dtype(values.dtype)), self.layout)
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_map, tree_unflatten
 
 from ddstructs.actions import Choice
+from ddstructs.checks import check_batch
 from ddstructs.dry_run import dry_run, with_item
 from ddstructs.line import compact
 from ddstructs.ops import strength_dtype
@@ -118,6 +119,7 @@ class Structure(Superposed[StructureState], metaclass=_DryRun):
     def initial_state(
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> StructureState:
+        check_batch(batch_size)
         like = torch.zeros(batch_size, 0, self.width, device=device, dtype=dtype)
         leaves = tree_flatten(self.empty())[0]
         wide = strength_dtype(like.dtype)

@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 
 from ddstructs.actions import Choice
 from ddstructs.line import compact
-from ddstructs.memory import check_size
+from ddstructs.memory import check_batch, check_size
 from ddstructs.ops import strength_dtype
 from ddstructs.registry.ranges import Size
 from ddstructs.state import Contents
@@ -87,6 +87,7 @@ class Tape(Superposed[TapeCells]):
     def initial_state(
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> TapeCells:
+        check_batch(batch_size)
         cells = torch.zeros(batch_size, 1, self.size or 1, self.width, device=device, dtype=dtype)
         return TapeCells(cells, cells.new_zeros(cells.shape[:3], dtype=strength_dtype(cells.dtype)))
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from ddstructs.memory import check_size
+from ddstructs.memory import check_batch, check_size
 from ddstructs.nn.padding import real_steps
 from ddstructs.state import State
 
@@ -145,6 +145,7 @@ class CausalAttention(nn.Module):
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> AttentionState:
         """The empty state before the first step."""
+        check_batch(batch_size)
         weight = self.in_proj.weight
         size = self.embed_dim // self.num_heads
         empty = torch.zeros(

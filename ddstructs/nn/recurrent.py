@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from ddstructs.checks import check_batch
 from ddstructs.state import State
 
 __all__ = ["Recurrent", "RecurrentState"]
@@ -76,6 +77,7 @@ class Recurrent(nn.Module):
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> RecurrentState:
         """The state before the first step: zeros."""
+        check_batch(batch_size)
         weight = cast("Tensor", self.network.weight_hh_l0)
         size = self.network.hidden_size
         zero = torch.zeros(batch_size, size, device=device or weight.device, dtype=dtype or weight.dtype)
