@@ -380,9 +380,9 @@ def test_missing_packages_are_named_with_the_way_to_install_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(packages, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r'need onnx and onnxscript and onnxruntime: pip install "ddstructs\[onnx\]"'):
+    with pytest.raises(InputError, match=r"need onnx and onnxscript and onnxruntime: pip install 'onnx>="):
         to_onnx(network(Stack(4)), tmp_path / "model.onnx")
-    with pytest.raises(InputError, match=r'need onnxruntime: pip install "ddstructs\[onnx\]"'):
+    with pytest.raises(InputError, match=r"need onnxruntime: pip install 'onnx>="):
         OnnxRunner(content("none"))
 
 

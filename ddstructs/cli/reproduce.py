@@ -25,6 +25,7 @@ from ddstructs.experiments.store import Store
 from ddstructs.experiments.suites import SUITES, Suite
 from ddstructs.experiments.tables import drawing, render_suite, suite_summary
 from ddstructs.experiments.work import test_long_sequences, train_and_test
+from ddstructs.extras import install
 from ddstructs.files import write_atomically
 from ddstructs.registry.ranges import Size
 
@@ -119,7 +120,7 @@ def _write_results(runs: Sequence[Run], store: Store, suite: Suite) -> None:
         drawn, traced = ([each for each in part if group_of(each) in groups] for part in (records, curves))
         plots = plot(drawn, traced, store.out, **drawing(suite))
     else:
-        print("No plots were drawn: they need matplotlib (pip install 'ddstructs[plot]').")
+        print(f"No plots were drawn: they need matplotlib ({install('plot')}).")
     command = shlex.join(["ddstructs", *sys.argv[1:]])
     if suite.score:
         text = render_suite(suite, records, curves, groups, len(done), len(runs), command, plots)

@@ -11,6 +11,7 @@ from ddstructs.errors import InputError
 from ddstructs.experiments.engine import check_engine
 from ddstructs.experiments.recipe import RECIPE, read_recipe
 from ddstructs.experiments.runs import choose
+from ddstructs.extras import install
 from ddstructs.registry.ranges import Size
 
 __all__ = ["sweep"]
@@ -50,7 +51,7 @@ def sweep(
         for kind, text in (("task", task), ("memory", memory), ("cell", cell))
     }
     if not find_spec("optuna"):
-        raise InputError("a sweep needs Optuna: pip install 'ddstructs[sweep]'")
+        raise InputError(f"a sweep needs Optuna: {install('sweep')}")
     from ddstructs.experiments.sweep.journal import writing
     from ddstructs.experiments.sweep.show import line, summary
     from ddstructs.experiments.sweep.study import Sweep, ended, open_study, search

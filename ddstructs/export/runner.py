@@ -47,7 +47,7 @@ class OnnxRunner:
         output_names: Display names of the output symbols, if the file has them.
 
     Raises:
-        InputError: If ONNX Runtime is missing (`pip install "ddstructs[onnx]"`), or if the file is missing or was not
+        InputError: If ONNX Runtime is missing (the extra `onnx`), or if the file is missing or was not
             written by `to_onnx`.
     """
 
