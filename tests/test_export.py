@@ -379,11 +379,12 @@ def test_what_cannot_be_exported_is_refused_in_one_line(case: str, tmp_path: Pat
 def test_missing_packages_are_named_with_the_way_to_install_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    file = content("none")
     monkeypatch.setattr(packages, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"need onnx and onnxscript and onnxruntime: pip install 'onnx>="):
         to_onnx(network(Stack(4)), tmp_path / "model.onnx")
     with pytest.raises(InputError, match=r"need onnxruntime: pip install 'onnx>="):
-        OnnxRunner(content("none"))
+        OnnxRunner(file)
 
 
 def test_a_file_that_is_no_exported_controller_is_refused_in_one_line(tmp_path: Path) -> None:
