@@ -84,6 +84,8 @@ def interrupted(tmp_path: Path, sign: str, *options: str) -> str:
     return (tmp_path / "err").read_text()
 
 
+NOTHING = "no checkpoint was written yet, so there is nothing to resume"
+
 SLOW = [*FIT, "--trainer.max_epochs=1000", "--data.batch_size=2", "--data.eval_size=2", "--model.hidden_size=4"]
 
 
@@ -100,14 +102,12 @@ def test_an_interrupted_run_says_the_command_that_resumes_it(tmp_path: Path) -> 
 
 def test_a_run_that_is_interrupted_at_once_says_that_nothing_was_written(tmp_path: Path) -> None:
     said = interrupted(tmp_path, "runs/version_0/config.yaml", *SLOW, "--data.batches_per_epoch=1000000")
-    assert (
-        said.splitlines()[-1] == "ddstructs: interrupted; no checkpoint was written yet, so there is nothing to resume"
-    )
+    assert said.splitlines()[-1] == f"ddstructs: interrupted; {NOTHING}"
 
 
 def test_a_resumed_run_without_a_new_checkpoint_goes_on_from_the_old_one(tmp_path: Path) -> None:
     trainer = Trainer(logger=False, default_root_dir=tmp_path, enable_progress_bar=False, enable_model_summary=False)
-    assert how_to_resume(trainer, None) == "no checkpoint was written yet, so there is nothing to resume"
-    assert how_to_resume(trainer, "a b.ckpt") == (
-        "no checkpoint was written since; resume with\n  ddstructs fit --ckpt_path 'a b.ckpt' and the options of this run"
-    )
+    assert how_to_resume(trainer, None) == NOTHING
+    first, command = how_to_resume(trainer, "a b.ckpt").splitlines()
+    assert first == "no checkpoint was written since; resume with"
+    assert command == "  ddstructs fit --ckpt_path 'a b.ckpt' and the options of this run"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -179,7 +180,7 @@ def test_settings_are_not_for_a_task_without_symbols() -> None:
 
 
 STARTS: dict[str, Callable[[], Any]] = {
-    **{name: (lambda kind=kind: kind(3)) for name, kind in EVERYTHING.items()},
+    **{name: partial(kind, 3) for name, kind in EVERYTHING.items()},
     "none": NoMemory,
     "buffer": lambda: Buffer(Stack(3), 4),
     "network": lambda: MemoryRNN(2, 3, Stack(3)),
