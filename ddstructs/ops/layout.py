@@ -136,7 +136,7 @@ class Tiles(LineState):
         strengths: Remaining strength of each slot, shape `(batch, slots + time * heads)`.
     """
 
-    layout: Layout
+    layout: Layout  # pyright: ignore[reportIncompatibleVariableOverride]  # always known
     initial: Tensor
     value: Tensor
     strengths: Tensor
