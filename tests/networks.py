@@ -24,7 +24,7 @@ MEMORIES: dict[str, Callable[[], Memory]] = {
 
 
 def network(memory: str = "stack", cell: str | nn.Module = "rnn", seed: int = 0, **options: Any) -> MemoryRNN:
-    """A network in float64, with a nonzero initial hidden state."""
+    """A network in float64, in which nothing begins at zero."""
     torch.manual_seed(seed)
     working = MEMORIES[memory]()
     arguments: dict[str, Any] = {"batch_first": True, "dtype": torch.float64} | options
@@ -33,6 +33,8 @@ def network(memory: str = "stack", cell: str | nn.Module = "rnn", seed: int = 0,
     rnn = MemoryRNN(INPUT, HIDDEN, working, cell, **arguments)
     if rnn.initial is not None:
         nn.init.normal_(rnn.initial)
+    if rnn.signal_skip is not None:
+        nn.init.normal_(rnn.signal_skip.weight)
     return rnn
 
 

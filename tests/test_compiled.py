@@ -88,7 +88,7 @@ def solved(rnn: MemoryRNN, x: Tensor, lengths: Tensor | None, reset: Tensor | No
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru", "deep"])
 @pytest.mark.parametrize(
     ("memory", "size", "batch", "time", "cut", "restart"),
     [

@@ -39,7 +39,7 @@ def test_any_memory_fits_and_its_checkpoint_builds_it_again(memory: Memory, tmp_
 
 def test_any_cell_fits(tmp_path: Path) -> None:
     task = reversal()
-    for cell in ("rnn", "lstm", "gru", nn.GRUCell(8 + 4, 16)):
+    for cell in ("rnn", "lstm", "gru", "deep", nn.GRUCell(8 + 4, 16)):
         fitted = trainer(tmp_path, max_steps=1)
         fitted.fit(controller(task, Stack(4), cell=cell), task)
         fitted.save_checkpoint(tmp_path / "a.ckpt")

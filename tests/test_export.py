@@ -39,7 +39,7 @@ ort = pytest.importorskip("onnxruntime")
 
 TOLERANCE = 1e-5
 CAPACITY = 24
-Cell = Literal["rnn", "lstm", "gru"]
+Cell = Literal["rnn", "lstm", "gru", "deep"]
 SYMBOLS = 7
 
 
@@ -61,6 +61,7 @@ def network(memory: Memory, cell: Cell | nn.Module = "rnn", seed: int = 0, **opt
 NETWORKS: dict[str, Callable[[], Controller]] = {
     "stack-rnn": lambda: network(Stack(4)),
     "stack-lstm": lambda: network(Stack(4), "lstm", read_gate=True),
+    "stack-deep": lambda: network(Stack(4), "deep", signal_skip=True),
     "stack-gru": lambda: network(Stack(4), "gru", value_skip=False, output_layer=True),
     "queue-rnn": lambda: network(Queue(4), read_skip=False).double(),
     "queue-lstm": lambda: network(Queue(4), "lstm", seed=5, learn_initial=False, state_noise=1.0),

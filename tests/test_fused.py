@@ -68,14 +68,17 @@ def gradients(rnn: MemoryRNN, found: list[Tensor], *inputs: Tensor) -> list[Tens
     return list(torch.autograd.grad(loss, [*inputs, *rnn.parameters()], materialize_grads=True))
 
 
+SWITCHES = "hard", "value_skip", "signal_skip", "output_layer", "learn_initial"
+
+
 @settings(max_examples=150)
 @given(data=st.data())
 def test_all_at_once_is_one_by_one(data: st.DataObject) -> None:
-    cell = data.draw(st.sampled_from(["rnn", "lstm", "gru"]), "cell")
+    cell = data.draw(st.sampled_from(["rnn", "lstm", "gru", "deep"]), "cell")
     rnn = network(
         data.draw(st.sampled_from(sorted(MEMORIES)), "memory"),
         cell,
-        **{name: data.draw(st.booleans(), name) for name in ("hard", "value_skip", "output_layer", "learn_initial")},
+        **{name: data.draw(st.booleans(), name) for name in SWITCHES},
         read_gate=data.draw(st.booleans(), "read_gate"),
         read_noise=data.draw(st.sampled_from([0.0, 0.5]), "read_noise"),
         state_noise=data.draw(st.sampled_from([0.0, 0.5]), "state_noise") if cell == "lstm" else 0.0,
@@ -121,7 +124,7 @@ def test_without_gradients_it_is_the_same(memory: str, times: tuple[int, ...], m
             torch.testing.assert_close(mine, expected, rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru", "deep"])
 @pytest.mark.parametrize("memory", MEMORIES)
 def test_the_usual_network_takes_all_steps_at_once(memory: str, cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "run", None)
@@ -215,7 +218,7 @@ def test_in_the_padding_nothing_is_pushed_or_popped_not_even_nan() -> None:
     assert push[1, 3:].count_nonzero() == pop[1, 3:].count_nonzero() == 0
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru", "deep"])
 def test_what_comes_out_shares_no_memory(cell: str) -> None:
     """A state is a value: it is neither changed by what is done to the output nor as large as the sequence."""
     rnn = network(cell=cell, read_skip=False)
@@ -243,7 +246,7 @@ def test_a_state_that_does_not_fit_is_refused(change: Callable[[RNNState], RNNSt
 
 
 @pytest.mark.parametrize("memory", ["deque", "deque+stack", "none"])
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru", "deep"])
 def test_backward_may_run_twice_and_from_several_futures(
     cell: str, memory: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,7 +274,7 @@ def test_a_second_derivative_is_refused_in_one_line() -> None:
         slope.sum().backward()
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru", "deep"])
 def test_what_is_no_longer_used_is_freed_at_once(cell: str) -> None:
     rnn, x = network(cell=cell), draw(2, 5, INPUT)
     gc.disable()  # so that nothing that refers to itself is found

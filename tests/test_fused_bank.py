@@ -40,7 +40,7 @@ def pieces(rnn: MemoryRNN, x: Tensor, cuts: list[int], between: Callable[[RNNSta
     return found + list(torch.autograd.grad(loss, [x, *rnn.parameters()], materialize_grads=True))
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru", "deep"])
 @pytest.mark.parametrize("memory", BANKS)
 @pytest.mark.parametrize("between", [lambda state: state, RNNState.detach], ids=["carried", "detached"])
 def test_single_steps_go_on_where_the_compiled_loop_stopped_and_back(

@@ -51,7 +51,7 @@ def test_a_network_comes_back_bit_for_bit(network: str, tmp_path: Path) -> None:
     assert all(each.requires_grad for each in again.parameters())
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru", "deep"])
 def test_a_controller_comes_back_bit_for_bit(cell: str, tmp_path: Path) -> None:
     model = controller(cell=cell, push_bias=[0.5]).eval()
     model.save_pretrained(tmp_path)

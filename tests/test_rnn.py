@@ -43,8 +43,9 @@ def paper(rnn: MemoryRNN, x: Tensor) -> tuple[Tensor, Tensor]:
         after = rnn.cell(joined, tuple(hidden) if len(hidden) > 1 else hidden[0])
         hidden = list(after) if len(hidden) > 1 else [after]
         h = hidden[0][0]
-        d = torch.sigmoid(w_d @ h + b_d)[0]
-        u = torch.sigmoid(w_u @ h + b_u)[0]
+        more = x.new_zeros(2) if rnn.signal_skip is None else rnn.signal_skip.weight @ x_t
+        d = torch.sigmoid(w_d @ h + b_d + more[0])[0]
+        u = torch.sigmoid(w_u @ h + b_u + more[1])[0]
         skip = 0.0 if rnn.value_skip is None else rnn.value_skip.weight @ x_t
         v = torch.tanh(w_v @ h + b_v + skip)
         zero = x.new_zeros(())
@@ -64,7 +65,7 @@ def paper(rnn: MemoryRNN, x: Tensor) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("cell", CELLS)
 def test_outputs_and_gradients_are_those_of_the_equations(cell: str, skips: bool) -> None:
     rnn, x = (
-        network(cell=cell, value_skip=skips, read_skip=skips, output_layer=not skips, push_bias=0.5),
+        network(cell=cell, value_skip=skips, signal_skip=skips, read_skip=skips, output_layer=not skips, push_bias=0.5),
         noise(3, 9, INPUT).requires_grad_(),
     )
     unrolled = rnn.unroll(x)

@@ -63,7 +63,7 @@ def assert_same_bits(got: Any, expected: Any) -> None:
 
 
 @traces
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru", "deep"])
 @pytest.mark.parametrize("kind", ["stack", "queue", "deque+stack", "none"])
 def test_outputs_and_gradients_are_the_same_bits_and_a_new_length_compiles_nothing(kind: str, cell: str) -> None:
     batch_first = kind != "queue"

@@ -58,7 +58,7 @@ def test_a_layer_is_exported_with_free_batch_and_time() -> None:
         torch.testing.assert_close(again(x)[0], layer(x)[0])
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru", "deep"])
 @pytest.mark.parametrize("kind", COMPILED)
 def test_a_network_is_exported_with_free_batch_and_time(kind: str, cell: str) -> None:
     torch.manual_seed(0)
@@ -126,7 +126,7 @@ def test_a_program_runs_in_another_process(tmp_path: Path) -> None:
     torch.testing.assert_close(torch.load(tmp_path / "output.pt"), rnn(x)[0])
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru", "deep"])
 def test_a_network_that_runs_in_a_loop_is_exported_with_a_free_batch(cell: str) -> None:
     torch.manual_seed(0)
     rnn = MemoryRNN(4, 5, Tape(3, size=5), cell, batch_first=True).eval()

@@ -31,7 +31,10 @@ SETTLED = frozenset({"memory", "cell"})
 """The options of the controller that the first screen lists with their values."""
 
 SHAPE = frozenset(
-    {"hidden_size", "embedding_size", "value_skip", "read_skip", "read_gate", "output_layer", "learn_initial"}
+    {
+        *("hidden_size", "embedding_size", "value_skip", "signal_skip", "read_skip", "read_gate"),
+        *("output_layer", "learn_initial"),
+    }
 )
 """The options of the controller that the weights of a checkpoint determine."""
 

@@ -15,7 +15,7 @@ from ddstructs.stack import Stack
 
 __all__ = ["main", "warm"]
 
-CELLS = "rnn", "lstm", "gru"
+CELLS = "rnn", "lstm", "gru", "deep"
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 

@@ -33,7 +33,7 @@ def capture(
     """Add a run of a network over a sequence to the graph that is being traced.
 
     Args:
-        cell: Name of torch's class of the cell.
+        cell: Name of the class of the cell.
         layouts: The heads of each line of the memory.
         x: As in `operators.Arguments`.
         weights: The weights in `Arguments`, and `initial`.

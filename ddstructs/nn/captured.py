@@ -23,7 +23,7 @@ from ddstructs.ops.tape import Tape
 
 __all__ = ["run", "run_backward", "run_for_training"]
 
-WEIGHTS = slice(1, 9)
+WEIGHTS = slice(1, 11)
 """The weights among the arguments and among what `Steps` saves, after the input."""
 
 
@@ -133,10 +133,10 @@ def run_backward(
     setup: Setup = context.run[0]
     x, *weights = inputs[: WEIGHTS.stop]
     assert x is not None
-    of_memory = needed[12] or needed[13]
+    of_memory = needed[14] or needed[15]
     context.saved_tensors = stored(x, time_first), *weights, *context.saved_tensors
     context.needs_input_grad = False, *needed
-    context.present = needed[9], needed[10], [of_memory] * len(setup.tapes)
+    context.present = needed[11], needed[12], [of_memory] * len(setup.tapes)
     # A graph passes zeros for results that nothing depends on; without them, backward does what it does in eager mode.
     output, *others = grads
     push, pop, value, reads, read, hidden, strengths = (
@@ -146,12 +146,12 @@ def run_backward(
     states = [None] * setup.kind.states if hidden is None else hidden.unbind()
     tokens = token_grads(setup.tapes, None if setup.record else value, strengths)
     _, x_grad, *found = Steps.backward(context, output, *recorded, read, *states, *tokens)
-    first, lines = found[10 : 10 + setup.states], found[10 + setup.states :]
+    first, lines = found[12 : 12 + setup.states], found[12 + setup.states :]
     found = [
-        x_grad if x_grad is None else stored(x_grad, time_first), *found[:10],
-        torch.stack(first) if needed[11] else None,
-        torch.cat([line[..., :-1] for line in lines], 1) if needed[12] else None,
-        torch.cat([line[..., -1] for line in lines], 1) if needed[13] else None,
+        x_grad if x_grad is None else stored(x_grad, time_first), *found[:12],
+        torch.stack(first) if needed[13] else None,
+        torch.cat([line[..., :-1] for line in lines], 1) if needed[14] else None,
+        torch.cat([line[..., -1] for line in lines], 1) if needed[15] else None,
     ]  # fmt: skip
     return [part for part, wanted in zip(found, needed, strict=True) if wanted]
 

@@ -20,6 +20,7 @@ from torch.nn.utils.rnn import PackedSequence
 from ddstructs import ops
 from ddstructs.memory import Action, Memory, State
 from ddstructs.nn.capture import capture
+from ddstructs.nn.deep import DeepCell
 from ddstructs.nn.network import Network, Noise
 from ddstructs.ops.layout import LineState, Slots, Tiles
 
@@ -28,8 +29,8 @@ __all__ = ["CELLS", "DEVICES", "Fused", "adds_itself", "fits", "obstacle", "run"
 SHORT = 2
 """Maximum number of steps for which the loop is faster."""
 
-CELLS: tuple[type[nn.Module], ...] = (nn.RNNCell, nn.LSTMCell, nn.GRUCell)
-"""The torch cells with a compiled version."""
+CELLS: tuple[type[nn.Module], ...] = (nn.RNNCell, nn.LSTMCell, nn.GRUCell, DeepCell)
+"""The cells with a compiled version."""
 
 
 DEVICES = {"cpu": "the CPU", "cuda": "the GPU"}
@@ -83,7 +84,7 @@ def obstacle(
         hidden: The states of the cell before the first step; empty for the initial ones.
         state: The state of the memory before the first step; None for an empty memory.
     """
-    cell, to_action, value_skip, memory, _ = network
+    cell, to_action, value_skip, signal_skip, memory, _ = network
     device, traced = x.device.type, torch.compiler.is_compiling()
     if not traced and x.shape[1] <= SHORT:  # in a graph, the length is open
         return f"the sequence has only {x.shape[1]} steps"
@@ -100,7 +101,9 @@ def obstacle(
     if hooks._has_any_global_hook():
         return "a hook on all modules is registered"
     if type(cell) not in CELLS:
-        return f"the cell is a {type(cell).__name__}, but only torch's cells are compiled"
+        return f"the cell is a {type(cell).__name__}, but only torch's cells and DeepCell are compiled"
+    if device in _TRITON and (type(cell) is DeepCell or signal_skip is not None):
+        return f"a GPU has no compiled loop with {'DeepCell' if type(cell) is DeepCell else 'signal_skip'}"
     if getattr(cell, "nonlinearity", "tanh") != "tanh":
         return f"the cell has the nonlinearity {cell.nonlinearity}, but only tanh is compiled"
     lines = memory.lines
@@ -117,7 +120,9 @@ def obstacle(
         return "to_action is not an nn.Linear with a bias"
     if value_skip is not None and (type(value_skip) is not nn.Linear or value_skip.bias is not None):
         return "value_skip is not an nn.Linear without a bias"
-    for part in (cell, to_action, memory, value_skip):
+    if signal_skip is not None and (type(signal_skip) is not nn.Linear or signal_skip.bias is not None):
+        return "signal_skip is not an nn.Linear without a bias"
+    for part in (cell, to_action, memory, value_skip, signal_skip):
         if part is not None and not _bare(part):
             return f"{type(part).__name__} has hooks or its own forward"
     parts = (cell.weight_hh, None if to_action is None else to_action.weight)
@@ -277,14 +282,20 @@ def _joined(memory: Memory, x: Tensor, before: State | None, lines: Sequence[Sta
 
 def _weights(network: Network, read_skip: nn.Linear | None, initial: Tensor | None) -> tuple[Tensor | None, ...]:
     """The weights that all steps share, in the order in which `compiled.node.Steps` takes them."""
-    cell, to_action, value_skip, _, _ = network
-    assert isinstance(cell, nn.RNNCell | nn.LSTMCell | nn.GRUCell)
+    cell, to_action, value_skip, signal_skip, _, _ = network
+    assert isinstance(cell, nn.RNNCell | nn.LSTMCell | nn.GRUCell | DeepCell)
     assert to_action is None or isinstance(to_action, nn.Linear)
     assert value_skip is None or isinstance(value_skip, nn.Linear)
+    skip = None if value_skip is None else value_skip.weight
+    if isinstance(signal_skip, nn.Linear) and to_action is not None:
+        signals = signal_skip.weight
+        values = len(to_action.weight) - len(signals)
+        skip = torch.cat([signals, signals.new_zeros(values, signals.shape[1]) if skip is None else skip])
+    layer = (cell.weight_ho, cell.bias_ho) if isinstance(cell, DeepCell) else (None, None)
     return (
         cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh, None if to_action is None else to_action.weight,
-        None if to_action is None else to_action.bias, None if value_skip is None else value_skip.weight,
-        None if read_skip is None else read_skip.weight, initial,
+        None if to_action is None else to_action.bias, skip, None if read_skip is None else read_skip.weight, *layer,
+        initial,
     )  # fmt: skip
 
 

@@ -35,11 +35,11 @@ def run(
         The outputs of the cell, the actions, the reads and the state after the last step of each row.
     """
     hidden, read, memory = state.hidden, state.read, state.memory
-    skips = x if network.value_skip is None else network.value_skip(x)
+    more_logits, more_value = network.terms(x, noise.signals)
     hiddens, actions, reads = [], [], []
     if reset is not None and real is not None:
         reset = reset & real
-    for t, (x_t, skip) in enumerate(zip(x.unbind(1), skips.unbind(1), strict=True)):
+    for t, x_t in enumerate(x.unbind(1)):
         if fresh is not None and reset is not None and reset[:, t].any():
             rows = reset[:, t]
             pairs = zip(fresh.hidden, hidden, strict=True)
@@ -49,7 +49,11 @@ def run(
         single = len(hidden) == 1
         after = network.cell(cell_input, hidden[0] if single else hidden)
         after = (after,) if single else tuple(after)
-        action = network.action(after[0], skip, None if noise.signals is None else noise.signals[t])
+        action = network.action(
+            after[0],
+            None if more_logits is None else more_logits[:, t],
+            None if more_value is None else more_value[:, t],
+        )
         if noise.states is not None:
             after = (after[0], *(part + more for part, more in zip(after[1:], noise.states[:, t], strict=True)))
         if real is not None:

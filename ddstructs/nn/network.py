@@ -68,6 +68,7 @@ class Network(NamedTuple):
         cell: The cell.
         to_action: Layer from the cell's output to the logits of the signals and the value before its tanh.
         value_skip: Layer from the input to a term of the value, if any.
+        signal_skip: Layer from the input to a term of the logits of the signals, if any.
         memory: The memory.
         hard: Whether actions are made hard, with a straight-through gradient; see `ddstructs.harden`.
     """
@@ -75,25 +76,38 @@ class Network(NamedTuple):
     cell: nn.Module
     to_action: nn.Module | None
     value_skip: nn.Module | None
+    signal_skip: nn.Module | None
     memory: Memory
     hard: bool
 
-    def action(self, output: Tensor, skip: Tensor, noise: Tensor | None = None) -> Any:
+    def terms(self, x: Tensor, noise: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+        """What is added to the logits of the signals and to the values before their tanh, if anything.
+
+        Args:
+            x: The inputs, shape `(batch, time, input_size)`.
+            noise: Noise on the logits of the signals, if any, shape `(time, batch, signals)`.
+        """
+        logits = None if noise is None else noise.transpose(0, 1)
+        if self.signal_skip is not None:
+            logits = self.signal_skip(x) if logits is None else self.signal_skip(x) + logits
+        return logits, None if self.value_skip is None else self.value_skip(x)
+
+    def action(self, output: Tensor, more_logits: Tensor | None, more_value: Tensor | None) -> Any:
         """The action of one step.
 
         Args:
             output: Output of the cell, shape `(batch, hidden_size)`.
-            skip: Output of `value_skip`, shape `(batch, heads * width)`.
-            noise: Noise on the logits of the signals, if any, shape `(batch, signals)`.
+            more_logits: Added to the logits of the signals, if given, shape `(batch, signals)`.
+            more_value: Added to the values before their tanh, likewise, shape `(batch, heads * width)`.
         """
         signals, heads, width = self.memory.signals, self.memory.heads, self.memory.width
         if self.to_action is None:
             return signals.action(output[:, :0], output[:, :0, None].expand(-1, 0, width))
         logits, value = self.to_action(output).tensor_split((signals.size,), dim=1)
-        if noise is not None:
-            logits = logits + noise
-        if self.value_skip is not None:
-            value = value + skip
+        if more_logits is not None:
+            logits = logits + more_logits
+        if more_value is not None:
+            value = value + more_value
         action = signals.action(logits, value.tanh().view(-1, heads, width))
         return harden(action) if self.hard else action
 

@@ -29,8 +29,10 @@ class Arguments(NamedTuple):
         bias_hh: Likewise, if any.
         action: Weights of `to_action`; none without a memory.
         action_bias: Bias of `to_action`, likewise.
-        value_skip: Weights of `value_skip`, if any.
+        skip: Weights of `value_skip`, or those of `signal_skip` followed by them, if any.
         read_skip: Weights of `read_skip`, if any.
+        layer: Weights of the second layer of the cell, if it has one.
+        layer_bias: Its bias, if any.
         initial: The initial states of the cell, shape `(states, hidden_size)`; zero if not given.
         read: The read before the first step, shape `(batch, heads, width)`; zero if not given.
         hidden: The states of the cell before the first step, shape `(states, batch, hidden_size)`; `initial` if not
@@ -43,7 +45,7 @@ class Arguments(NamedTuple):
         reads_noise: As in `Noise`.
         states_noise: As in `Noise`.
         signals_noise: As in `Noise`.
-        cell: Name of torch's class of the cell.
+        cell: Name of the class of the cell.
         pushes: The end at which each head pushes.
         takes: The end from which each head takes.
         heads: Number of heads of each line.
@@ -60,8 +62,10 @@ class Arguments(NamedTuple):
     bias_hh: Tensor | None
     action: Tensor | None
     action_bias: Tensor | None
-    value_skip: Tensor | None
+    skip: Tensor | None
     read_skip: Tensor | None
+    layer: Tensor | None
+    layer_bias: Tensor | None
     initial: Tensor | None
     read: Tensor | None
     hidden: Tensor | None
@@ -87,7 +91,7 @@ class Arguments(NamedTuple):
         return 0 if self.action_bias is None else self.action_bias.shape[0] // sum(self.heads) - 2
 
 
-GRADED = 14
+GRADED = 16
 """Number of arguments that may have a gradient."""
 
 
@@ -118,10 +122,10 @@ class Results(NamedTuple):
 
 _PARAMETERS = """
     Tensor x, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih, Tensor? bias_hh, Tensor? action, Tensor? action_bias,
-    Tensor? value_skip, Tensor? read_skip, Tensor? initial, Tensor? read, Tensor? hidden, Tensor? values,
-    Tensor? strengths, Tensor? lengths, Tensor? reset, Tensor? reads_noise, Tensor? states_noise,
-    Tensor? signals_noise, str cell, int[] pushes, int[] takes, int[] heads, SymInt[] slots, bool hard, bool record,
-    bool time_first
+    Tensor? skip, Tensor? read_skip, Tensor? layer, Tensor? layer_bias, Tensor? initial, Tensor? read,
+    Tensor? hidden, Tensor? values, Tensor? strengths, Tensor? lengths, Tensor? reset, Tensor? reads_noise,
+    Tensor? states_noise, Tensor? signals_noise, str cell, int[] pushes, int[] takes, int[] heads,
+    SymInt[] slots, bool hard, bool record, bool time_first
 """
 _RESULTS = """
     Tensor output, Tensor push, Tensor pop, Tensor value, Tensor reads, Tensor read, Tensor hidden, Tensor strengths

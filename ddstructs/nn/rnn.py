@@ -44,6 +44,8 @@ class MemoryRNN(Pretrained):
 
     $$ d_t = \sigma(W_d h_t + b_d) \qquad u_t = \sigma(W_u h_t + b_u) \qquad v_t = \tanh(W_v h_t + b_v + U_v x_t) $$
 
+    With `signal_skip`, $U_d x_t$ and $U_u x_t$ are added to the logits of push and pop.
+
     The output is that of the cell, as in torch's recurrent networks, plus a term of the read of the same step. The gate
     $g_t$ is 1, or with `read_gate` $1 + \tanh(W_g h_t + b_g)$, which lets the cell withhold a read from the output. The
     two terms in $U$ are skip connections that make learning faster and more reliable. With `value_skip=False,
@@ -54,13 +56,16 @@ class MemoryRNN(Pretrained):
         input_size: Size of one input.
         hidden_size: Size of the cell's output and of this network's.
         memory: The memory to control; `NoMemory()` gives the bare cell.
-        cell: `"rnn"`, `"lstm"`, `"gru"`, or a module that is called as `cell(input, hidden)`, like `nn.GRUCell`, and
-            has `input_size` (this `input_size` plus `heads * read_width`) and `hidden_size`. If its state is several
-            tensors, its output first, it gives their number in `num_states`, and takes and returns a tuple of them.
+        cell: `"rnn"`, `"lstm"`, `"gru"`, `"deep"` (see `DeepCell`), or a module that is called as
+            `cell(input, hidden)`, like `nn.GRUCell`, and has `input_size` (this `input_size` plus `heads * read_width`)
+            and `hidden_size`. If its state is several tensors, its output first, it gives their number in `num_states`,
+            and takes and returns a tuple of them.
         batch_first: Whether `x` and the output are `(batch, time, ...)` rather than `(time, batch, ...)`.
         push_bias: Initial b_d: one number, or one for each head; the memory's `starts` if not given.
         pop_bias: Initial b_u; likewise. A network learns only if it pops little at first.
         value_skip: Whether the input also feeds the value.
+        signal_skip: Whether the input also feeds the logits of push and pop, or of other signals, with weights that
+            begin at zero. It helps where the input alone says what to do, such as brackets that open and close.
         read_skip: Whether the read of the same step also feeds the output.
         read_gate: Whether the cell controls how much of the read feeds the output. Needed when a value must be read
             before it is output.
@@ -108,6 +113,7 @@ class MemoryRNN(Pretrained):
         push_bias: float | Sequence[float] | None = None,
         pop_bias: float | Sequence[float] | None = None,
         value_skip: bool = True,
+        signal_skip: bool = False,
         read_skip: bool = True,
         read_gate: bool = False,
         read_noise: float = 0.0,
@@ -154,6 +160,7 @@ class MemoryRNN(Pretrained):
             hidden_size, signals.size + value_size, heads > 0, bias=True
         )  # W_d, W_u, W_v, in this order
         self.value_skip = linear(input_size, value_size, value_skip)
+        self.signal_skip = linear(input_size, signals.size, signal_skip)
         self.output_layer = linear(hidden_size, hidden_size, output_layer, bias=True)
         self.read_skip = linear(read_size, hidden_size, read_skip)
         self.read_gate = linear(hidden_size, hidden_size, read_gate and self.read_skip is not None, bias=True)
@@ -172,6 +179,7 @@ class MemoryRNN(Pretrained):
             "cell": describe(self.cell),
             "batch_first": self.batch_first,
             "value_skip": self.value_skip is not None,
+            "signal_skip": self.signal_skip is not None,
             "read_skip": self.read_skip is not None,
             "read_gate": self.read_gate is not None,
             "read_noise": self.read_noise,
@@ -183,7 +191,7 @@ class MemoryRNN(Pretrained):
         }
 
     def reset_parameters(self, start: int = 0) -> None:
-        """Initialise the biases of push and pop, the gate and the initial state.
+        """Initialise the biases of push and pop, their skip connection, the gate and the initial state.
 
         Other parameters are unchanged; each layer has its own `reset_parameters`.
 
@@ -194,6 +202,8 @@ class MemoryRNN(Pretrained):
             if self.to_action is not None:
                 biases = self.starts[start % len(self.starts)]
                 self.to_action.bias[: len(biases)] = torch.tensor(biases, dtype=torch.float64)
+            if self.signal_skip is not None:
+                self.signal_skip.weight.zero_()
             if self.read_gate is not None:
                 self.read_gate.weight.zero_()
                 self.read_gate.bias.zero_()

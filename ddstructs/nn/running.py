@@ -177,7 +177,7 @@ _QUIET = Noise(None, None, None)
 
 
 def _network(rnn: MemoryRNN) -> Network:
-    return Network(rnn.cell, rnn.to_action, rnn.value_skip, rnn.memory, rnn.hard)
+    return Network(rnn.cell, rnn.to_action, rnn.value_skip, rnn.signal_skip, rnn.memory, rnn.hard)
 
 
 def _parts(state: RNNState | None) -> tuple[Tensor | None, tuple[Tensor, ...], State | None]:

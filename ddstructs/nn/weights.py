@@ -22,7 +22,7 @@ STATE = 2**22
 
 MEANING = (
     *("memory", "cell", "input_symbols", "output_symbols", "hidden_size", "embedding_size"),
-    *("value_skip", "read_skip", "read_gate", "output_layer", "learn_initial"),
+    *("value_skip", "signal_skip", "read_skip", "read_gate", "output_layer", "learn_initial"),
     *("layers", "embed_dim", "num_heads", "feed_forward", "position", "max_length"),
 )
 """The settings that determine the meaning of a controller's weights; the others affect only training and inference."""

@@ -23,6 +23,7 @@ CELLS = {
     "rnn": "torch.nn.modules.rnn:RNNCell",
     "lstm": "torch.nn.modules.rnn:LSTMCell",
     "gru": "torch.nn.modules.rnn:GRUCell",
+    "deep": "ddstructs.nn.deep:DeepCell",
 }
 
 MODELS = {

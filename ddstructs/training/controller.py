@@ -43,6 +43,7 @@ class Controller(Learner):
             first, and after each fresh start the next.
         pop_bias: Initial bias of pop, likewise.
         value_skip: Whether the input also feeds the value.
+        signal_skip: Whether the input also feeds the logits of push and pop.
         read_skip: Whether the read also feeds the output.
         read_gate: Whether the cell gates the read on its way to the output.
         read_noise: Standard deviation of the noise on reads in training, see `MemoryRNN`. If not given,
@@ -81,12 +82,13 @@ class Controller(Learner):
         memory: Memory,
         input_symbols: Size,
         output_symbols: Size,
-        cell: Literal["rnn", "lstm", "gru"] | nn.Module | dict[str, Any] = "rnn",
+        cell: Literal["rnn", "lstm", "gru", "deep"] | nn.Module | dict[str, Any] = "rnn",
         hidden_size: Size = 64,
         embedding_size: Size = 64,
         push_bias: Finite | Sequence[Finite] | None = None,
         pop_bias: Finite | Sequence[Finite] | None = None,
         value_skip: bool = True,
+        signal_skip: bool = False,
         read_skip: bool = True,
         read_gate: bool = False,
         read_noise: Spread | None = None,

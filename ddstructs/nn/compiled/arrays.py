@@ -117,6 +117,8 @@ class Scratch(NamedTuple):
         output: Outputs, or their gradient, shape `(rows, padded_hidden)`; the padding is zero.
         reads: Backward only: gradient of the reads, shape `(rows, padded_reads)`.
         sums: Backward only: gradient of the sums, shape `(rows, sums_stride)`.
+        layer: Backward only: gradient of the output before the tanh of its layer, shape `(rows, padded_hidden)`; empty
+            if it has none.
         values: Backward only: the values, in the shape of `actions`; the padding is zero.
         push: Pushes of one step, shape `(slice, heads)`, or their gradient.
         pop: Pops of one step; likewise.
@@ -129,6 +131,7 @@ class Scratch(NamedTuple):
     output: Array
     reads: Array
     sums: Array
+    layer: Array
     values: Array
     push: Array
     pop: Array
@@ -161,10 +164,12 @@ class Grads(NamedTuple):
         recurrent: Weights from a place to the sums, shape `(sums, place_stride)`.
         input: Weights from the input to the sums, shape `(input_sums, padded_inputs)`.
         action: Weights from the output to values and signals, shape `(padded_reads + padded_signals, padded_hidden)`.
-        value: Weights from the input to the values, shape `(padded_reads, padded_inputs)`.
+        skip: Weights from the input to the values, or to the values and signals, shape `(skip_columns, padded_inputs)`.
         read: Weights from the read to the output, shape `(padded_hidden, padded_reads)`.
+        layer: Weights from the gates to the output, shape `(padded_hidden, sums)`; empty if there are none.
         bias: Bias of the sums.
         action_bias: Bias of values and signals.
+        layer_bias: Bias of the output, if it has a layer.
         fresh_place: The place that a row is reset to.
         fresh_state: The cell state that it is reset to.
     """
@@ -173,9 +178,11 @@ class Grads(NamedTuple):
     recurrent: Array
     input: Array
     action: Array
-    value: Array
+    skip: Array
     read: Array
+    layer: Array
     bias: Array
     action_bias: Array
+    layer_bias: Array
     fresh_place: Array
     fresh_state: Array

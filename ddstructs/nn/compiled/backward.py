@@ -10,7 +10,8 @@ $$ \bar{p}_t \mathrel{+}= W^\top \bar{z}_{t+1} \qquad
 $$ \bar{z}_t = \mathrm{cell}'(\bar{h}_t + U^\top \bar{a}_t) \qquad
    \bar{W} = \textstyle\sum_t \bar{z}_t p_{t-1}^\top \qquad \bar{U} = \textstyle\sum_t \bar{a}_t h_t^\top $$
 
-The gradients of the weights are accumulated one block of steps at a time.
+Where the gates pass through a layer, its gradient comes in between. The gradients of the weights are accumulated one
+block of steps at a time.
 """
 
 from __future__ import annotations
@@ -54,13 +55,13 @@ def backward(
     padded_inputs, padded_hidden = shape.padded_inputs, shape.padded_hidden
     padded_reads, padded_signals = shape.padded_reads, shape.padded_signals
     input_sums, sums = shape.input_sums, shape.sums
-    panels, parts, (to_sums, to_action, to_value, to_output, _, _, _, _) = weights
+    panels, parts, (to_sums, to_action, to_skip, to_output, to_layer, _, _, _, _, _) = weights
     (x, x_rows, x_steps), blocks, rows, lengths, reset, _, _, _, _, padded = slice_inputs
     (out, out_rows, out_steps), all_push, all_pop, all_value, all_reads = record
     dx, dx_rows, dx_steps = grads.x
-    padded_action, step = padded_reads + padded_signals, lanes(places)
+    skipped, padded_action, step = shape.skip_columns, padded_reads + padded_signals, lanes(places)
     place, stride = shape.place_stride, shape.sums_stride
-    block, actions, output, reads_grad, dz, values, push_now, pop_now, read = scratch
+    block, actions, output, reads_grad, dz, layer, values, push_now, pop_now, read = scratch
     action_size = padded_reads + 2 * heads
     has_state = len(cell.state) > 0
     for i in range(len(rows) if len(all_reads) > 0 else 0):  # the last read is repeated in the padding
@@ -119,6 +120,17 @@ def backward(
                 count, padded_hidden, action_size, actions, action, padded_action, panels, to_action, carry, 0, place,
                 carry, 0, place,
             )  # fmt: skip
+            if to_layer >= 0:
+                for i in range(count):
+                    h, from_, to = (after + i) * place, i * place, (now + i) * padded_hidden
+                    for j in range(0, padded_hidden, step):
+                        store(layer, to + j, load(carry, from_ + j) * tanh_slope(load(places, h + j)))
+                    blank(carry, from_, padded_hidden)
+                    blank(dz, (now + i) * stride, sums)
+                product(
+                    count, sums, padded_hidden, layer, now * padded_hidden, padded_hidden, panels, to_layer, dz,
+                    now * stride, stride, dz, now * stride, stride,
+                )  # fmt: skip
             for i in range(count):
                 to = (now + i) * stride
                 slope(
@@ -145,11 +157,14 @@ def backward(
             size, padded_reads + (2 * heads + 3) // 4 * 4, padded_hidden, actions, 0, padded_action, places,
             (at + count) * place, place, grads.action, 0, padded_hidden,
         )  # fmt: skip
-        if to_value >= 0:
+        if skipped:
             gram(
-                size, padded_reads, padded_inputs, actions, 0, padded_action, block, 0, padded_inputs, grads.value, 0,
+                size, skipped, padded_inputs, actions, 0, padded_action, block, 0, padded_inputs, grads.skip, 0,
                 padded_inputs,
             )  # fmt: skip
+        if to_layer >= 0:
+            gram(size, padded_hidden, sums, layer, 0, padded_hidden, cell.gates, row * sums, sums, grads.layer, 0, sums)
+            add_rows(size, padded_hidden, layer, padded_hidden, grads.layer_bias)
         if to_output >= 0:
             gram(
                 size, padded_hidden, padded_reads, output, 0, padded_hidden, places,
@@ -163,10 +178,10 @@ def backward(
                 size, padded_inputs, input_sums, dz, 0, stride, panels, to_sums, block, 0, padded_inputs, block, 0,
                 padded_inputs,
             )  # fmt: skip
-            if to_value >= 0:
+            if skipped:
                 product(
-                    size, padded_inputs, padded_reads, actions, 0, padded_action, panels, to_value, block, 0,
-                    padded_inputs, block, 0, padded_inputs,
+                    size, padded_inputs, skipped, actions, 0, padded_action, panels, to_skip, block, 0, padded_inputs,
+                    block, 0, padded_inputs,
                 )  # fmt: skip
             for t in range(first, last):
                 for i in range(count):

@@ -1,8 +1,8 @@
 r"""The cells of the compiled loop: the sums of their gates, and two functions selected by the type of the cell.
 
-The gates of a torch cell are functions of affine sums of the input, the last read and its last output. The loop
-computes the sums; the cell does the rest: `activate` computes the output of a row from its sums, and `slope` the
-gradient of the sums from that of the output.
+The gates of a cell are functions of affine sums of the input, the last read and its last output. The loop computes the
+sums; the cell does the rest: `activate` computes the output of a row from its sums, and `slope` the gradient of the
+sums from that of the output.
 
 A new cell is one file: a subclass of `Cell` that maps each gate to blocks of torch's weights, and an implementation of
 both functions for it.
@@ -35,7 +35,7 @@ class Activations(NamedTuple):
 
 
 class Cell(Activations):
-    """A torch cell.
+    """A cell.
 
     Attributes:
         from_input: For each gate, its block of `weight_ih`, the weights of the input and the read, if any. Gates with
@@ -44,6 +44,8 @@ class Cell(Activations):
         states: Number of states, including the output, 1 or 2.
         keep_gates: Whether backward needs the gates.
         extra_states: Number of vectors of `size` in `extra` for each row, 0 or 1.
+        layered: Whether the gates pass through another layer, whose tanh is the output. Then `activate` overwrites the
+            gates only, and `slope` finds the gradient of the gates in `sums`.
     """
 
     __slots__ = ()
@@ -52,6 +54,7 @@ class Cell(Activations):
     states: ClassVar[int] = 1
     keep_gates: ClassVar[bool] = True
     extra_states: ClassVar[int] = 0
+    layered: ClassVar[bool] = False
 
 
 def is_cell(cell: Any, kind: type[Cell]) -> bool:

@@ -69,7 +69,8 @@ def scratch_of(shape: Shape, cut: Cut, like: Array, for_backward: bool) -> Scrat
     return Scratch(
         zeros(largest_block * shape.padded_inputs, like), zeros(largest_block * padded_action, like),
         zeros(largest_block * shape.padded_hidden, like), aligned(backward_rows * shape.padded_reads, like),
-        aligned(backward_rows * shape.sums_stride, like), zeros(backward_rows * padded_action, like),
+        aligned(backward_rows * shape.sums_stride, like), aligned(backward_rows * shape.layer, like),
+        zeros(backward_rows * padded_action, like),
         zeros(rows * shape.heads, like), zeros(rows * shape.heads, like),
         zeros(rows * shape.reads + shape.padded_reads, like),
     )  # fmt: skip

@@ -47,7 +47,7 @@ def forward(
     padded_inputs, padded_hidden = shape.padded_inputs, shape.padded_hidden
     padded_reads, padded_signals = shape.padded_reads, shape.padded_signals
     input_sums, sums = shape.input_sums, shape.sums
-    panels, parts, (to_sums, to_action, to_value, to_output, bias, action_bias, _, _) = weights
+    panels, parts, (to_sums, to_action, to_skip, to_output, to_layer, bias, action_bias, layer_bias, _, _) = weights
     (x, x_rows, x_steps), blocks, rows, lengths, reset, reads_noise, state_noise, signals_noise, hard, padded = (
         slice_inputs
     )
@@ -55,7 +55,8 @@ def forward(
     border_place, border_state, fresh_place, fresh_state = border
     block, actions, output, push_now, pop_now = scratch.x, scratch.actions, scratch.output, scratch.push, scratch.pop
     place, gates, state = shape.place_stride, cell.gates, cell.state
-    padded_action, has_state, step = padded_reads + padded_signals, len(cell.state) > 0, lanes(places)
+    skipped, padded_action = shape.skip_columns, padded_reads + padded_signals
+    has_state, step = len(cell.state) > 0, lanes(places)
     for n in range(len(blocks)):
         first, last, count, row, at, restart = blocks[n]
         size = (last - first) * count
@@ -80,16 +81,13 @@ def forward(
         )  # fmt: skip
         for i in range(size if input_sums < sums else 0):
             copy(panels, bias + input_sums, gates, gate + i * sums + input_sums, sums - input_sums)
-        if to_value >= 0:
+        if skipped:
             product(
-                size, padded_reads, padded_inputs, block, 0, padded_inputs, panels, to_value, actions, 0, padded_action,
+                size, skipped, padded_inputs, block, 0, padded_inputs, panels, to_skip, actions, 0, padded_action,
                 panels, action_bias, 0,
             )  # fmt: skip
-        for i in range(size):
-            if to_value >= 0:
-                copy(panels, action_bias + padded_reads, actions, i * padded_action + padded_reads, padded_signals)
-            else:
-                copy(panels, action_bias, actions, i * padded_action, padded_action)
+        for i in range(size if skipped < padded_action else 0):
+            copy(panels, action_bias + skipped, actions, i * padded_action + skipped, padded_action - skipped)
         for t in range(first, last):
             now = (t - first) * count  # the first row of the step, from the first of the block
             before, after = at + now, at + now + count
@@ -109,6 +107,14 @@ def forward(
                 if len(state_noise):
                     for j in range(hidden):
                         state[(after + i) * padded_hidden + j] += state_noise[t, rows[i], j]
+            if to_layer >= 0:
+                product(
+                    count, padded_hidden, sums, gates, gate + now * sums, sums, panels, to_layer, places, after * place,
+                    place, panels, layer_bias, 0,
+                )  # fmt: skip
+                for i in range(count):
+                    for j in range((after + i) * place, (after + i) * place + padded_hidden, step):
+                        store(places, j, tanh(load(places, j)))
             action = now * padded_action
             product(
                 count, padded_action, padded_hidden, places, after * place, place, panels, to_action, actions, action,

@@ -14,6 +14,7 @@ from torch.autograd import Function
 from ddstructs.nn.compiled.arrays import Cut
 from ddstructs.nn.compiled.call import Call, Tensors
 from ddstructs.nn.compiled.cells import Cell
+from ddstructs.nn.compiled.deep import Deep
 from ddstructs.nn.compiled.elman import Elman
 from ddstructs.nn.compiled.entry import buffer_size, enter_backward, enter_forward
 from ddstructs.nn.compiled.gru import GRU
@@ -30,8 +31,10 @@ from ddstructs.ops.vectors import BYTES
 
 __all__ = ["CELLS", "Setup", "Steps"]
 
-CELLS: dict[str, type[Cell]] = {"RNNCell": Elman, "LSTMCell": LSTM, "GRUCell": GRU}
-"""The supported cells, by the name of torch's class."""
+CELLS: dict[str, type[Cell]] = {"RNNCell": Elman, "LSTMCell": LSTM, "GRUCell": GRU, "DeepCell": Deep}
+"""The supported cells, by the name of their class."""
+
+WEIGHTS = len(Parameters._fields)
 
 
 class Setup(NamedTuple):
@@ -84,8 +87,10 @@ class Steps(Function):
         bias_hh: Tensor | None,
         action: Tensor | None,
         action_bias: Tensor | None,
-        value: Tensor | None,
+        skip: Tensor | None,
         read: Tensor | None,
+        layer: Tensor | None,
+        layer_bias: Tensor | None,
         initial: Tensor | None,
         first_read: Tensor | None,
         *others: Tensor | None,
@@ -98,10 +103,13 @@ class Steps(Function):
         hidden_size = weight_hh.shape[1]
         network = geometry(
             kind,  # type: ignore[arg-type]  # a class is hashable, whatever its instances are
-            Sizes(time, batch, x.shape[-1], hidden_size, heads, width, lanes, value is not None, read is not None),
-        )
+            Sizes(
+                time, batch, x.shape[-1], hidden_size, heads, width, lanes, 0 if skip is None else len(skip),
+                read is not None,
+            ),
+        )  # fmt: skip
         shape, layout, parts, gates = network
-        weights = weight_ih, weight_hh, bias_ih, bias_hh, action, action_bias, value, read
+        weights = weight_ih, weight_hh, bias_ih, bias_hh, action, action_bias, skip, read, layer, layer_bias
         panels = torch.empty(layout.size, dtype=dtype)
         whole = _contiguous(weights)
         pack_weights(shape, layout, parts, gates, Parameters(*_addresses(whole)), False, panels.data_ptr(), like)
@@ -160,7 +168,7 @@ class Steps(Function):
         learned, has_first_read, continued = ctx.present
         shape, layout, parts, gates = network
         x, *saved = ctx.saved_tensors
-        weights, buffers = saved[:8], saved[8:]
+        weights, buffers = saved[:WEIGHTS], saved[WEIGHTS:]
         dtype, like = x.dtype, call.like
         count = 6 + kind.states
         output_grad, *recorded = grads[:5]
@@ -208,7 +216,7 @@ class Steps(Function):
                 tape.cursor = start, each.line
         for summed in others:  # in the order of the slices, not of completion
             total += summed
-        needed = ctx.needs_input_grad[2:10]
+        needed = ctx.needs_input_grad[2 : 2 + WEIGHTS]
         found = [
             torch.empty(weight.shape, dtype=dtype) if weight is not None and wanted else None
             for weight, wanted in zip(weights, needed, strict=True)
@@ -265,7 +273,6 @@ def _addresses(parts: Sequence[Tensor | None]) -> list[int]:
 def _work(network: Geometry, cuts: Sequence[Cut]) -> int:
     """Number of multiplications in all steps."""
     shape = network.shape
-    step = shape.sums * (shape.padded_hidden + shape.padded_reads + shape.padded_inputs) + shape.padded_hidden * (
-        shape.padded_hidden + shape.padded_reads
-    )
+    step = shape.sums * (shape.padded_hidden + shape.padded_reads + shape.padded_inputs + shape.layer)
+    step += shape.padded_hidden * (shape.padded_hidden + shape.padded_reads)
     return step * sum(cut.total for cut in cuts)

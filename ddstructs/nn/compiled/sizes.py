@@ -27,8 +27,10 @@ class Shape(NamedTuple):
         padded_hidden: `hidden`, padded.
         padded_reads: `reads`, padded.
         padded_signals: A push and a pop for each head, padded.
+        skip_columns: How many of the values and signals, padded, the input feeds; the values come first.
         input_sums: Number of sums that depend on the input; these come first.
         sums: Number of sums of the cell.
+        layer: Size of the output, padded, if it has a layer; 0 if it has none.
         padded_state: Size of the cell state, padded; 0 if the output is the only state.
         padded_extra: Size of the cell's other activations, padded; 0 if there are none.
         place_stride: Distance between two places, at least `padded_hidden + padded_reads`.
@@ -46,8 +48,10 @@ class Shape(NamedTuple):
     padded_hidden: int
     padded_reads: int
     padded_signals: int
+    skip_columns: int
     input_sums: int
     sums: int
+    layer: int
     padded_state: int
     padded_extra: int
     place_stride: int
@@ -55,24 +59,28 @@ class Shape(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """Offsets of the weights in one array, as panels (`products.pack`), followed by the two biases.
+    """Offsets of the weights in one array, as panels (`products.pack`), followed by the biases.
 
     Attributes:
         input: Panels from the input to the sums.
         action: Panels from the output to the values and signals.
-        value: Panels from the input to the values; -1 if there are none.
+        skip: Panels from the input to the values, or to the values and signals; -1 if there are none.
         read: Panels from the read to the output; -1 if there are none.
+        layer: Panels from the gates to the output; -1 if there are none.
         bias: Bias of the sums.
         action_bias: Bias of the values and signals.
+        layer_bias: Bias of the output, if it has a layer.
         size: Size of the array.
         grads: Size of an array with all gradients of a slice, laid out as `Grads`.
     """
 
     input: int
     action: int
-    value: int
+    skip: int
     read: int
+    layer: int
     bias: int
     action_bias: int
+    layer_bias: int
     size: int
     grads: int

@@ -28,8 +28,11 @@ class Parameters(NamedTuple):
         bias_hh: Shape `(blocks * hidden,)`.
         action: From the output to pushes, pops and values, shape `(2 * heads + reads, hidden)`; absent without heads.
         action_bias: Shape `(2 * heads + reads,)`.
-        value: From the input to the values, shape `(reads, inputs)`.
+        skip: From the input to the values, shape `(reads, inputs)`, or to pushes, pops and values, shape
+            `(2 * heads + reads, inputs)`.
         read: From the read to the output, shape `(hidden, reads)`.
+        layer: From the gates to the output, shape `(hidden, blocks * hidden)`.
+        layer_bias: Shape `(hidden,)`.
     """
 
     weight_ih: int
@@ -38,8 +41,10 @@ class Parameters(NamedTuple):
     bias_hh: int
     action: int
     action_bias: int
-    value: int
+    skip: int
     read: int
+    layer: int
+    layer_bias: int
 
 
 class Sizes(NamedTuple):
@@ -53,7 +58,7 @@ class Sizes(NamedTuple):
         heads: Number of heads.
         width: Size of one value.
         lanes: Numbers in a machine vector.
-        value: Whether the input feeds the values.
+        skips: Number of values and signals, not padded, that the input feeds: none, the values, or all.
         read: Whether the read feeds the output.
     """
 
@@ -64,7 +69,7 @@ class Sizes(NamedTuple):
     heads: int
     width: int
     lanes: int
-    value: bool
+    skips: int
     read: bool
 
 
@@ -87,7 +92,7 @@ class Geometry(NamedTuple):
 @lru_cache(maxsize=256)
 def geometry(kind: Any, sizes: Sizes) -> Geometry:
     """The geometry of a network with a cell of this class, and of a batch."""
-    time, batch, inputs, hidden, heads, width, lanes, value, read = sizes
+    time, batch, inputs, hidden, heads, width, lanes, skips, read = sizes
 
     def padded(count: int) -> int:
         return -(-count // lanes) * lanes
@@ -102,7 +107,8 @@ def geometry(kind: Any, sizes: Sizes) -> Geometry:
 
     shape = Shape(
         time, batch, inputs, hidden, reads, heads, padded(inputs), padded_hidden, padded(reads), padded(2 * heads),
-        input_sums, sums, padded_hidden if kind.states > 1 else 0, padded_hidden * kind.extra_states,
+        padded(reads) * (skips > 0) + padded(2 * heads) * (skips > reads), input_sums, sums,
+        padded_hidden * kind.layered, padded_hidden * (kind.states > 1), padded_hidden * kind.extra_states,
         odd(padded_hidden + padded(reads)), odd(sums),
     )  # fmt: skip
     parts, at = list[tuple[int, ...]](), 0
@@ -113,16 +119,16 @@ def geometry(kind: Any, sizes: Sizes) -> Geometry:
     places = list[int]()
     for size, present in (
         (input_sums * shape.padded_inputs, True), (padded_action * padded_hidden, True),
-        (shape.padded_reads * shape.padded_inputs, value), (padded_hidden * shape.padded_reads, read), (sums, True),
-        (padded_action, True),
+        (shape.skip_columns * shape.padded_inputs, skips > 0), (padded_hidden * shape.padded_reads, read),
+        (shape.layer * sums, kind.layered), (sums, True), (padded_action, True), (shape.layer, True),
     ):  # fmt: skip
         places.append(at if present else -1)
         at += size * present
-    place_stride, skips = shape.place_stride, shape.padded_reads * (shape.padded_inputs + padded_hidden)
-    grads = sums * place_stride + input_sums * shape.padded_inputs + padded_action * padded_hidden + skips
-    grads += sums + padded_action + place_stride + padded_hidden
-    to_sums, to_action, to_value, to_output, bias, action_bias = places
-    layout = Layout(to_sums, to_action, to_value, to_output, bias, action_bias, at, grads)
+    place_stride = shape.place_stride
+    grads = sums * place_stride + input_sums * shape.padded_inputs + padded_action * padded_hidden
+    grads += shape.skip_columns * shape.padded_inputs + padded_hidden * shape.padded_reads + shape.layer * sums
+    grads += sums + padded_action + shape.layer + place_stride + padded_hidden
+    layout = Layout._make([*places, at, grads])
     return Geometry(shape, layout, np.array(parts, np.int64).reshape(-1, 5), np.array(gates, np.int64))
 
 
@@ -165,7 +171,10 @@ def pack_weights(
     ih_bias, hh_bias = array_at(parameters.bias_ih, rows, like), array_at(parameters.bias_hh, rows, like)
     action = array_at(parameters.action, (signals + reads) * hidden, like)
     action_bias = array_at(parameters.action_bias, signals + reads, like)
-    value, read = array_at(parameters.value, reads * inputs, like), array_at(parameters.read, hidden * reads, like)
+    own_signals = signals if shape.skip_columns > padded_reads else 0
+    skip = array_at(parameters.skip, (own_signals + reads) * inputs, like)
+    read = array_at(parameters.read, hidden * reads, like)
+    layer, layer_bias = array_at(parameters.layer, hidden * rows, like), array_at(parameters.layer_bias, hidden, like)
     blank(panels, 0, layout.size)
     for part in range(len(parts)):
         column, columns, first, inner, at = parts[part]
@@ -203,8 +212,23 @@ def pack_weights(
     )  # fmt: skip
     copy(action_bias, signals, panels, layout.action_bias, reads)
     copy(action_bias, 0, panels, layout.action_bias + padded_reads, signals)
-    if layout.value >= 0:
-        place(value, 0, inputs, reads, inputs, panels, layout.value, padded_reads, padded_inputs, 0, 0, transposed)
+    if layout.skip >= 0:
+        columns = shape.skip_columns
+        place(
+            skip, own_signals * inputs, inputs, reads, inputs, panels, layout.skip, columns, padded_inputs, 0, 0,
+            transposed,
+        )  # fmt: skip
+        place(
+            skip, 0, inputs, own_signals, inputs, panels, layout.skip, columns, padded_inputs, padded_reads, 0,
+            transposed,
+        )  # fmt: skip
+    if layout.layer >= 0:
+        for gate in range(len(gates)):
+            place(
+                layer, gate * hidden, rows, hidden, hidden, panels, layout.layer, padded_hidden, shape.sums, 0,
+                gate * padded_hidden, transposed,
+            )  # fmt: skip
+        copy(layer_bias, 0, panels, layout.layer_bias, len(layer_bias))
     if layout.read >= 0:
         place(read, 0, reads, hidden, reads, panels, layout.read, padded_hidden, padded_reads, 0, 0, transposed)
 
@@ -231,14 +255,16 @@ def grads_at(shape: Shape, flat: Array, x: Any) -> Grads:
     a = shape.sums * place
     b = a + shape.input_sums * shape.padded_inputs
     c = b + padded_action * shape.padded_hidden
-    d = c + shape.padded_reads * shape.padded_inputs
+    d = c + shape.skip_columns * shape.padded_inputs
     e = d + shape.padded_hidden * shape.padded_reads
-    f = e + shape.sums
-    g = f + padded_action
-    h = g + place
+    f = e + shape.layer * shape.sums
+    g = f + shape.sums
+    h = g + padded_action
+    i = h + shape.layer
+    j = i + place
     return Grads(
-        x, flat[:a], flat[a:b], flat[b:c], flat[c:d], flat[d:e], flat[e:f], flat[f:g], flat[g:h],
-        flat[h : h + shape.padded_hidden],
+        x, flat[:a], flat[a:b], flat[b:c], flat[c:d], flat[d:e], flat[e:f], flat[f:g], flat[g:h], flat[h:i], flat[i:j],
+        flat[j : j + shape.padded_hidden],
     )  # fmt: skip
 
 
@@ -264,9 +290,8 @@ def unpack_grads(
     signals, fan, place_stride = 2 * shape.heads, inputs + reads, shape.place_stride
     rows = hidden * (1 + np.max(gates))
     none = Spread(like, gates[0, :0], gates[0, :0])
-    _, recurrent, to_sums, to_action, to_value, to_output, bias, action_bias, place, state = grads_at(
-        shape, array_at(summed, layout.grads, like), none
-    )
+    grads = grads_at(shape, array_at(summed, layout.grads, like), none)
+    _, recurrent, to_sums, to_action, to_skip, to_output, to_layer, bias, action_bias, of_layer, place, state = grads
     ih, hh = array_at(parameters.weight_ih, rows * fan, like), array_at(parameters.weight_hh, rows * hidden, like)
     ih_bias, hh_bias = array_at(parameters.bias_ih, rows, like), array_at(parameters.bias_hh, rows, like)
     for gate in range(len(gates)):
@@ -283,7 +308,10 @@ def unpack_grads(
                 hh_bias[own_hh] = bias[row]
     action = array_at(parameters.action, (signals + reads) * hidden, like)
     logits = array_at(parameters.action_bias, signals + reads, like)
-    value, read = array_at(parameters.value, reads * inputs, like), array_at(parameters.read, hidden * reads, like)
+    own_signals = signals if shape.skip_columns > padded_reads else 0
+    skip = array_at(parameters.skip, (own_signals + reads) * inputs, like)
+    read = array_at(parameters.read, hidden * reads, like)
+    layer, layer_bias = array_at(parameters.layer, hidden * rows, like), array_at(parameters.layer_bias, hidden, like)
     for j in range(reads if len(action) else 0):
         copy(to_action, j * padded_hidden, action, (signals + j) * hidden, hidden)
     for j in range(signals if len(action) else 0):
@@ -291,8 +319,14 @@ def unpack_grads(
     if len(logits):
         copy(action_bias, padded_reads, logits, 0, signals)
         copy(action_bias, 0, logits, signals, reads)
-    for j in range(reads if len(value) else 0):
-        copy(to_value, j * shape.padded_inputs, value, j * inputs, inputs)
+    for j in range(reads if len(skip) else 0):
+        copy(to_skip, j * shape.padded_inputs, skip, (own_signals + j) * inputs, inputs)
+    for j in range(own_signals if len(skip) else 0):
+        copy(to_skip, (padded_reads + j) * shape.padded_inputs, skip, j * inputs, inputs)
+    for j in range(hidden if len(layer) else 0):
+        for gate in range(len(gates)):
+            copy(to_layer, j * shape.sums + gate * padded_hidden, layer, j * rows + gate * hidden, hidden)
+    copy(of_layer, 0, layer_bias, 0, len(layer_bias))
     for j in range(hidden if len(read) else 0):
         copy(to_output, j * padded_reads, read, j * reads, reads)
     first = array_at(initial, states * hidden, like)

@@ -32,7 +32,7 @@ def run(
     record: bool,
 ) -> Fused:
     """Run a network over a sequence, as `fused.run`; packed rows are padded."""
-    cell, to_action, value_skip, memory, hard = network
+    cell, to_action, value_skip, _, memory, hard = network
     assert isinstance(cell, nn.RNNCell | nn.LSTMCell | nn.GRUCell)
     assert isinstance(to_action, nn.Linear)
     layout = memory.line
