@@ -24,6 +24,8 @@ from ddstructs import (
     Tape,
     ops,
 )
+from ddstructs.nn.attention import CausalAttention
+from ddstructs.nn.recurrent import Recurrent
 from ddstructs.state import State
 
 
@@ -141,3 +143,31 @@ def test_a_structure_refuses_the_state_of_another_form() -> None:
     run_sequence(Latch(3, 1), Latch(3, 1).initial_state(2))
     with pytest.raises(ValueError, match=r"^state has tensors of \[\(1, 2, 3\)\] in each row, but this Latch has"):
         run_sequence(Latch(3, 1), Latch(3, 2).initial_state(2))
+
+
+@pytest.mark.parametrize(
+    ("layer", "other", "error", "message"),
+    [
+        (CausalAttention(4, 2), Recurrent(4), TypeError, "state is a RecurrentState, but attention continues from a "),
+        (CausalAttention(4, 2), CausalAttention(4, 1), ValueError, "the state has 1 heads of size 4, but this layer "),
+        (Recurrent(4), CausalAttention(4, 2), TypeError, "state is a AttentionState, but a recurrent layer continues "),
+        (
+            Recurrent(4),
+            Recurrent(4, "gru"),
+            ValueError,
+            "the state has tensors of [(2, 4)], but [(2, 4), (2, 4)] were ",
+        ),
+        (
+            MemoryLayer(4, Stack(3), batch_first=True),
+            Recurrent(4),
+            TypeError,
+            "state is a RecurrentState, but a Memory",
+        ),
+    ],
+)
+def test_a_layer_refuses_the_state_of_another(layer: Any, other: Any, error: type[Exception], message: str) -> None:
+    x = torch.randn(2, 3, 4)
+    assert layer(x, layer.initial_state(2))[0].shape == x.shape
+    for state in (other.initial_state(2), other(x)[1]):
+        with pytest.raises(error, match=f"^{re.escape(message)}"):
+            layer(x, state)

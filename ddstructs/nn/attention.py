@@ -118,8 +118,16 @@ class CausalAttention(nn.Module):
             raise ValueError(f"x has shape {tuple(x.shape)}, but (batch, time, {self.embed_dim}) was expected")
         if state is None:
             state = self.initial_state(len(x), device=x.device, dtype=x.dtype)
+        elif not isinstance(state, AttentionState):
+            raise TypeError(f"state is a {type(state).__name__}, but attention continues from a state it returned")
         elif len(state.real) != len(x):
             raise ValueError(f"x has batch {len(x)}, but the state has batch {len(state.real)}")
+        sizes, own = (state.keys.shape[1], state.keys.shape[3]), (self.num_heads, self.embed_dim // self.num_heads)
+        if sizes != own:
+            raise ValueError(
+                f"the state has {sizes[0]} heads of size {sizes[1]}, but this layer has {own[0]} of size {own[1]}: it "
+                "belongs to another layer"
+            )
         mask = real_steps(x, lengths, padding_mask)
         now = torch.ones_like(x[..., 0], dtype=torch.bool) if mask is None else mask
         positions = (state.real.sum(1, keepdim=True) + now.cumsum(1) - 1).clamp(min=0)

@@ -54,7 +54,16 @@ class Recurrent(nn.Module):
         self, x: Tensor, state: RecurrentState | None = None, lengths: Tensor | Sequence[int] | None = None
     ) -> tuple[Tensor, RecurrentState]:
         """The output for the next piece of a sequence, shape `(batch, time, embed_dim)`, and the state after it."""
-        state = state or self.initial_state(len(x), device=x.device, dtype=x.dtype)
+        if state is None:
+            state = self.initial_state(len(x), device=x.device, dtype=x.dtype)
+        elif not isinstance(state, RecurrentState):
+            raise TypeError(
+                f"state is a {type(state).__name__}, but a recurrent layer continues from a state it returned"
+            )
+        own = [(len(x), self.network.hidden_size)] * (2 if isinstance(self.network, nn.LSTM) else 1)
+        shapes = [tuple(part.shape) for part in state.hidden]
+        if shapes != own:
+            raise ValueError(f"the state has tensors of {shapes}, but {own} were expected: it belongs to another call")
         initial = [part[None] for part in state.hidden]
         hidden = tuple(initial) if len(initial) > 1 else initial[0]
         if lengths is None:
