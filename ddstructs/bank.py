@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ddstructs.actions import Joint
 from ddstructs.line import REPLACED, compact
-from ddstructs.memory import Action, Memory, check_reset
+from ddstructs.memory import Action, Memory, check_batch, check_reset
 from ddstructs.ops import Layout, strength_dtype
 from ddstructs.signals import Mixed, PushPop, Signals, Start, join
 from ddstructs.state import Contents, State
@@ -107,6 +107,7 @@ class Bank(Memory[BankState]):
     def initial_state(
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> BankState:
+        check_batch(batch_size)
         return BankState(tuple(m.initial_state(batch_size, device=device, dtype=dtype) for m in self._members))
 
     def step(self, action: Any, state: BankState) -> tuple[Tensor, BankState]:
@@ -214,6 +215,7 @@ class NoMemory(Memory[NoState]):
     def initial_state(
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> NoState:
+        check_batch(batch_size)
         return NoState(torch.zeros(batch_size, 0, 0, device=device, dtype=dtype))
 
     def step(self, action: Action, state: NoState) -> tuple[Tensor, NoState]:

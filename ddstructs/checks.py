@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +15,7 @@ from ddstructs.signals import Signals
 if TYPE_CHECKING:
     from ddstructs.memory import Memory
 
-__all__ = ["check_action", "check_fit", "check_reset", "check_size"]
+__all__ = ["check_action", "check_batch", "check_fit", "check_reset", "check_size"]
 
 MISFITS = {
     "heads": "{name} is for {size} heads, but this {kind} has {expected}",
@@ -36,6 +37,21 @@ def check_size(name: str, size: object) -> int:
     if size not in SIZE:
         raise ValueError(f"{name} is {size}, but {SIZE.low} or more was expected")
     return size
+
+
+def check_batch(batch_size: object) -> None:
+    """Check the number of rows of an initial state. The symbolic sizes of a graph are not checked.
+
+    Raises:
+        TypeError: If it is not an integer.
+        ValueError: If it is negative.
+    """
+    if torch.compiler.is_compiling() or isinstance(batch_size, torch.SymInt | Tensor):
+        return
+    if not isinstance(batch_size, Integral):
+        raise TypeError(f"batch_size is {batch_size!r}, but an int was expected: the number of rows")
+    if int(batch_size) < 0:
+        raise ValueError(f"batch_size is {batch_size}, but 0 or more was expected")
 
 
 def check_action(memory: Memory, action: Any, signals: Signals, time: bool) -> None:

@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import BinaryIO
 
 from ddstructs.errors import InputError
 
-__all__ = ["check_writable", "replacing", "write_atomically"]
+__all__ = ["check_file", "check_file_name", "check_folder", "replacing", "write_atomically"]
 
 
 @contextmanager
@@ -84,16 +85,64 @@ def write_atomically(path: str | Path, content: str | bytes | memoryview) -> Non
         file.write(content)
 
 
-def check_writable(path: Path) -> None:
+def check_file(path: str, option: str) -> Path:
     """Refuse a path to which no file can be written, before the work whose result is to be written there.
 
+    Args:
+        path: The path, as the user gave it.
+        option: The option, for the error.
+
     Raises:
-        InputError: If the path is a folder, or if its folder does not exist.
+        InputError: If the path names a folder, or if its folder does not exist or cannot be written to.
     """
-    if path.is_dir():
-        raise InputError(f"cannot write {path}: it is a folder")
-    if not path.parent.is_dir():
-        raise InputError(f"cannot write {path}: the folder {path.parent} does not exist")
+    file = check_file_name(path, option)
+    if file.is_dir():
+        raise InputError(f"{option}: cannot write {path}: it is a folder")
+    if file.exists() and not file.is_file():  # a device or a pipe
+        return file
+    folder = file.parent
+    if not folder.is_dir():
+        reason = f"{folder} is a file, not a folder" if folder.exists() else f"the folder {folder} does not exist"
+        raise InputError(f"{option}: cannot write {path}: {reason}")
+    check_folder(folder, option, path)
+    return file
+
+
+def check_file_name(path: str, option: str) -> Path:
+    """Refuse a path that ends like that of a folder where a file was expected.
+
+    Raises:
+        InputError: If it ends with a separator.
+    """
+    if path.endswith(("/", os.sep)):
+        raise InputError(f"{option} is {path}, but that names a folder: name a file in it")
+    return Path(path)
+
+
+def check_folder(folder: Path, option: str, path: object = None, *, writing: bool = True) -> None:
+    """Refuse a folder that cannot be created or written to, before the work whose results it is to hold.
+
+    Args:
+        folder: The folder; it is not created.
+        option: The option, for the error.
+        path: What the option was given, for the error; the folder if not given.
+        writing: Whether to try to write to it, or to the nearest folder above it that exists.
+
+    Raises:
+        InputError: If there is a file in its place or above it, or if nothing can be written.
+    """
+    path, place = folder if path is None else path, folder
+    try:
+        while not place.exists() and place != place.parent:
+            place = place.parent
+        if not place.is_dir():
+            if path == place:
+                raise InputError(f"{option} is {path}, but that is a file: give a folder")
+            raise InputError(f"{option} is {path}, but {place} is a file, not a folder")
+        if writing:
+            os.rmdir(tempfile.mkdtemp(prefix=".ddstructs-", dir=place))
+    except OSError as error:
+        raise InputError(f"{option}: cannot write {path}: {error.strerror or error}") from error
 
 
 def _flush_folder(folder: Path) -> None:

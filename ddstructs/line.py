@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ddstructs import ops
-from ddstructs.memory import Action, Contents, Memory, check_fit, check_reset, check_size
-from ddstructs.ops import Layout, LineState, Slots, compact, strength_dtype
+from ddstructs.memory import Action, Contents, Memory, check_batch, check_fit, check_reset, check_size
+from ddstructs.ops import Head, Layout, LineState, Slots, compact, strength_dtype
 from ddstructs.registry.ranges import Size
 from ddstructs.signals import PushPop
 
@@ -60,8 +60,9 @@ class LineMemory(Memory[LineState], ABC):
     def initial_state(
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> LineState:
+        check_batch(batch_size)
         values = torch.zeros(batch_size, 0, self.width, device=device, dtype=dtype)
-        return Slots(values, values.new_zeros(batch_size, 0, dtype=strength_dtype(values.dtype)))
+        return Slots(values, values.new_zeros(batch_size, 0, dtype=strength_dtype(values.dtype)), self.layout)
 
     def step(self, action: Action, state: LineState) -> tuple[Tensor, LineState]:
         self.check(action)
@@ -81,6 +82,7 @@ class LineMemory(Memory[LineState], ABC):
         return ops.scan(self.layout, actions, state)
 
     def emptied(self, state: LineState, rows: Tensor) -> LineState:
+        self._check_state(state)
         template = state.template
         value = template.new_zeros(len(template), self.heads, self.width)
         none = torch.zeros_like(value[..., 0], dtype=strength_dtype(template.dtype))
@@ -92,6 +94,7 @@ class LineMemory(Memory[LineState], ABC):
         return torch.where(where[..., None] & first, torch.inf, pop)
 
     def contents(self, state: LineState) -> Contents:
+        self._check_state(state)
         slots = state.slots()
         return compact(Contents(slots.values, slots.strengths))
 
@@ -100,12 +103,27 @@ class LineMemory(Memory[LineState], ABC):
 
     def _fit(self, action: Action, state: LineState) -> Action:
         """Raise an error if an action does not fit the state; under autocast, cast it to the state's dtypes."""
-        if not isinstance(state, LineState):
-            kind = type(self).__name__
-            raise TypeError(f"state is a {type(state).__name__}, but a {kind} needs one from its own initial_state")
+        self._check_state(state)
         template = state.template
         value = check_fit(self, action.value, template)
         strength = strength_dtype(template.dtype)
         if action.push.dtype == action.pop.dtype == strength and value is action.value:
             return action
         return Action(action.push.to(strength), action.pop.to(strength), value)
+
+    def _check_state(self, state: LineState) -> None:
+        """Raise an error if a state belongs to another kind of memory."""
+        kind = type(self).__name__
+        if not isinstance(state, LineState):
+            raise TypeError(f"state is a {type(state).__name__}, but a {kind} needs one from its own initial_state")
+        if state.layout != self.layout and state.layout is not None:
+            given, own = (", and ".join(map(_describe, layout)) for layout in (state.layout, self.layout))
+            raise TypeError(
+                f"state is of a memory that {given}, but a {kind} {own}: it needs one from its own initial_state"
+            )
+
+
+def _describe(head: Head) -> str:
+    """The ends of a head in words."""
+    push, take = head.push.name.lower(), head.take.name.lower()
+    return f"pushes and pops at the {push}" if push == take else f"pushes at the {push} and pops at the {take}"

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from typing_extensions import TypeVar
 
 from ddstructs.actions import Action, harden, unbind
-from ddstructs.checks import check_action, check_fit, check_reset, check_size
+from ddstructs.checks import check_action, check_batch, check_fit, check_reset, check_size
 from ddstructs.signals import PushPop, Signals, Start
 from ddstructs.state import Contents, State, merged, tensors
 
@@ -25,6 +25,7 @@ __all__ = [
     "Signals",
     "Start",
     "State",
+    "check_batch",
     "check_fit",
     "check_reset",
     "check_size",
@@ -111,6 +112,10 @@ class Memory(nn.Module, ABC, Generic[S]):
             batch_size: Number of rows; each is an independent memory.
             device: Device of the state; torch's default device if not given.
             dtype: Floating-point type of the values; torch's default dtype if not given.
+
+        Raises:
+            TypeError: If `batch_size` is not an integer.
+            ValueError: If it is negative.
         """
 
     @abstractmethod

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_map, tree_unflatten
 
+from ddstructs.actions import Choice
+from ddstructs.checks import check_batch
 from ddstructs.dry_run import dry_run, with_item
 from ddstructs.line import compact
 from ddstructs.ops import strength_dtype
@@ -117,6 +119,7 @@ class Structure(Superposed[StructureState], metaclass=_DryRun):
     def initial_state(
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> StructureState:
+        check_batch(batch_size)
         like = torch.zeros(batch_size, 0, self.width, device=device, dtype=dtype)
         leaves = tree_flatten(self.empty())[0]
         wide = strength_dtype(like.dtype)
@@ -143,6 +146,17 @@ class Structure(Superposed[StructureState], metaclass=_DryRun):
         batch = (len(value), self.heads)
         after = StructureState(state.like, tuple(leaf.unflatten(0, batch) for leaf in leaves))
         return read.to(value.dtype).unflatten(0, batch), after
+
+    def _fit(self, action: Choice, state: StructureState) -> tuple[Tensor, Tensor]:
+        fitting = super()._fit(action, state)
+        shapes = [tuple(leaf.shape[1:]) for leaf in state.leaves]
+        expected = [(self.heads, *leaf.shape) for leaf in tree_flatten(self.empty())[0]]
+        if shapes != expected:
+            raise ValueError(
+                f"state has tensors of {shapes} in each row, but this {type(self).__name__} has {expected}: "
+                "use one from its own initial_state"
+            )
+        return fitting
 
     def contents(self, state: StructureState) -> Contents:
         def one(*leaves: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from ddstructs.actions import Choice
 from ddstructs.line import compact
-from ddstructs.memory import check_size
+from ddstructs.memory import check_batch, check_size
 from ddstructs.ops import strength_dtype
 from ddstructs.registry.ranges import Size
 from ddstructs.state import Contents
-from ddstructs.superposition import Cells, Superposed
+from ddstructs.superposition import Superposed, TapeCells
 
 __all__ = ["Tape"]
 
@@ -22,7 +23,7 @@ Write = Literal["replace", "add"]
 
 
 @final
-class Tape(Superposed[Cells]):
+class Tape(Superposed[TapeCells]):
     r"""A tape by superposition: in each step the head writes, moves, and reads the cell it has reached.
 
     With the head at $M[0]$ and $a_p$ the weight of a move by $p$ cells:
@@ -64,7 +65,7 @@ class Tape(Superposed[Cells]):
         (5.0, [5.0, 7.0])
     """
 
-    state_type = Cells
+    state_type = TapeCells
 
     def __init__(
         self,
@@ -85,11 +86,12 @@ class Tape(Superposed[Cells]):
 
     def initial_state(
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
-    ) -> Cells:
+    ) -> TapeCells:
+        check_batch(batch_size)
         cells = torch.zeros(batch_size, 1, self.size or 1, self.width, device=device, dtype=dtype)
-        return Cells(cells, cells.new_zeros(cells.shape[:3], dtype=strength_dtype(cells.dtype)))
+        return TapeCells(cells, cells.new_zeros(cells.shape[:3], dtype=strength_dtype(cells.dtype)))
 
-    def advance(self, weights: Tensor, value: Tensor, state: Cells) -> tuple[Tensor, Cells]:
+    def advance(self, weights: Tensor, value: Tensor, state: TapeCells) -> tuple[Tensor, TapeCells]:
         stay = (weights == 0).all(-1, keepdim=True)  # padding
         head, far = state.before, 0 if self.size else max(map(abs, self._moves))
         one = torch.ones_like(state.occupied[:, :, :1])
@@ -98,16 +100,25 @@ class Tape(Superposed[Cells]):
         cells = self._move(weights.to(value.dtype)[..., None], _put(state.cells, head, written[:, :, None]), far)
         occupied = torch.where(stay, pad(state.occupied, (far, far)), occupied)
         cells = torch.where(stay[..., None], pad(state.cells, (0, 0, far, far)), cells)
-        after = Cells(cells, occupied, head + far)
+        after = TapeCells(cells, occupied, head + far)
         if not self.size:
             after = after.trimmed(head + far, head + far + 1)
         return after.cells[:, :, after.before], after
 
-    def contents(self, state: Cells) -> Contents:
+    def contents(self, state: TapeCells) -> Contents:
         return compact(Contents(state.cells.flatten(1, 2), state.occupied.flatten(1, 2)))
 
     def extra_repr(self) -> str:
         return f"{self.width}, size={self.size}, write={self.write!r}, jump={self.jump}"
+
+    def _fit(self, action: Choice, state: TapeCells) -> tuple[Tensor, Tensor]:
+        fitting = super()._fit(action, state)
+        if self.size and state.cells.shape[2] != self.size:
+            cells = state.cells.shape[2]
+            raise ValueError(
+                f"state has {cells} cells, but this Tape has {self.size}: use one from its own initial_state"
+            )
+        return fitting
 
     def _move(self, weights: Tensor, cells: Tensor, far: int) -> Tensor:
         """Mix the moved tapes, with the weights in axis 2; the tape grows by `far` cells on both sides."""

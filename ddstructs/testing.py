@@ -1,6 +1,6 @@
 """Tools for testing a memory: actions drawn by hypothesis, and comparisons with one table of tolerances.
 
-The laws to test are in `ddstructs.laws`. Both modules need hypothesis: `pip install 'ddstructs[testing]'`.
+The laws to test are in `ddstructs.laws`. Both modules need hypothesis, which is in the extra `testing`.
 """
 
 from __future__ import annotations

@@ -46,6 +46,11 @@ def test_what_is_compiled_is_found_by_the_next_process(tmp_path: Path) -> None:
     assert run(tmp_path)[0] == "1 0"
 
 
+def test_only_compilation_is_announced_not_loading(tmp_path: Path) -> None:
+    assert "compiling kernels" in run(tmp_path)[1]
+    assert run(tmp_path) == ("1 0", "")
+
+
 def test_a_damaged_cache_is_compiled_again_with_one_warning(tmp_path: Path) -> None:
     run(tmp_path)
     for index in tmp_path.rglob("*.nbi"):

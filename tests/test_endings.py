@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+from pytorch_lightning import Trainer
 
+from ddstructs.cli.report import how_to_resume
 from ddstructs.errors import InputError
 from ddstructs.tasks.lines import read_lines
 
@@ -69,3 +71,43 @@ def test_closed_standard_input_is_reported(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(InputError, match="standard input is closed"):
         read_lines(None, "-")
+
+
+def interrupted(tmp_path: Path, sign: str, *options: str) -> str:
+    """What `fit` says when it is interrupted once a file exists."""
+    with (tmp_path / "out").open("w") as out, (tmp_path / "err").open("w") as err:
+        process = subprocess.Popen([*COMMAND, *options], cwd=tmp_path, env=ENVIRONMENT, stdout=out, stderr=err)
+        while process.poll() is None and not (tmp_path / sign).exists():
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=120) == 130
+    return (tmp_path / "err").read_text()
+
+
+NOTHING = "no checkpoint was written yet, so there is nothing to resume"
+
+SLOW = [*FIT, "--trainer.max_epochs=1000", "--data.batch_size=2", "--data.eval_size=2", "--model.hidden_size=4"]
+
+
+def test_an_interrupted_run_says_the_command_that_resumes_it(tmp_path: Path) -> None:
+    said = interrupted(tmp_path, "runs/version_0/checkpoints/last.ckpt", *SLOW, "--data.batches_per_epoch=2")
+    *_, first, command = said.splitlines()
+    assert first == "ddstructs: interrupted; resume with"
+    files = "--config runs/version_0/config.yaml --ckpt_path runs/version_0/checkpoints/last.ckpt"
+    assert command == f"  ddstructs fit {files}"
+    arguments = [*command.split()[1:], "--trainer.max_epochs=1001", "--trainer.limit_train_batches=1"]
+    again = interrupted(tmp_path, "runs/version_1/checkpoints/last.ckpt", *arguments)
+    assert again.splitlines()[-1] == command.replace("version_0", "version_1")
+
+
+def test_a_run_that_is_interrupted_at_once_says_that_nothing_was_written(tmp_path: Path) -> None:
+    said = interrupted(tmp_path, "runs/version_0/config.yaml", *SLOW, "--data.batches_per_epoch=1000000")
+    assert said.splitlines()[-1] == f"ddstructs: interrupted; {NOTHING}"
+
+
+def test_a_resumed_run_without_a_new_checkpoint_goes_on_from_the_old_one(tmp_path: Path) -> None:
+    trainer = Trainer(logger=False, default_root_dir=tmp_path, enable_progress_bar=False, enable_model_summary=False)
+    assert how_to_resume(trainer, None) == NOTHING
+    first, command = how_to_resume(trainer, "a b.ckpt").splitlines()
+    assert first == "no checkpoint was written since; resume with"
+    assert command == "  ddstructs fit --ckpt_path 'a b.ckpt' and the options of this run"

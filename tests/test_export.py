@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import pytest
@@ -382,11 +383,12 @@ def test_what_cannot_be_exported_is_refused_in_one_line(case: str, tmp_path: Pat
 def test_missing_packages_are_named_with_the_way_to_install_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    file = content("none")
     monkeypatch.setattr(packages, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r'need onnx and onnxscript and onnxruntime: pip install "ddstructs\[onnx\]"'):
+    with pytest.raises(InputError, match=r"need onnx and onnxscript and onnxruntime: pip install 'onnx>="):
         to_onnx(network(Stack(4)), tmp_path / "model.onnx")
-    with pytest.raises(InputError, match=r'need onnxruntime: pip install "ddstructs\[onnx\]"'):
-        OnnxRunner(content("none"))
+    with pytest.raises(InputError, match=r"need onnxruntime: pip install 'onnx>="):
+        OnnxRunner(file)
 
 
 def test_a_file_that_is_no_exported_controller_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -416,6 +418,8 @@ def test_a_file_that_is_no_exported_controller_is_refused_in_one_line(tmp_path: 
         ([[0, SYMBOLS]], f"symbol {SYMBOLS} is not among the {SYMBOLS}"),
         ([0, 1], r"symbols is int64 of shape \(2,\), but ints of shape \(batch, time\)"),
         ([[0.5]], "symbols is float64"),
+        ("abc", r"symbols is <U3 of shape \(\)"),
+        ([[1], [1, 2]], "symbols has rows of different lengths, but ints of shape"),
     ],
 )
 def test_symbols_that_cannot_be_read_are_refused(x: Any, message: str) -> None:
@@ -428,5 +432,43 @@ def test_a_state_that_does_not_fit_is_refused() -> None:
     for state in (runner.initial_state(3), OnnxRunner(content("queue-lstm")).initial_state(2), {}):
         with pytest.raises(ValueError, match="the state has the shapes"):
             runner([[1], [1]], state)
-    with pytest.raises(InputError, match="a prompt is empty"):
-        runner.decode([[1], []])
+    fresh = runner.initial_state(2)
+    name = next(name for name, part in fresh.items() if part.dtype == np.float32)
+    with pytest.raises(TypeError, match=f"^{re.escape(name)} of the state is float64, but float32 was expected$"):
+        runner([[1], [1]], fresh | {name: fresh[name].astype(np.float64)})
+    with pytest.raises(TypeError, match=r"^state is \[1\], but one that an earlier call or initial_state returned"):
+        runner([[1], [1]], cast("Any", [1]))
+
+
+@pytest.mark.parametrize(
+    ("prompts", "error", "message"),
+    [
+        ([[1], []], InputError, "prompt 1 is empty, but one symbol or more was expected"),
+        ([], InputError, "there are no prompts, but one or more were expected"),
+        (["abc"], TypeError, f"prompt 0 is 'abc', but a list of ints in 0..{SYMBOLS - 1} was expected: "),
+        ([[1], ["a"]], TypeError, "prompt 1 is ['a'], but a list of ints"),
+        ([[1], 2], TypeError, "prompt 1 is 2, but a list of ints"),
+        ([[1.5]], TypeError, "prompt 0 is [1.5], but a list of ints"),
+        ([[[1], [2, 3]]], TypeError, "prompt 0 is [[1], [2, 3]], but a list of ints"),
+        ([None], TypeError, "prompt 0 is None, but a list of ints"),
+        ("abc", TypeError, "prompts is 'abc', but a list of prompts was expected, each a list of ints"),
+        (3, TypeError, "prompts is 3, but a list of prompts"),
+    ],
+)
+def test_prompts_that_cannot_be_read_are_refused(prompts: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=f"^{re.escape(message)}"):
+        OnnxRunner(content("stack-rnn")).decode(prompts)
+
+
+def test_prompts_may_be_arrays_and_a_limit_is_an_int() -> None:
+    runner = OnnxRunner(content("none"))
+    assert runner.decode(cast("Any", np.array([[0, 2, 1], [0, 3, 1]]))) == runner.decode([[0, 2, 1], [0, 3, 1]])
+    for limit in ("abc", 2.5):
+        with pytest.raises(TypeError, match=f"^limit is {limit!r}, but an int was expected"):
+            runner.decode([[0, 2, 1]], limit=cast("Any", limit))
+
+
+@pytest.mark.parametrize(("size", "error"), [(-1, ValueError), (2.5, TypeError), ("2", TypeError), (None, TypeError)])
+def test_a_batch_size_of_a_state_is_an_int_from_0(size: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=f"^batch_size is {size!r}, but "):
+        OnnxRunner(content("stack-rnn")).initial_state(size)

@@ -16,6 +16,7 @@ from test_export import reverser
 from ddstructs import Controller, OnnxRunner
 from ddstructs.cli.main import main
 from ddstructs.export import packages
+from ddstructs.extras import install
 
 for package in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(package)
@@ -88,5 +89,5 @@ def test_what_cannot_be_exported_gets_one_line(
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "onnxruntime" else name)
     assert main(["export", f"--ckpt_path={CHECKPOINT}"]) == 2
-    expected = 'ddstructs export: error: ONNX files need onnxruntime: pip install "ddstructs[onnx]"\n'
+    expected = f"ddstructs export: error: ONNX files need onnxruntime: {install('onnx')}\n"
     assert capsys.readouterr().err == expected

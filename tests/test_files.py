@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ddstructs.files import replacing, write_atomically
+from ddstructs.errors import InputError
+from ddstructs.files import check_file, check_folder, replacing, write_atomically
 
 
 def names(folder: Path) -> list[str]:
@@ -134,3 +136,43 @@ def test_a_kill_in_the_middle_leaves_what_was_there(tmp_path: Path) -> None:
         assert process.stdout.readline() == "half\n"
         process.send_signal(signal.SIGKILL)
     assert path.read_bytes() == b"the old one"
+
+
+def test_a_folder_is_checked_without_being_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    check_folder(tmp_path / "a/b", "--out")
+    for path, message in (
+        ("file", "--out is {}, but that is a file: give a folder"),
+        ("file/x/y", f"--out is {{}}, but {tmp_path / 'file'} is a file, not a folder"),
+        ("x" * 300, "--out: cannot write {}: File name too long"),
+    ):
+        for writing in (True, False):
+            with pytest.raises(InputError, match=f"^{re.escape(message.format(tmp_path / path))}$"):
+                check_folder(tmp_path / path, "--out", writing=writing)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no folder that nobody can write to")
+def test_a_folder_that_takes_no_files_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^--out: cannot write /proc/x: "):
+        check_folder(Path("/proc/x"), "--out")
+    check_folder(Path("/proc/x"), "--out", writing=False)
+    with pytest.raises(InputError, match=r"^--out: cannot write /proc/x.html: "):
+        check_file("/proc/x.html", "--out")
+
+
+def test_a_file_is_checked_without_being_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    place = str(tmp_path)
+    assert check_file(f"{place}/new", "--out") == tmp_path / "new"
+    assert check_file(f"{place}/file", "--out") == tmp_path / "file"
+    assert check_file(os.devnull, "--out") == Path(os.devnull)
+    for path, message in (
+        (place, "--out: cannot write {}: it is a folder"),
+        (f"{place}/new/", "--out is {}, but that names a folder: name a file in it"),
+        (f"{place}/file/x", f"--out: cannot write {{}}: {place}/file is a file, not a folder"),
+        (f"{place}/no/x", f"--out: cannot write {{}}: the folder {place}/no does not exist"),
+    ):
+        with pytest.raises(InputError, match=f"^{re.escape(message.format(path))}$"):
+            check_file(path, "--out")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -15,7 +15,7 @@ import ddstructs
 PACKAGE = Path(ddstructs.__file__).parent
 
 FLOORS = (
-    ("errors", "files", "registry"),
+    ("errors", "extras", "files", "registry"),
     ("actions", "signals", "state", "checks", "memory", "ops", "line", "stack", "queue", "deque", "bank"),
     ("superposition", "tape", "dry_run", "structure"),
     ("testing", "laws"),

@@ -1,14 +1,20 @@
 """Invalid arguments are refused in one line: what came, and what was expected."""
 
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
-from kinds import KINDS, LINES
+from kinds import EVERYTHING, KINDS, LINES
 from torch import Tensor
 
-from ddstructs import Action, Bank, InputError, Memory, MemoryRNN, NoMemory, Queue, Stack, settings_for
+from ddstructs import Action, Bank, InputError, Memory, MemoryLayer, MemoryRNN, NoMemory, Queue, Stack, settings_for
+from ddstructs.export.buffer import Buffer
+from ddstructs.nn.attention import CausalAttention
+from ddstructs.nn.recurrent import Recurrent
 
 
 def zeros(*batch: int, heads: int = 1, width: int = 3, **options: Any) -> Action:
@@ -171,3 +177,30 @@ def test_the_sizes_of_a_network_are_positive_ints(sizes: tuple[Any, Any], error:
 def test_settings_are_not_for_a_task_without_symbols() -> None:
     with pytest.raises(InputError, match="symbols is -5"):
         settings_for("Reversal", "Stack", symbols=-5)
+
+
+STARTS: dict[str, Callable[[], Any]] = {
+    **{name: partial(kind, 3) for name, kind in EVERYTHING.items()},
+    "none": NoMemory,
+    "buffer": lambda: Buffer(Stack(3), 4),
+    "network": lambda: MemoryRNN(2, 3, Stack(3)),
+    "network that learns no start": lambda: MemoryRNN(2, 3, Stack(3), learn_initial=False),
+    "layer": lambda: MemoryLayer(4, Stack(3)),
+    "recurrent": lambda: Recurrent(4),
+    "attention": lambda: CausalAttention(4, 2),
+}
+"""Everything with an `initial_state`."""
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_a_batch_size_is_an_int_from_0(start: str) -> None:
+    module = STARTS[start]()
+    for size, error, message in (
+        (-1, ValueError, "batch_size is -1, but 0 or more was expected"),
+        (2.5, TypeError, "batch_size is 2.5, but an int was expected: the number of rows"),
+        ("2", TypeError, "batch_size is '2', but an int was expected: the number of rows"),
+    ):
+        with pytest.raises(error, match=f"^{re.escape(message)}$"):
+            module.initial_state(size)
+    module.initial_state(0)
+    module.initial_state(np.int64(2))

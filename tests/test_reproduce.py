@@ -23,10 +23,12 @@ from ddstructs.experiments import train
 from ddstructs.experiments.commit import commit
 from ddstructs.experiments.engine import Report, Serial
 from ddstructs.experiments.plots import plot
+from ddstructs.experiments.recipe import read_recipe
 from ddstructs.experiments.results import line, render
-from ddstructs.experiments.runs import Run
+from ddstructs.experiments.runs import Run, every_run
+from ddstructs.experiments.sizes import sized
 from ddstructs.experiments.store import Store
-from ddstructs.experiments.suites import SUITES
+from ddstructs.experiments.suites import SUITES, Suite
 from ddstructs.experiments.work import test_long_sequences as long_tests
 from ddstructs.experiments.work import train_and_test
 
@@ -331,7 +333,7 @@ def test_a_dry_run_lists_the_runs_and_does_nothing(
 
 
 def test_a_summary_tells_what_is_done_and_runs_nothing(
-    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
     options = ["--tasks=Copying", "--cells=rnn", "--seeds=900", f"--recipe={recipe}", f"--out={out}"]
@@ -342,6 +344,71 @@ def test_a_summary_tells_what_is_done_and_runs_nothing(
     table = (out / "RESULTS.md").read_text()
     assert "| Copying | Stack | rnn | not run |" in table
     assert "1 of 2 runs" in table
+    said = capsys.readouterr().out
+    assert "not run" not in said
+    assert "1 of 2 runs are done, and 1 of 2 combinations have none: RESULTS.md lists them." in said
+
+
+def test_a_summary_in_other_settings_shows_what_was_run(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--tasks=Copying", "--memories=Queue", "--cells=rnn", "--seeds=900", f"--out={tmp_path / 'out'}"]
+    for more in ([f"--recipe={recipe}"], ["--summarize"]):
+        monkeypatch.setattr(sys, "argv", ["ddstructs", "reproduce", *options, *more])
+        capsys.readouterr()
+        assert __main__.main() == 0
+    other, _, table = capsys.readouterr().out.partition("Other settings, such as those of another budget or recipe:")
+    assert "Copying" not in other
+    assert "0/1" in table
+
+
+def test_the_results_name_the_sizes_that_were_run(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ["--tasks=Copying,Reversal", "--memories=Queue", "--cells=rnn", "--seeds=900", f"--recipe={recipe}"]
+    monkeypatch.setattr(sys, "argv", ["ddstructs", "reproduce", *options, f"--out={tmp_path / 'out'}", "--summarize"])
+    (tmp_path / "out").mkdir()
+    assert __main__.main() == 0
+    text = " ".join((tmp_path / "out/RESULTS.md").read_text().split())
+    assert "trained on sources of 1 to 8 symbols and tested on 20 unseen sources of that range (*train*)" in text
+    assert "and 20 of 9 to 12 symbols." in text
+    assert "or after 6 updates" in text
+    assert "0.99 coarse on 9 to 12" in text
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [
+        ("small", ["tested on 200 unseen", "and 200 of 65 to 128 symbols", "after 500 updates", "on 10 sources of"]),
+        ("default", ["tested on 1,000 unseen", "and 1,000 of 65", "after 2,000 updates", "on 100 sources of"]),
+    ],
+)
+def test_a_budget_changes_the_sizes_in_the_results(budget: str, expected: list[str]) -> None:
+    suite = SUITES["paper"]
+    runs = every_run(read_recipe(suite.recipe), suite.tasks, suite.memories, suite.cells, [0], budget)
+    text = " ".join(render(sized(suite, runs), [], [], 0, len(runs), "ddstructs", []).split())
+    assert [part for part in expected if part not in text] == []
+
+
+@pytest.mark.parametrize("suite", SUITES.values(), ids=SUITES)
+@pytest.mark.parametrize("budget", ["small", "default", "published"])
+def test_every_size_in_the_text_of_a_suite_is_filled_in(suite: Suite, budget: str) -> None:
+    runs = every_run(read_recipe(suite.recipe), suite.tasks, suite.memories, suite.cells, [0], budget)
+    told = sized(suite, runs)
+    assert "{" not in told.sets + told.score + told.judged_on
+    if suite.score:
+        (size,) = {run.settings["test"]["per_length"] for run in runs}
+        assert f", with {size} strings of each" in told.score
+
+
+@pytest.mark.parametrize("mode", ["--dry_run", "--budget=small"])
+def test_a_file_above_is_no_folder_for_results(
+    mode: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "results").write_text("mine")
+    monkeypatch.setattr(sys, "argv", ["ddstructs", "reproduce", mode, "--out", str(tmp_path / "results/x")])
+    assert __main__.main() == 2
+    assert f"--out is {tmp_path / 'results/x'}, but {tmp_path / 'results'} is a file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("mode", ["--dry_run", "--summarize", "--budget=small"])

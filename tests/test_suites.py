@@ -311,7 +311,7 @@ def test_the_grammars_at_natural_lengths_are_scored_as_the_paper_is(tmp_path: Pa
     text = (tmp_path / "RESULTS.md").read_text()
     assert f"# Results: {SUITES['natural'].title}" in text
     assert "Lengths have the probabilities that the grammar gives them" in text
-    assert "on sentences of up to 64 words" in text
+    assert "sentences of up to 8 words and tested on 40 others" in text
     assert "| 1.00 / 1.00 |" in text  # the queue of the paper
 
 

@@ -300,6 +300,8 @@ def test_values_of_another_type_in_a_journal_are_refused_or_harmless(tmp_path: P
         (["--task=Copying", "--memory=Stack", "--study=s", "--num_seeds=0"], "--num_seeds is 0"),
         (["--task=Copying", "--memory=Stack", "--study=text"], "text, line 1: it is not a line of a study's journal"),
         (["--task=Copying", "--memory=Stack", "--study=."], "not a file"),
+        (["--task=Copying", "--memory=Stack", "--study=new/"], "--study is new/, but that names a folder: name a file"),
+        (["--task=Copying", "--memory=Stack", "--study=text/x"], "--study is text/x, but text is a file, not a folder"),
         (["--task=Copying", "--memory=Stack", "--study=number"], "number, line 1"),
         (["--task=Copying", "--memory=Stack", "--study=/dev/null"], "null is not a file"),
     ],

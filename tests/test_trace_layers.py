@@ -107,7 +107,7 @@ def test_a_layer_is_asked_only_of_what_has_layers() -> None:
     assert trace(made, "ab", task=task, layer=0, head=0).to_json() == trace(made, "ab", task=task).to_json()
     with pytest.raises(ValueError, match=r"^layer 1 has no memory: 0 was expected"):
         trace(made, "ab", task=task, layer=1)
-    with pytest.raises(ValueError, match=r"^head is 1, but a number from 0 to 0 was expected"):
+    with pytest.raises(ValueError, match=r"^head is 1, but this memory has a single one: leave head out, or give 0$"):
         trace(made, "ab", task=task, head=1)
     with pytest.raises(ValueError, match=r"^layer is 0, but a MemoryLayer has no layers: leave layer out"):
         trace(MemoryLayer(4, Stack(2)), torch.zeros(1, 2, 4), layer=0)

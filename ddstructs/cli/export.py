@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ddstructs.errors import InputError, printable
 from ddstructs.export.packages import require
-from ddstructs.files import check_writable
+from ddstructs.files import check_file, check_file_name
 from ddstructs.registry.ranges import Size
 
 __all__ = ["export"]
@@ -21,10 +21,10 @@ def export(ckpt_path: str, out: str = "model.onnx", capacity: Size = 256) -> Non
         out: The file to write, with a name ending in .onnx. Its network rounds push and pop to 0 or 1.
         capacity: Maximum number of values in the memory. The file says when a sequence needs more.
     """
-    path = Path(out)
+    path = check_file_name(out, "--out")
     if path.suffix != ".onnx":
         raise InputError(f"--out is {out}, but a file name ending in .onnx was expected")
-    check_writable(path)
+    check_file(out, "--out")
     if not Path(ckpt_path).is_file():
         raise InputError(f"no checkpoint at {ckpt_path}")
     require("onnx", "onnxscript", "onnxruntime")

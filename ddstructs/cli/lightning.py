@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import ProgressBar
 from ddstructs.cli.bar import TrainingBar
 from ddstructs.cli.machine import check_processes
 from ddstructs.cli.quiet import quiet
-from ddstructs.cli.report import report
+from ddstructs.cli.report import how_to_resume, report
 from ddstructs.cli.settings import Settings
 from ddstructs.cli.text import PrintText, take_lines
 from ddstructs.cli.words import Word
@@ -169,6 +169,10 @@ def _start(run: Run, trainer: Trainer, model: Learner, task: Task) -> None:
             raise
         reason = f"{type(error).__name__}: {one_line(error)[:200]}"  # Lightning reads parts of the file unchecked
         raise InputError(f"a run cannot be resumed from this checkpoint: {reason}") from error
+    except BaseException as stop:  # a signal
+        if run.command == "fit":
+            stop.add_note(how_to_resume(trainer, run.path))
+        raise
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -128,7 +128,7 @@ def command_line() -> int:
         sys.stdout.flush()
     except (Stopped, KeyboardInterrupt) as stop:
         number = stop.number if isinstance(stop, Stopped) else int(signal.SIGINT)
-        _report_stop(number, arguments)
+        _report_stop(number, arguments, getattr(stop, "__notes__", []))
         code = 128 + number
     except BrokenPipeError:
         code = CLOSED
@@ -147,11 +147,12 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
     raise Stopped(number)
 
 
-def _report_stop(number: int, arguments: Sequence[str]) -> None:
+def _report_stop(number: int, arguments: Sequence[str], notes: Sequence[str]) -> None:
     name = "interrupted" if number == signal.SIGINT else "terminated"
-    saved = "; last.ckpt, if it was written, holds the last epoch" if arguments[:1] == ["fit"] else ""
+    if arguments[:1] == ["fit"] and not notes:
+        notes = ["training had not begun"]
     with suppress(OSError):
-        print(f"\nddstructs: {name}{saved}", file=sys.stderr)
+        print("\nddstructs: " + "; ".join([name, *notes]), file=sys.stderr)
 
 
 def _comes_from_pipe(error: BaseException) -> bool:

@@ -17,12 +17,15 @@ from ddstructs.cli.progress import working
 from ddstructs.errors import InputError
 from ddstructs.experiments.engine import check_engine
 from ddstructs.experiments.recipe import read_recipe
-from ddstructs.experiments.results import group_of, line, render, summary
+from ddstructs.experiments.records import Record
+from ddstructs.experiments.results import Group, group_of, line, render, summary
 from ddstructs.experiments.runs import Run, choose, every_run, folder_name, parse_seeds
+from ddstructs.experiments.sizes import sized
 from ddstructs.experiments.store import Store
 from ddstructs.experiments.suites import SUITES, Suite
 from ddstructs.experiments.tables import drawing, render_suite, suite_summary
 from ddstructs.experiments.work import test_long_sequences, train_and_test
+from ddstructs.extras import install
 from ddstructs.files import write_atomically
 from ddstructs.registry.ranges import Size
 
@@ -94,7 +97,7 @@ def reproduce(
             store.forget_failures(runs)
         if not summarize:
             _execute(runs, store, workers, scheduler, long)
-        _write_results(runs, store, chosen)
+        _write_results(runs, store, sized(chosen, runs))
 
 
 def _execute(runs: Sequence[Run], store: Store, workers: int, scheduler: str | None, long: bool) -> None:
@@ -110,7 +113,6 @@ def _write_results(runs: Sequence[Run], store: Store, suite: Suite) -> None:
     records, curves, names = store.collect(), store.explain(), {run.name for run in runs}
     done = [record for record in records if folder_name(record) in names]
     groups = list(dict.fromkeys((run.task, run.memory, run.cell, run.config) for run in runs))
-    shown: tuple[str, ...]
     plots = []
     if find_spec("matplotlib"):
         from ddstructs.experiments.plots import plot
@@ -118,15 +120,39 @@ def _write_results(runs: Sequence[Run], store: Store, suite: Suite) -> None:
         drawn, traced = ([each for each in part if group_of(each) in groups] for part in (records, curves))
         plots = plot(drawn, traced, store.out, **drawing(suite))
     else:
-        print("No plots were drawn: they need matplotlib (pip install 'ddstructs[plot]').")
+        print(f"No plots were drawn: they need matplotlib ({install('plot')}).")
     command = shlex.join(["ddstructs", *sys.argv[1:]])
     if suite.score:
         text = render_suite(suite, records, curves, groups, len(done), len(runs), command, plots)
-        rows, shown = suite_summary(suite, records, groups), ("seeds", "mean", "worst", "updates", "seconds")
     else:
         text = render(suite, records, groups, len(done), len(runs), command, plots)
-        rows, shown = summary(suite, records, groups), ("success", "coarse", "updates", "seconds")
     write_atomically(store.out / "RESULTS.md", text)
+    _print_summary(suite, records, groups, len(done), len(runs))
+    print("Written:", store.out / store.records, store.out / "RESULTS.md", *plots, sep="\n  ")
+
+
+def _print_summary(suite: Suite, records: Sequence[Record], asked: Sequence[Group], done: int, count: int) -> None:
+    """Print the summary of what was run, and how much was not."""
+    present = list(dict.fromkeys(map(group_of, records)))
+    _print_table(suite, records, [group for group in present if group in asked])
+    if others := [group for group in present if group not in asked]:
+        print("Other settings, such as those of another budget or recipe:")
+        _print_table(suite, records, others)
+    if done < count:
+        missing = len(set(asked).difference(present))
+        lists = f", and {missing} of {len(asked)} combinations have none: RESULTS.md lists them" if missing else ""
+        print(f"{done} of {count} runs are done{lists}.")
+
+
+def _print_table(suite: Suite, records: Sequence[Record], groups: Sequence[Group]) -> None:
+    """Print the summary of some groups, if any."""
+    if not groups:
+        return
+    shown: tuple[str, ...]
+    if suite.score:
+        rows, shown = suite_summary(suite, records, groups), ("seeds", "mean", "worst", "updates", "seconds")
+    else:
+        rows, shown = summary(suite, records, groups), ("success", "coarse", "updates", "seconds")
     table = Table(box=None)
     for name in ("task", "memory", "cell"):
         table.add_column(name, overflow="fold")  # a narrow terminal cuts no figure
@@ -136,4 +162,3 @@ def _write_results(runs: Sequence[Run], store: Store, suite: Suite) -> None:
     for row in rows[1:]:
         table.add_row(*(row[i] for i in chosen))
     Console(highlight=False).print(table)
-    print("Written:", store.out / store.records, store.out / "RESULTS.md", *plots, sep="\n  ")

@@ -11,6 +11,8 @@ from ddstructs.errors import InputError
 from ddstructs.experiments.engine import check_engine
 from ddstructs.experiments.recipe import RECIPE, read_recipe
 from ddstructs.experiments.runs import choose
+from ddstructs.extras import install
+from ddstructs.files import check_file_name, check_folder
 from ddstructs.registry.ranges import Size
 
 __all__ = ["sweep"]
@@ -19,7 +21,7 @@ __all__ = ["sweep"]
 def sweep(
     task: str | None = None,
     memory: str | None = None,
-    study: Path | None = None,
+    study: str | None = None,
     cell: str = "rnn",
     trials: Size = 50,
     num_seeds: Size = 3,
@@ -45,19 +47,21 @@ def sweep(
     if task is None or memory is None or study is None:
         missing = "--task" if task is None else "--memory" if memory is None else "--study"
         raise InputError(f"{missing} is required: ddstructs sweep --task Copying --memory Deque --study FILE")
+    journal = check_file_name(study, "--study")
     names = {
         kind: _one(kind, choose(kind, kind, text))
         for kind, text in (("task", task), ("memory", memory), ("cell", cell))
     }
+    check_folder(journal.parent, "--study", study)
     if not find_spec("optuna"):
-        raise InputError("a sweep needs Optuna: pip install 'ddstructs[sweep]'")
+        raise InputError(f"a sweep needs Optuna: {install('sweep')}")
     from ddstructs.experiments.sweep.journal import writing
     from ddstructs.experiments.sweep.show import line, summary
     from ddstructs.experiments.sweep.study import Sweep, ended, open_study, search
 
     settings = read_recipe(recipe or RECIPE).settings(**names)
-    asked = Sweep(**names, settings=settings, journal=study, trials=trials, seeds=num_seeds)
-    with writing(study):
+    asked = Sweep(**names, settings=settings, journal=journal, trials=trials, seeds=num_seeds)
+    with writing(journal):
         found = open_study(asked)
         with working(workers, scheduler) as (engine, progress):
             progress.track(map(line, search(asked, found, engine)), len(ended(found)), trials)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ddstructs.errors import InputError, printable
-from ddstructs.files import check_writable, replacing
+from ddstructs.files import check_file, check_file_name, replacing
 from ddstructs.registry.ranges import Count
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def trace(
         head: Which head of that layer, from 0; the first if not given.
     """
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-    path = Path(out)
+    path = check_file_name(out, "--out")
     if path.suffix not in FORMATS:
         raise InputError(f"--out is {out}, but a file name ending in {', '.join(FORMATS)} was expected")
     if other is not None and path.suffix != ".html":
@@ -55,7 +55,7 @@ def trace(
     for each in paths:
         if not Path(each).is_file():
             raise InputError(f"no checkpoint at {each}")
-    check_writable(path)
+    check_file(out, "--out")
     from ddstructs.registry.plugins import load_plugins
     from ddstructs.tasks.lines import read_lines  # imports torch, which takes seconds
     from ddstructs.view.diagnose import diagnose

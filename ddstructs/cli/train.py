@@ -8,6 +8,7 @@ from typing import Any
 
 from ddstructs.cli.fields import DEFAULT_MODEL, models_with
 from ddstructs.cli.machine import check_accelerator
+from ddstructs.cli.outputs import check_outputs
 from ddstructs.cli.requirements import check_memory
 from ddstructs.cli.screen import screen
 from ddstructs.cli.settings import Settings
@@ -100,6 +101,7 @@ def _run(command: str, arguments: Sequence[str]) -> None:
         print(dump_yaml(settings.plain()), end="")
         return
     check_memory(settings, command)
+    check_outputs(settings, command)
     from ddstructs.cli.lightning import Run, execute
 
     execute(Run(command, settings, path, content, text))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ddstructs.errors import InputError, one_line
 from ddstructs.experiments.engine import Engine, Failure, Report, attempt
+from ddstructs.extras import install
 
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster
@@ -134,7 +135,7 @@ def _dask() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise InputError("several workers need Dask: pip install 'ddstructs[experiments]'") from error
+        raise InputError(f"several workers need Dask: {install('experiments')}") from error
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Plots of the results. Needs matplotlib: `pip install 'ddstructs[plot]'`."""
+"""Plots of the results. Needs matplotlib, which is the extra `plot`."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from ddstructs.experiments.records import Record
-from ddstructs.experiments.suites import Suite
+from ddstructs.experiments.suites import HARD_LENGTH, Suite
 
 __all__ = ["PAPER", "SUCCESS", "Group", "figure", "group_of", "line", "render", "succeeds", "summary", "table"]
 
@@ -28,7 +28,7 @@ PAPER = {
 }
 """The coarse and fine test scores of the paper's best run, with an LSTM of several layers."""
 
-SCORES = ("coarse_test", "fine_test", "coarse_train", "fine_train", "coarse_hard_1000")
+SCORES = ("coarse_test", "fine_test", "coarse_train", "fine_train", f"coarse_hard_{HARD_LENGTH}")
 
 COLUMNS = (
     *("task", "memory", "cell", "success", "coarse", "fine", "train coarse", "train fine", "hard"),
@@ -47,12 +47,12 @@ HEAD = """\
 
 *Coarse* accuracy is the share of sequences without an error; *fine* accuracy is the share of each target before its
 first error. {sets} Training ends when every sequence of a separate
-validation set, which covers both ranges, is correct, or at the recipe's maximum number of updates; the weights with
-the best validation score are tested. *Success* is the share of seeds that reach {success} coarse on {judged}. *Hard*
-is coarse accuracy at length 1,000 with push and pop rounded to 0 or 1; the table of every seed has all lengths that
-were tested in this way. *Paper* is the best run of Grefenstette et al. (2015), with their LSTM: coarse and fine on 65
-to 128. All other columns give the median over seeds and the worst seed; updates and seconds count successful seeds
-only, and seconds cover training and validation. A `+` after a commit means that the code had uncommitted changes.
+validation set, which covers both ranges, is correct, or after {updates} updates; the weights with the best validation
+score are tested. *Success* is the share of seeds that reach {success} coarse on {judged}. *Hard* is coarse accuracy
+{hard} length {hard_length:,} with push and pop rounded to 0 or 1; the table of every seed has all lengths
+that were tested in this way. *Paper* is the best run of Grefenstette et al. (2015), with their LSTM: coarse and fine
+on 65 to 128. All other columns give the median over seeds and the worst seed; updates and seconds count successful
+seeds only, and seconds cover training and validation. A `+` after a commit means that the code had uncommitted changes.
 `configs.jsonl` lists the settings behind each config.
 """
 
@@ -125,7 +125,8 @@ def render(
     others = f"; {len(records) - done} runs have other settings or seeds" if len(records) > done else ""
     facts = {"done": done, "count": count, "failed": len(errors), "others": others, "command": command}
     title = f": {suite.title}" if suite.title else ""
-    head = HEAD.format(**facts, title=title, sets=suite.sets, success=SUCCESS, judged=suite.judged_on)
+    sizes = {"sets": suite.sets, "judged": suite.judged_on, "updates": suite.updates, "hard": suite.hard}
+    head = HEAD.format(**facts, **sizes, title=title, success=SUCCESS, hard_length=HARD_LENGTH)
     hard = sorted({name for record in records for name in record if name.startswith("coarse_hard")}, key=_by_number)
     scores = ("coarse_train", "fine_train", "coarse_test", "fine_test", *hard)
     columns = ("task", "memory", "cell", "seed", *scores, "updates", "restarts", "seconds", "config", "commit")

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from ddstructs.errors import InputError
 from ddstructs.experiments.records import CONFIG, KEY, Record, curves_of, read_records
 from ddstructs.experiments.runs import Run, folder_name
-from ddstructs.files import write_atomically
+from ddstructs.files import check_folder, write_atomically
 
 __all__ = ["CHECKPOINT", "Store", "binned"]
 
@@ -47,7 +47,7 @@ class Store:
         Raises:
             InputError: If another command holds the lock.
         """
-        self.check_folder()
+        check_folder(self.out, "--out")
         self.out.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self.out / ".lock", timeout=0):
@@ -59,8 +59,7 @@ class Store:
 
     def check_folder(self) -> None:
         """Refuse a file where the folder should be."""
-        if self.out.exists() and not self.out.is_dir():
-            raise InputError(f"--out is {self.out}, but that is a file: give a folder")
+        check_folder(self.out, "--out", writing=False)
 
     def folder(self, run: Run) -> Path:
         """The folder of a run."""

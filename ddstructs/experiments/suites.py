@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["SUITES", "Suite"]
+__all__ = ["HARD_LENGTH", "SUITES", "Suite"]
+
+HARD_LENGTH = 1000
+"""The length of the column *hard* in the results of the paper's tasks."""
 
 REGULAR = ("EvenPairs", "ModularArithmetic", "ParityCheck", "CycleNavigation")
 CONTEXT_FREE = ("StackManipulation", "ReverseString", "ModularArithmeticBrackets", "SolveEquation")
@@ -37,6 +40,8 @@ BucketSort                 27.9  78.1  70.7  91.9  99.3
 class Suite:
     """A suite: its recipe, what is run if nothing else is asked for, and how it is told.
 
+    In `sets`, `judged_on` and `score`, names such as `{size}` stand for the sizes that `sized` fills in.
+
     Attributes:
         recipe: The file of its recipe.
         tasks: Names of the tasks.
@@ -55,6 +60,8 @@ class Suite:
         longest: The greatest length of training.
         goal: What ends a training, in a few words.
         stretch: Number of lengths in a column of the score by length.
+        updates: The maximum number of updates.
+        hard: The number of sources of the column *hard*.
     """
 
     recipe: Path
@@ -65,7 +72,7 @@ class Suite:
     title: str = ""
     sets: str = ""
     judged: str = "coarse_test"
-    judged_on: str = "65 to 128"
+    judged_on: str = "{lengths}"
     score: str = ""
     levels: tuple[float, ...] = ()
     smaller: bool = False
@@ -74,6 +81,8 @@ class Suite:
     longest: int = 64
     goal: str = "every sequence of a validation set is right"
     stretch: int = 100
+    updates: str = "the recipe's maximum number of"
+    hard: str = "at"
 
     def reaches(self, score: float, level: float) -> bool:
         """Whether a score is as good as a level."""
@@ -117,8 +126,8 @@ SUITES = {
         cells=("rnn", "lstm"),
         out=Path("runs/reproduce"),
         sets=(
-            "Unless its recipe says otherwise, a run is trained on sources of 8 to 64 symbols and tested on 1,000\n"
-            "unseen sources of that range (*train*) and 1,000 of 65 to 128 symbols."
+            "A run is trained on sources of {trained} symbols and tested on {size} unseen sources of that range\n"
+            "(*train*) and {size} of {lengths} symbols."
         ),
     ),
     "natural": Suite(
@@ -131,11 +140,11 @@ SUITES = {
         sets=(
             "Lengths have the probabilities that the grammar gives them, within a range: about two thirds of\n"
             "the sentences have up to 8 words, in SVO to SOV, or up to 6, in gender conjugation. A run is trained on\n"
-            "sentences of up to 64 words and tested on 1,000 others (*train*) and 1,000 of 65 to 128 words. No\n"
-            "sentence is in two of the sets of training, validation and test."
+            "sentences of up to {longest} words and tested on {size} others (*train*) and {size} of {lengths} words.\n"
+            "No sentence is in two of the sets of training, validation and test."
         ),
         judged="coarse_train",
-        judged_on="sentences of up to 64 words",
+        judged_on="sentences of up to {longest} words",
     ),
     "chomsky": Suite(
         recipe=HERE / "chomsky.yaml",
@@ -144,7 +153,7 @@ SUITES = {
         cells=("rnn", "lstm", "gru", "deep"),
         out=Path("runs/chomsky"),
         title="the Chomsky suite",
-        score="the mean over the test lengths, 41 to 500, of the share of answer symbols that are right",
+        score="the mean over {tested}, of the share of answer symbols that are right",
         levels=(0.99995, 0.99, 0.9),
         source=(
             "Delétang et al. 2022, *Neural Networks and the Chomsky Hierarchy*, table 1: each is the **best** of ten "
@@ -164,7 +173,7 @@ SUITES = {
         out=Path("runs/cfl"),
         title="language models of context-free and other languages",
         score=(
-            "the mean over the test lengths, 40 to 100, of the cross entropy per symbol above that of the true "
+            "the mean over {tested}, of the cross entropy per symbol above that of the true "
             "distribution, in nats; it is charged for the length as in training, see `LanguageModel`"
         ),
         levels=(0.005, 0.02, 0.1),
@@ -184,7 +193,7 @@ SUITES = {
         cells=("rnn", "lstm"),
         out=Path("runs/recognition"),
         title="recognition of formal languages",
-        score="the share of strings of 1 to 500 symbols, half of them in the language, that are told right",
+        score="the mean over {tested}, half of them in the language, of the share that is told right",
         levels=(0.99995, 0.99, 0.9),
         source=(
             "Butoi et al. 2025, *Training Neural Networks as Recognizers of Formal Languages*, give **means** and "

@@ -26,9 +26,9 @@ HEAD = """\
 
 The score is {score}{smaller}. Every seed counts: mean, median, best and worst are over all seeds of a row that did not
 fail with an error. Where the column *soft* has a figure, the signals of the memory are rounded to 0 or 1 in validation
-and in the test, and the column is the mean of the score without that. Training ends when {goal}, or at the recipe's
-maximum number of updates; the weights with the best validation score are tested. The validation set has other strings
-than the test set. Updates and seconds are medians; seconds cover training and validation, on one core. What was not
+and in the test, and the column is the mean of the score without that. Training ends when {goal}, or after {updates}
+updates; the weights with the best validation score are tested. The validation set has other strings than the test
+set. Updates and seconds are medians; seconds cover training and validation, on one core. What was not
 run is listed below the table. A `+` after a commit means that the code had uncommitted changes. `configs.jsonl` lists
 the settings behind each config.
 
@@ -110,7 +110,7 @@ def render_suite(
     others = f"; {len(records) - done} runs have other settings or seeds" if len(records) > done else ""
     smaller = "; smaller is better" if suite.smaller else ""
     facts = {"done": done, "count": count, "failed": len(errors), "others": others, "command": command}
-    told = {"title": suite.title, "score": suite.score, "source": suite.source, "goal": suite.goal}
+    told = {name: getattr(suite, name) for name in ("title", "score", "source", "goal", "updates")}
     head = HEAD.format(**facts, **told, smaller=smaller)
     elsewhere = [key for key in dict.fromkeys(map(group_of, records)) if key not in asked]
     parts = [head, table(suite_summary(suite, records, asked))]

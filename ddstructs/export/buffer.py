@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from ddstructs.memory import Action, Contents, Memory, check_size
+from ddstructs.memory import Action, Contents, Memory, check_batch, check_size
 from ddstructs.ops import End, strength_dtype
 from ddstructs.signals import Signals
 from ddstructs.state import State
@@ -77,6 +77,7 @@ class Buffer(Memory[BufferState]):
     def initial_state(
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> BufferState:
+        check_batch(batch_size)
         values = torch.zeros(batch_size, self.capacity, self.width, device=device, dtype=dtype)
         zero = torch.zeros(batch_size, dtype=torch.int64, device=device)
         return BufferState(values, zero, zero, torch.zeros_like(zero, dtype=torch.bool))

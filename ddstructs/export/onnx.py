@@ -52,7 +52,7 @@ def to_onnx(model: Controller, path: str | Path, *, capacity: int = 256, task: T
         task: The task, whose name and symbols are stored in the file.
 
     Raises:
-        InputError: If a package is missing (`pip install "ddstructs[onnx]"`), if the state of the memory grows with
+        InputError: If a package is missing (the extra `onnx`), if the state of the memory grows with
             time, if the task has other symbols than the controller, or if the export fails.
         TypeError: If `model` is not a `Controller`, or if its weights are neither float32 nor float64.
         ValueError: If the capacity is less than 1.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from ddstructs.errors import InputError
+from ddstructs.extras import install
 
 __all__ = ["require"]
 
@@ -17,4 +18,4 @@ def require(*packages: str) -> None:
     """
     missing = [name for name in packages if not find_spec(name)]
     if missing:
-        raise InputError(f'ONNX files need {" and ".join(missing)}: pip install "ddstructs[onnx]"')
+        raise InputError(f"ONNX files need {' and '.join(missing)}: {install('onnx')}")

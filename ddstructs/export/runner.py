@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any, final
 
@@ -46,7 +47,7 @@ class OnnxRunner:
         output_names: Display names of the output symbols, if the file has them.
 
     Raises:
-        InputError: If ONNX Runtime is missing (`pip install "ddstructs[onnx]"`), or if the file is missing or was not
+        InputError: If ONNX Runtime is missing (the extra `onnx`), or if the file is missing or was not
             written by `to_onnx`.
     """
 
@@ -71,7 +72,16 @@ class OnnxRunner:
             raise InputError(f"{name} is not an ONNX file of a controller: expected one that to_onnx wrote") from error
 
     def initial_state(self, batch_size: int) -> State:
-        """The state before the first step: zeros. A row that is set to zeros begins afresh."""
+        """The state before the first step: zeros. A row that is set to zeros begins afresh.
+
+        Raises:
+            TypeError: If the batch size is not an integer.
+            ValueError: If it is negative.
+        """
+        if not isinstance(batch_size, Integral):
+            raise TypeError(f"batch_size is {batch_size!r}, but an int was expected: the number of rows")
+        if batch_size < 0:
+            raise ValueError(f"batch_size is {batch_size}, but 0 or more was expected")
         state: State = {}
         for each in self.session.get_inputs():
             if each.name != "symbols":
@@ -107,7 +117,13 @@ class OnnxRunner:
 
         Logits after an overflow are not those of the network.
         """
-        symbols = np.asarray(symbols)
+        try:
+            symbols = np.asarray(symbols)
+        except ValueError as error:
+            raise ValueError(
+                "symbols has rows of different lengths, but ints of shape (batch, time) were expected: "
+                f"pad the shorter ones with {PADDING}"
+            ) from error
         if symbols.ndim != 2 or not np.issubdtype(symbols.dtype, np.integer):
             raise ValueError(
                 f"symbols is {symbols.dtype} of shape {symbols.shape}, but ints of shape (batch, time) were expected"
@@ -116,11 +132,18 @@ class OnnxRunner:
             raise InputError(f"symbol {symbols.max()} is not among the {self.input_symbols} input symbols")
         fresh = self.initial_state(len(symbols))
         state = fresh if state is None else state
+        if not isinstance(state, Mapping) or not all(isinstance(part, np.ndarray) for part in state.values()):
+            raise TypeError(
+                f"state is {_shown(state)}, but one that an earlier call or initial_state returned was expected"
+            )
         if _shapes(state) != _shapes(fresh):
             raise ValueError(
                 f"the state has the shapes {_shapes(state)}, but {_shapes(fresh)} were expected: it belongs to another "
                 "batch or another network"
             )
+        for name, part in fresh.items():
+            if state[name].dtype != part.dtype:
+                raise TypeError(f"{name} of the state is {state[name].dtype}, but {part.dtype} was expected")
         outputs = {each.name: each for each in self.session.get_outputs()}
         if not symbols.size:  # ONNX Runtime cannot loop over nothing
             dtype = DTYPES[outputs["logits"].type]
@@ -143,12 +166,14 @@ class OnnxRunner:
 
         Raises:
             InputError: If a prompt is empty, or as for reading symbols.
+            TypeError: If a prompt is not a sequence of ints, or if `limit` is not an int.
         """
-        if not prompts or not all(len(prompt) for prompt in prompts):
-            raise InputError("a prompt is empty, but one symbol or more was expected")
-        lengths = np.array([len(prompt) for prompt in prompts])
-        symbols = np.full((len(prompts), lengths.max()), PADDING)
-        for row, prompt in zip(symbols, prompts, strict=True):
+        if limit is not None and not isinstance(limit, Integral):
+            raise TypeError(f"limit is {limit!r}, but an int was expected: the maximum number of symbols of an answer")
+        rows = [self._prompt(number, prompt) for number, prompt in enumerate(_listed(prompts))]
+        lengths = np.array([len(row) for row in rows])
+        symbols = np.full((len(rows), lengths.max()), PADDING)
+        for row, prompt in zip(symbols, rows, strict=True):
             row[: len(prompt)] = prompt
         limits = 2 * lengths if limit is None else np.full_like(lengths, limit)
         end, first = self.output_symbols - 1, self.input_symbols - (self.output_symbols - 1)
@@ -164,6 +189,35 @@ class OnnxRunner:
                 return answers
             logits, state = self(np.where(going, answer + first, PADDING)[:, None], state)
             answer = logits[:, 0].argmax(-1)
+
+    def _prompt(self, number: int, prompt: Any) -> NDArray[Any]:
+        """A prompt as an array of ints."""
+        try:
+            row = np.asarray([] if isinstance(prompt, str | bytes) and not prompt else prompt)
+        except ValueError:  # rows of different lengths
+            row = np.asarray(None)
+        if row.ndim == 1 and not row.size:
+            raise InputError(f"prompt {number} is empty, but one symbol or more was expected")
+        if row.ndim != 1 or not np.issubdtype(row.dtype, np.integer):
+            raise TypeError(
+                f"prompt {number} is {_shown(prompt)}, but a list of ints in 0..{self.input_symbols - 1} was expected: "
+                "the numbers of its symbols, whose names, if any, are in input_names"
+            )
+        return row
+
+
+def _listed(prompts: Any) -> list[Any]:
+    """The prompts as a list of one or more."""
+    if isinstance(prompts, str | bytes) or not hasattr(prompts, "__iter__"):
+        raise TypeError(f"prompts is {_shown(prompts)}, but a list of prompts was expected, each a list of ints")
+    if not (listed := list(prompts)):
+        raise InputError("there are no prompts, but one or more were expected")
+    return listed
+
+
+def _shown(value: object) -> str:
+    """A value for an error, in one line and cut short."""
+    return one_line(repr(value))[:60]
 
 
 def _read(path: str | Path, name: str) -> bytes:

@@ -1,6 +1,6 @@
 """The laws that every memory must keep, as functions to call from a test: a contract for plugins and our own memories.
 
-A law takes a memory, draws actions for it with hypothesis (`pip install 'ddstructs[testing]'`), and raises an
+A law takes a memory, draws actions for it with hypothesis (the extra `testing`), and raises an
 `AssertionError` if the memory breaks it. One test runs them all:
 
     @pytest.mark.parametrize("law", ddstructs.laws.LAWS)

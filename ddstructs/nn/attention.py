@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from ddstructs.memory import check_size
+from ddstructs.memory import check_batch, check_size
 from ddstructs.nn.padding import real_steps
 from ddstructs.state import State
 
@@ -118,8 +118,16 @@ class CausalAttention(nn.Module):
             raise ValueError(f"x has shape {tuple(x.shape)}, but (batch, time, {self.embed_dim}) was expected")
         if state is None:
             state = self.initial_state(len(x), device=x.device, dtype=x.dtype)
+        elif not isinstance(state, AttentionState):
+            raise TypeError(f"state is a {type(state).__name__}, but attention continues from a state it returned")
         elif len(state.real) != len(x):
             raise ValueError(f"x has batch {len(x)}, but the state has batch {len(state.real)}")
+        sizes, own = (state.keys.shape[1], state.keys.shape[3]), (self.num_heads, self.embed_dim // self.num_heads)
+        if sizes != own:
+            raise ValueError(
+                f"the state has {sizes[0]} heads of size {sizes[1]}, but this layer has {own[0]} of size {own[1]}: it "
+                "belongs to another layer"
+            )
         mask = real_steps(x, lengths, padding_mask)
         now = torch.ones_like(x[..., 0], dtype=torch.bool) if mask is None else mask
         positions = (state.real.sum(1, keepdim=True) + now.cumsum(1) - 1).clamp(min=0)
@@ -145,6 +153,7 @@ class CausalAttention(nn.Module):
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> AttentionState:
         """The empty state before the first step."""
+        check_batch(batch_size)
         weight = self.in_proj.weight
         size = self.embed_dim // self.num_heads
         empty = torch.zeros(

@@ -134,8 +134,11 @@ def obstacle(
         states = memory.line_states(state)
         if traced and not all(isinstance(own, Slots | Tiles) for own in states):
             return "the state comes from an eager call, whose history a graph cannot take in"
-        templates = [own.template for own in states if isinstance(own, LineState)]
-        if len(templates) != len(lines):
+        found = [own for own in states if isinstance(own, LineState)]
+        templates = [own.template for own in found]
+        if len(found) != len(lines) or any(
+            own.layout not in (None, layout) for own, layout in zip(found, lines, strict=True)
+        ):
             return "the state belongs to another memory"
         if any(template.shape[-1] != memory.width for template in templates) or any(
             part is not None and (part.dtype != x.dtype or part.device != x.device or part.shape[0] != x.shape[0])

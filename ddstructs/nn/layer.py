@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ddstructs.actions import harden, mapped
-from ddstructs.memory import Memory, check_reset, check_size
+from ddstructs.memory import Memory, check_batch, check_reset, check_size
 from ddstructs.nn.heads import LayerState, UnrolledLayer, merge_heads, repeat_for_heads, split_heads
 from ddstructs.nn.padding import real_steps
 from ddstructs.ops import strength_dtype
@@ -250,6 +250,7 @@ class MemoryLayer(nn.Module):
             device: Where the state lives; with the parameters if not given.
             dtype: Floating-point type of the values; that of the parameters if not given.
         """
+        check_batch(batch_size)
         weight, rows = self.to_action.weight, batch_size * self.num_heads
         device, dtype = device or weight.device, dtype or weight.dtype
         template = torch.zeros(batch_size, self.num_heads, 0, device=device, dtype=dtype)

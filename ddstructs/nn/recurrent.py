@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from ddstructs.checks import check_batch
 from ddstructs.state import State
 
 __all__ = ["Recurrent", "RecurrentState"]
@@ -53,7 +54,16 @@ class Recurrent(nn.Module):
         self, x: Tensor, state: RecurrentState | None = None, lengths: Tensor | Sequence[int] | None = None
     ) -> tuple[Tensor, RecurrentState]:
         """The output for the next piece of a sequence, shape `(batch, time, embed_dim)`, and the state after it."""
-        state = state or self.initial_state(len(x), device=x.device, dtype=x.dtype)
+        if state is None:
+            state = self.initial_state(len(x), device=x.device, dtype=x.dtype)
+        elif not isinstance(state, RecurrentState):
+            raise TypeError(
+                f"state is a {type(state).__name__}, but a recurrent layer continues from a state it returned"
+            )
+        own = [(len(x), self.network.hidden_size)] * (2 if isinstance(self.network, nn.LSTM) else 1)
+        shapes = [tuple(part.shape) for part in state.hidden]
+        if shapes != own:
+            raise ValueError(f"the state has tensors of {shapes}, but {own} were expected: it belongs to another call")
         initial = [part[None] for part in state.hidden]
         hidden = tuple(initial) if len(initial) > 1 else initial[0]
         if lengths is None:
@@ -76,6 +86,7 @@ class Recurrent(nn.Module):
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> RecurrentState:
         """The state before the first step: zeros."""
+        check_batch(batch_size)
         weight = cast("Tensor", self.network.weight_hh_l0)
         size = self.network.hidden_size
         zero = torch.zeros(batch_size, size, device=device or weight.device, dtype=dtype or weight.dtype)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from ddstructs.memory import Memory, check_size
+from ddstructs.memory import Memory, check_batch, check_size
 from ddstructs.nn import fused
 from ddstructs.nn.names import rename, renamed
 from ddstructs.nn.network import Path, RNNState, Unrolled, build_cell
@@ -329,6 +329,7 @@ class MemoryRNN(Pretrained):
             device: Where the state lives; with the parameters if not given.
             dtype: Floating-point type of the state; that of the parameters if not given.
         """
+        check_batch(batch_size)
         memory, weight = self.memory, next(self.parameters(), None)
         if weight is not None:
             device, dtype = device or weight.device, dtype or weight.dtype

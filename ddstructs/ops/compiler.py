@@ -46,15 +46,15 @@ def compiled(*, inline: bool = False, fastmath: bool | set[str] = False) -> Call
         made: Any = numba.njit(nogil=True, fastmath=fastmath, forceinline=inline, error_model="numpy")(function)
         if not inline:
             _attach_cache(made, function)
-        by_type, build = made.get_call_template, made.compile
+        by_type, build = made.get_call_template, made._compiler.compile  # the latter only runs if nothing is cached
         # Otherwise numba compiles a call with a literal 0 separately from one with any other integer.
         made.get_call_template = lambda arguments, names: by_type(tuple(map(numba.types.unliteral, arguments)), names)
 
-        def announced(signature: Any) -> Any:
+        def announced(arguments: Any, returned: Any) -> Any:
             with _announced():
-                return build(signature)
+                return build(arguments, returned)
 
-        made.compile = announced
+        made._compiler.compile = announced
         return cast("Callable[..., Any]", made)
 
     return compile_

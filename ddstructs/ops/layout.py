@@ -68,7 +68,13 @@ class Inputs(NamedTuple):
 
 
 class LineState(State):
-    """The contents of a line. Each kernel stores them in its own format; all convert to `Slots`."""
+    """The contents of a line. Each kernel stores them in its own format; all convert to `Slots`.
+
+    Attributes:
+        layout: The heads of the memory that the state belongs to; None if unknown.
+    """
+
+    layout: Layout | None
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> LineState:
         """The same state on another device, or with its values in another dtype; strengths stay at least float32."""
@@ -77,7 +83,7 @@ class LineState(State):
             return self
         slots = self.slots()
         strengths = slots.strengths.to(device, dtype and strength_dtype(dtype))
-        return Slots(slots.values.to(device, dtype), strengths)
+        return Slots(slots.values.to(device, dtype), strengths, slots.layout)
 
     def select(self, rows: Tensor) -> LineState:
         """The state of some rows of the batch, in the given order; it may be stored in another format."""
@@ -101,10 +107,15 @@ class Slots(LineState):
         values: Stored values, shape `(batch, slots, width)`; V_t in the paper.
         strengths: Remaining strength of each, shape `(batch, slots)`; s_t in the paper. At least float32, so that sums
             of small strengths stay precise even with half-precision values.
+        layout: The heads; None if unknown, as in files from before states held them.
     """
 
     values: Tensor
     strengths: Tensor
+    layout: Layout | None = None
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Slots:
+        return Slots(function(self.values), function(self.strengths), self.layout)
 
     def slots(self) -> Slots:
         return self
@@ -125,7 +136,7 @@ class Tiles(LineState):
         strengths: Remaining strength of each slot, shape `(batch, slots + time * heads)`.
     """
 
-    layout: Layout
+    layout: Layout  # pyright: ignore[reportIncompatibleVariableOverride]  # always known
     initial: Tensor
     value: Tensor
     strengths: Tensor
@@ -136,9 +147,8 @@ class Tiles(LineState):
     def slots(self) -> Slots:
         count, (time, heads) = self.initial.shape[1], self.value.shape[1:3]
         pushed = self.strengths[:, count:].unflatten(1, (time, heads))
-        return Slots(
-            arrange(self.layout, self.initial, self.value), arrange(self.layout, self.strengths[:, :count], pushed)
-        )
+        values = arrange(self.layout, self.initial, self.value)
+        return Slots(values, arrange(self.layout, self.strengths[:, :count], pushed), self.layout)
 
     @property
     def template(self) -> Tensor:

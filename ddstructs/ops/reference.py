@@ -73,7 +73,7 @@ def step(layout: Layout, action: Action, state: LineState) -> tuple[Tensor, Slot
     strengths, weights = advance(layout, action.push, action.pop, strengths)
     for h, head in enumerate(layout):
         values = attach(values, action.value[:, h], head.push)
-    return weights.to(values.dtype) @ values, Slots(values, strengths)
+    return weights.to(values.dtype) @ values, Slots(values, strengths, layout)
 
 
 def scan(layout: Layout, actions: Action, state: LineState) -> tuple[Tensor, Slots]:
@@ -91,6 +91,6 @@ def scan(layout: Layout, actions: Action, state: LineState) -> tuple[Tensor, Slo
         weights.append(pad(weight, (rest * below, rest * (len(layout) - below))))
     values = arrange(layout, values, value)
     if not time:
-        return value.new_zeros(value.shape), Slots(values, strengths)
+        return value.new_zeros(value.shape), Slots(values, strengths, layout)
     reads = torch.stack(weights, dim=1).to(values.dtype).flatten(1, 2) @ values
-    return reads.view(value.shape), Slots(values, strengths)
+    return reads.view(value.shape), Slots(values, strengths, layout)

@@ -278,7 +278,11 @@ class TapeState(LineState):
                 values, strengths = self.tape.look(self.time, tiles)
             else:
                 values, strengths = Export.apply(self.tape, self.time, tiles, self.token)  # type: ignore[no-untyped-call]
-        return Slots(values.to(self.template.dtype), strengths)
+        return Slots(values.to(self.template.dtype), strengths, self.layout)
+
+    @property
+    def layout(self) -> Layout:  # type: ignore[override]
+        return self.tape.layout
 
     @property
     def template(self) -> Tensor:
@@ -297,7 +301,7 @@ class TapeState(LineState):
 
     def __reduce__(self) -> tuple[Any, ...]:
         slots = self.slots()
-        return Slots, (slots.values, slots.strengths)
+        return Slots, (slots.values, slots.strengths, slots.layout)
 
 
 def step(layout: Layout, action: Action, state: LineState) -> tuple[Tensor, TapeState]:

@@ -1,8 +1,9 @@
-"""A row of cells, the state of a superposition stack and of a tape."""
+"""A row of cells: the states of a superposition stack and of a tape."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self, final
 
 import torch
 from torch import Tensor
@@ -10,11 +11,11 @@ from torch import Tensor
 from ddstructs.ops import strength_dtype
 from ddstructs.state import State
 
-__all__ = ["Cells"]
+__all__ = ["Cells", "Row", "TapeCells"]
 
 
 @dataclass(frozen=True)
-class Cells(State):
+class Row(State):
     """A row of cells, each holding a mixture of values.
 
     Attributes:
@@ -27,12 +28,12 @@ class Cells(State):
     occupied: Tensor
     before: int = 0
 
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Cells:
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         """Move to a device, or convert the values to a dtype."""
         occupied = self.occupied.to(device, dtype and strength_dtype(dtype))
-        return Cells(self.cells.to(device, dtype), occupied, self.before)
+        return replace(self, cells=self.cells.to(device, dtype), occupied=occupied)
 
-    def trimmed(self, first: int, last: int) -> Cells:
+    def trimmed(self, first: int, last: int) -> Self:
         """Drop cells at both ends that are empty in every row, but keep those in `first..last - 1`.
 
         Does nothing if a gradient is required, because the weight of an empty cell has a derivative, too.
@@ -45,4 +46,17 @@ class Cells(State):
         low, high = min([*used[:1], first]), max([last, *(i + 1 for i in used[-1:])])
         if (low, high) == (0, self.occupied.shape[2]):
             return self
-        return Cells(self.cells[:, :, low:high], self.occupied[:, :, low:high], self.before - low)
+        cells, occupied = (part[:, :, low:high] for part in (self.cells, self.occupied))
+        return replace(self, cells=cells, occupied=occupied, before=self.before - low)
+
+
+@final
+@dataclass(frozen=True)
+class Cells(Row):
+    """The state of a superposition stack: its cells from the top."""
+
+
+@final
+@dataclass(frozen=True)
+class TapeCells(Row):
+    """The state of a tape: its cells from left to right."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ddstructs.line import compact
-from ddstructs.memory import check_size
+from ddstructs.memory import check_batch, check_size
 from ddstructs.ops import strength_dtype
 from ddstructs.registry.ranges import Finite, Size
 from ddstructs.state import Contents
@@ -95,6 +95,7 @@ class SuperpositionStack(Superposed[Cells]):
     def initial_state(
         self, batch_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> Cells:
+        check_batch(batch_size)
         cells = torch.zeros(batch_size, 1, 0, self.width, device=device, dtype=dtype)
         return Cells(cells, cells.new_zeros(batch_size, 1, 0, dtype=strength_dtype(cells.dtype)))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from ddstructs.errors import InputError
+from ddstructs.extras import install
 from ddstructs.files import replacing
 from ddstructs.registry.ranges import Size, check_ranges
 from ddstructs.tasks import Batch, Task
@@ -47,7 +48,7 @@ class TraceCallback(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if not find_spec("matplotlib"):
-            raise InputError("a TraceCallback needs matplotlib: pip install 'ddstructs[plot]'")
+            raise InputError(f"a TraceCallback needs matplotlib: {install('plot')}")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         epoch = trainer.current_epoch

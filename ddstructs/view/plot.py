@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ddstructs.errors import InputError
+from ddstructs.extras import install
 from ddstructs.view.picture import MOST, WEAK, picture
 from ddstructs.view.symbols import shown
 from ddstructs.view.trace import Trace
@@ -153,7 +154,7 @@ def require_matplotlib() -> None:
         InputError: If it is not installed.
     """
     if not find_spec("matplotlib"):
-        raise InputError("a plot needs matplotlib: pip install 'ddstructs[plot]'")
+        raise InputError(f"a plot needs matplotlib: {install('plot')}")
 
 
 def _axes(width: float, height: float) -> Axes:

@@ -149,6 +149,8 @@ def _run_network(network: MemoryRNN | MemoryLayer, x: object) -> Recording:
 def _of_head(actions: Any, heads: int, head: int | None) -> Any:
     """The actions of one head, of those of all heads of a layer in rows of their own."""
     if head is not None and not 0 <= head < heads:
+        if heads == 1:
+            raise ValueError(f"head is {head}, but this memory has a single one: leave head out, or give 0")
         raise ValueError(f"head is {head}, but a number from 0 to {heads - 1} was expected")
     return mapped(lambda part: part[head or 0 :: heads], actions)
 

@@ -1,1 +1,1 @@
-"""The search for better settings: `ddstructs sweep`. Needs `pip install 'ddstructs[sweep]'`."""
+"""The search for better settings: `ddstructs sweep`. Needs Optuna, which is the extra `sweep`."""

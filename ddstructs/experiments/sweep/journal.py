@@ -82,7 +82,7 @@ def _torn(path: Path) -> bytes:
 
 def _check_is_file(path: Path) -> None:
     if path.exists() and not path.is_file():
-        raise InputError(f"{path} is not a file, but the journal of a study was expected")
+        raise InputError(f"--study: {path} is not a file, but the journal of a study was expected")
 
 
 def _set_aside(path: Path, torn: bytes) -> None:
