@@ -28,9 +28,9 @@ class BracketAnswer(BlankAnswer):
 
     Args:
         part_weight: Weight, in training, of a second objective: to give the value of each part in brackets when it is
-            closed, in which an unknown counts as 0. It teaches a network to keep the value of one part while it reads
-            another, which the one answer to a whole expression hardly does. The published networks were trained
-            without it.
+            closed. It teaches a network to keep the value of one part while it reads another, which the one answer to a
+            whole expression hardly does. In an equation there are two values, that with 0 for the unknown and that with
+            1, for which the network has output symbols of their own. The published networks were trained without it.
         settings: The settings of every blank answer, see `BlankAnswer`.
     """
 
@@ -44,15 +44,28 @@ class BracketAnswer(BlankAnswer):
         super().__init__(**settings)
         self.part_weight = part_weight
 
+    @property
+    def output_symbols(self) -> int:
+        return len(self.answers) * (2 if self.unknown is not None and self.part_weight else 1)
+
+    def output_name(self, symbol: int) -> str:
+        known, digit = divmod(symbol, len(self.answers))
+        return f"{self.answers[digit]} if x=1" if known else self.answers[digit]
+
     def auxiliary_loss(self, logits: Tensor, batch: Batch) -> Tensor | None:
         """The mean cross entropy of the values of the parts, in nats, times its weight."""
         if not self.part_weight:
             return None
-        source = (batch.inputs[:, 1:] - BLANK - 1).cpu()
-        known = source if self.unknown is None else torch.where(source == self.unknown, 0, source)
-        values = bracket_values(known, self.lengths(batch).cpu()).to(logits.device)
-        closed = values >= 0
-        return self.part_weight * cross_entropy(logits[:, 1:][closed], values[closed]) if closed.any() else None
+        source, lengths = (batch.inputs[:, 1:] - BLANK - 1).cpu(), self.lengths(batch).cpu()
+        losses = []
+        for x, own in enumerate(logits[:, 1:].split(len(self.answers), dim=-1)):
+            known = source if self.unknown is None else torch.where(source == self.unknown, x, source)
+            values = bracket_values(known, lengths).to(logits.device)
+            closed = values >= 0
+            if not closed.any():
+                return None
+            losses.append(cross_entropy(own[closed], values[closed]))
+        return self.part_weight * torch.stack(losses).mean()
 
 
 @final

@@ -350,14 +350,19 @@ def test_the_objective_of_parts_counts_the_values_of_parts_by_its_weight() -> No
     assert ModularArithmeticBrackets().auxiliary_loss(logits, batch) is None, "unless it is asked for"
 
 
-def test_an_unknown_counts_as_zero_in_the_values_of_parts() -> None:
+def test_an_unknown_counts_as_zero_and_as_one_in_the_values_of_parts() -> None:
     task = SolveEquation(part_weight=2.0)
+    assert task.output_symbols == 10
+    assert list(map(task.output_name, (4, 5, 9))) == ["4", "0 if x=1", "4 if x=1"]
     batch = task.assemble(*task.sources(["((2-x)+(4))=3"]))
-    logits = torch.randn(1, batch.inputs.shape[1], 5, dtype=torch.float64)
-    nats = [-logits[0, step].log_softmax(dim=0)[value].item() for step, value in ((6, 2), (10, 4), (11, 1))]
+    logits = torch.randn(1, batch.inputs.shape[1], 10, dtype=torch.float64)
+    zero, one = logits[0].split(5, dim=1)
+    values = (zero, 6, 2), (zero, 10, 4), (zero, 11, 1), (one, 6, 1), (one, 10, 4), (one, 11, 0)
+    nats = [-own[step].log_softmax(dim=0)[value].item() for own, step, value in values]
     loss = task.auxiliary_loss(logits, batch)
     assert loss is not None
-    assert loss.item() == pytest.approx(2 * sum(nats) / 3)
+    assert loss.item() == pytest.approx(2 * sum(nats) / 6)
+    assert SolveEquation().output_symbols == 5
 
 
 def test_a_weight_of_parts_is_a_number_from_zero() -> None:
