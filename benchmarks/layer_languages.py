@@ -192,7 +192,8 @@ def main() -> None:
     languages: list[str] = settings.languages
     names: list[str] = settings.networks
     for seed, language, name in product(seeds, languages, names):
-        its = SETTINGS | NETWORKS[name].settings | LANGUAGES[language][1] | PAIRS.get((language, name), {}) | settings.set
+        own = PAIRS.get((language, name), {})
+        its = SETTINGS | NETWORKS[name].settings | LANGUAGES[language][1] | own | settings.set
         key = (language, name, seed, settings.updates, its)
         if key not in runs:
             runs.add(dict(zip(KEY, key, strict=True)) | train(*key))
