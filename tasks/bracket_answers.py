@@ -12,7 +12,17 @@ from ddstructs.errors import InputError
 from ddstructs.registry.ranges import Spread, check_ranges
 from ddstructs.tasks.batch import Batch
 from ddstructs.tasks.blank_answer import BLANK, BlankAnswer
-from ddstructs.tasks.expressions import DIGITS, EXTRA, MINUS, MODULUS, PLUS, bracket_values, draw_expressions, evaluate
+from ddstructs.tasks.expressions import (
+    DIGITS,
+    EXTRA,
+    MINUS,
+    MODULUS,
+    PLUS,
+    bracket_values,
+    draw_expressions,
+    evaluate,
+    left_values,
+)
 from ddstructs.tasks.lines import printable
 from ddstructs.tasks.regular_answers import single
 
@@ -26,11 +36,13 @@ EQUALS = EXTRA + 1
 class BracketAnswer(BlankAnswer):
     """A digit that follows from an expression with brackets.
 
+    Two more objectives, in training, teach a network to keep the value of one part while it reads another, which the
+    one answer to a whole expression hardly does. The published networks were trained without them. In an equation each
+    has two answers, that with 0 for the unknown and that with 1. All but the first have output symbols of their own.
+
     Args:
-        part_weight: Weight, in training, of a second objective: to give the value of each part in brackets when it is
-            closed. It teaches a network to keep the value of one part while it reads another, which the one answer to a
-            whole expression hardly does. In an equation there are two values, that with 0 for the unknown and that with
-            1, for which the network has output symbols of their own. The published networks were trained without it.
+        part_weight: Weight of the objective to give the value of each part in brackets when it is closed.
+        operand_weight: Weight of the objective to give, where the right operand ends, the value of the left one.
         settings: The settings of every blank answer, see `BlankAnswer`.
     """
 
@@ -39,33 +51,35 @@ class BracketAnswer(BlankAnswer):
     unknown: ClassVar[int | None] = None
     """The symbol of an unknown digit, if there is one."""
 
-    def __init__(self, part_weight: Spread = 0.0, **settings: Any) -> None:
+    def __init__(self, part_weight: Spread = 0.0, operand_weight: Spread = 0.0, **settings: Any) -> None:
         check_ranges(BracketAnswer.__init__, locals())
         super().__init__(**settings)
         self.part_weight = part_weight
+        self.operand_weight = operand_weight
 
     @property
     def output_symbols(self) -> int:
-        return len(self.answers) * (2 if self.unknown is not None and self.part_weight else 1)
+        digits, known = len(self.answers), 1 if self.unknown is None else 2
+        return digits * (2 * known if self.operand_weight else known if self.part_weight else 1)
 
     def output_name(self, symbol: int) -> str:
-        known, digit = divmod(symbol, len(self.answers))
-        return f"{self.answers[digit]} if x=1" if known else self.answers[digit]
+        number, digit = divmod(symbol, len(self.answers))
+        left, one = (number, 0) if self.unknown is None else divmod(number, 2)
+        return self.answers[digit] + " on the left" * left + " if x=1" * one
 
     def auxiliary_loss(self, logits: Tensor, batch: Batch) -> Tensor | None:
-        """The mean cross entropy of the values of the parts, in nats, times its weight."""
-        if not self.part_weight:
-            return None
+        """The mean cross entropy of the values of the parts, and that of the left operands, times their weights."""
         source, lengths = (batch.inputs[:, 1:] - BLANK - 1).cpu(), self.lengths(batch).cpu()
-        losses = []
-        for x, own in enumerate(logits[:, 1:].split(len(self.answers), dim=-1)):
-            known = source if self.unknown is None else torch.where(source == self.unknown, x, source)
-            values = bracket_values(known, lengths).to(logits.device)
-            closed = values >= 0
-            if not closed.any():
-                return None
-            losses.append(cross_entropy(own[closed], values[closed]))
-        return self.part_weight * torch.stack(losses).mean()
+        known = [source] if self.unknown is None else [torch.where(source == self.unknown, x, source) for x in range(2)]
+        answers, losses = iter(logits[:, 1:].split(len(self.answers), dim=-1)), []
+        for find, weight in ((bracket_values, self.part_weight), (left_values, self.operand_weight)):
+            pairs = list(zip(known, answers, strict=False))
+            for each, own in pairs if weight else ():
+                values = find(each, lengths).to(logits.device)
+                asked = values >= 0
+                if asked.any():
+                    losses.append(weight / len(known) * cross_entropy(own[asked], values[asked]))
+        return torch.stack(losses).sum() if losses else None
 
 
 @final

@@ -20,6 +20,7 @@ __all__ = [
     "bracket_values",
     "draw_expressions",
     "evaluate",
+    "left_values",
 ]
 
 MODULUS = 5
@@ -76,7 +77,7 @@ def evaluate(symbols: Tensor, lengths: Tensor) -> Tensor:
     Returns:
         The values, shape `(batch,)`, in 0..4; -1 for strings that are not expressions.
     """
-    line, _ = _reduced(symbols, lengths)
+    line, _, _ = _reduced(symbols, lengths)
     ends = np.flatnonzero(line == NOTHING)
     single = np.diff(ends, prepend=-1) == 2
     value = np.where(single & _digits(line)[ends - 1], line[ends - 1], NOTHING)
@@ -101,23 +102,51 @@ def bracket_values(symbols: Tensor, lengths: Tensor) -> Tensor:
         >>> bracket_values(symbols, torch.tensor([len(text)])).tolist()
         [[-1, -1, -1, -1, -1, 1, -1, -1, -1, 3, 3]]
     """
-    _, values = _reduced(symbols, lengths)
+    _, values, _ = _reduced(symbols, lengths)
     return torch.from_numpy(values)
 
 
-def _reduced(symbols: Tensor, lengths: Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """What is left of the expressions when no bracket can be rewritten, each followed by `NOTHING`, and the values."""
+def left_values(symbols: Tensor, lengths: Tensor) -> Tensor:
+    """The values modulo 5 of the left operands, where the right ones end.
+
+    Args:
+        symbols: Shape `(batch, time)`; symbols beyond a row's length are arbitrary.
+        lengths: Length of each expression, shape `(batch,)`.
+
+    Returns:
+        At the last symbol of each right operand the value of the left one, in 0..4, shape `(batch, time)`; -1
+        elsewhere, and where one of the two is not an expression.
+
+    Example:
+        >>> import torch
+        >>> text = "((2+4)*(3))"
+        >>> symbols = torch.tensor([["01234+-()*".index(char) for char in text]])
+        >>> left_values(symbols, torch.tensor([len(text)])).tolist()
+        [[-1, -1, -1, -1, 2, -1, -1, -1, -1, 1, -1]]
+    """
+    _, _, left = _reduced(symbols, lengths)
+    return torch.from_numpy(left)
+
+
+def _reduced(symbols: Tensor, lengths: Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Rewrite brackets until none is left that can be.
+
+    Returns:
+        What is left of the expressions, each followed by `NOTHING`; the values of parts in brackets; and those of left
+        operands.
+    """
     ended = np.full((len(symbols), symbols.shape[1] + 1), NOTHING)
     ended[:, :-1] = torch.where(torch.arange(symbols.shape[1]) < lengths[:, None], symbols, NOTHING).numpy()
     place = np.flatnonzero(np.arange(ended.shape[1]) <= lengths[:, None].numpy())
-    line, values = ended.ravel()[place], np.full(ended.size, NOTHING)
+    line, (values, left) = ended.ravel()[place], np.full((2, ended.size), NOTHING)
     gone = _negate(line)
     while True:
         line, place = np.delete(line, gone), np.delete(place, gone)
-        ends, results, gone = _rewrite(line)
+        ends, results, operands, gone = _rewrite(line)
         if not len(gone):
-            return line, values.reshape(ended.shape)[:, :-1]
+            return line, values.reshape(ended.shape)[:, :-1], left.reshape(ended.shape)[:, :-1]
         values[place[ends]] = results
+        left[place[ends[operands >= 0]] - 1] = operands[operands >= 0]
 
 
 def _digits(line: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -134,11 +163,12 @@ def _negate(line: NDArray[np.int64]) -> NDArray[np.int64]:
     return negated
 
 
-def _rewrite(line: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def _rewrite(line: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
     """Write a digit for each `(d)` and each `(d op d)`, in its first place.
 
     Returns:
-        The places of their closing brackets, the digits, and the places to delete.
+        The places of their closing brackets, the digits, those of the left operands (`NOTHING` where there is one
+        operand), and the places to delete.
     """
     padded = np.concatenate([line, np.full(4, NOTHING)])
     here = np.flatnonzero(line == OPEN)
@@ -152,4 +182,4 @@ def _rewrite(line: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int
     short, long = here[done], here[two]
     line[short] = results = np.where(two, result, a)[done]
     gone = np.concatenate([short + 1, short + 2, long + 3, long + 4])
-    return short + np.where(two[done], 4, 2), results, gone
+    return short + np.where(two[done], 4, 2), results, np.where(two, a, NOTHING)[done], gone

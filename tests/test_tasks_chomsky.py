@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise, product
 from typing import Any
 
@@ -34,7 +34,7 @@ from ddstructs.tasks import (
     StackManipulation,
 )
 from ddstructs.tasks.bracket_answers import BracketAnswer
-from ddstructs.tasks.expressions import bracket_values, evaluate
+from ddstructs.tasks.expressions import bracket_values, evaluate, left_values
 
 Kind = type[BlankAnswer]
 
@@ -365,9 +365,58 @@ def test_an_unknown_counts_as_zero_and_as_one_in_the_values_of_parts() -> None:
     assert SolveEquation().output_symbols == 5
 
 
+@pytest.mark.parametrize("kind", [ModularArithmeticBrackets, SolveEquation])
+def test_where_a_right_operand_ends_the_left_one_has_its_value(kind: type[BracketAnswer]) -> None:
+    task, generator = kind(), torch.Generator().manual_seed(4)
+    source, lengths = task.draw(50, (3, 40), generator)
+    for row, n, values in zip(source.tolist(), lengths.tolist(), left_values(source, lengths).tolist(), strict=True):
+        text = "".join(task.alphabet[symbol] for symbol in row[:n])
+        expected = [-1] * len(row)
+        for opened, closed, split in operations(text):
+            left, right = text[opened + 1 : split], text[split + 1 : closed]
+            expected[closed - 1] = -1 if "x" in left + right else eval(left) % 5
+        assert values == expected
+
+
+def operations(text: str) -> Iterator[tuple[int, int, int]]:
+    """Where each pair of brackets with an operator between two operands opens and closes, and the operator."""
+    waiting: list[list[int]] = []
+    for place, char in enumerate(text):
+        if char == "(":
+            waiting.append([place])
+        elif char == ")":
+            opened, *splits = waiting.pop()
+            if splits:
+                yield opened, place, splits[0]
+        elif char in "+-*" and text[place - 1] not in "(+-*" and waiting:
+            waiting[-1].append(place)
+
+
+def test_the_objective_of_operands_counts_the_values_of_left_ones_by_its_weight() -> None:
+    task = SolveEquation(part_weight=2.0, operand_weight=3.0)
+    assert task.output_symbols == 20
+    assert list(map(task.output_name, (4, 9, 10, 19))) == ["4", "4 if x=1", "0 on the left", "4 on the left if x=1"]
+    batch = task.assemble(*task.sources(["((2-x)+(4))=3"]))
+    logits = torch.randn(1, batch.inputs.shape[1], 20, dtype=torch.float64)
+    sets = logits[0].split(5, dim=1)
+
+    def nats(*values: tuple[int, int, int]) -> float:
+        found = [-sets[own][step].log_softmax(dim=0)[value].item() for own, step, value in values]
+        return float(sum(found) / len(found))
+
+    parts = nats((0, 6, 2), (0, 10, 4), (0, 11, 1)) + nats((1, 6, 1), (1, 10, 4), (1, 11, 0))
+    operands = nats((2, 5, 2), (2, 10, 2)) + nats((3, 5, 2), (3, 10, 1))
+    loss = task.auxiliary_loss(logits, batch)
+    assert loss is not None
+    assert loss.item() == pytest.approx(2 * parts / 2 + 3 * operands / 2)
+    assert ModularArithmeticBrackets(operand_weight=1.0).output_symbols == 10
+
+
 def test_a_weight_of_parts_is_a_number_from_zero() -> None:
     with pytest.raises(InputError, match="part_weight is -1"):
         ModularArithmeticBrackets(part_weight=-1.0)
+    with pytest.raises(InputError, match="operand_weight is -1"):
+        SolveEquation(operand_weight=-1.0)
 
 
 def test_zeros_at_the_end_of_a_number_are_none_of_the_result() -> None:
