@@ -17,10 +17,11 @@ from ddstructs.nn.compiled.cells import Cell
 from ddstructs.nn.compiled.deep import Deep
 from ddstructs.nn.compiled.elman import Elman
 from ddstructs.nn.compiled.entry import buffer_size, enter_backward, enter_forward
+from ddstructs.nn.compiled.geometry import Geometry, Sizes, geometry
 from ddstructs.nn.compiled.gru import GRU
 from ddstructs.nn.compiled.lstm import LSTM
 from ddstructs.nn.compiled.tapes import heads_of, prepare_undo, table_of, tape_row
-from ddstructs.nn.compiled.weights import Geometry, Parameters, Sizes, geometry, pack_weights, unpack_grads
+from ddstructs.nn.compiled.weights import Parameters, pack_weights, unpack_grads
 from ddstructs.nn.network import Noise
 from ddstructs.ops import threads
 from ddstructs.ops.engine import Array
