@@ -52,20 +52,22 @@ def test_single_steps_go_on_where_the_compiled_loop_stopped_and_back(
     near(found, pieces(rnn, x, [12, 1, 1, 16], between))
 
 
-@pytest.mark.parametrize("memory", BANKS)
+@pytest.mark.parametrize("kind", [Stack, Queue, Deque])
 @pytest.mark.parametrize("differentiate", [True, False])
 def test_members_may_start_from_the_same_state(
-    memory: str, differentiate: bool, monkeypatch: pytest.MonkeyPatch
+    kind: Callable[[int], LineMemory], differentiate: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """States are values, although those of a line lie on one tape."""
-    rnn, x = network(memory, "gru"), draw(2, 9, INPUT)
-    line: Memory = Stack(WIDTH)
+    torch.manual_seed(0)
+    bank = Bank([kind(WIDTH), Bank([kind(WIDTH), kind(WIDTH)])])
+    rnn, x = MemoryRNN(INPUT, HIDDEN, bank, "gru", batch_first=True, dtype=torch.float64), draw(2, 9, INPUT)
+    line = kind(WIDTH)
 
     def solve() -> list[Tensor]:
         with torch.set_grad_enabled(differentiate):
-            signals = torch.full((2, 1), 0.7, dtype=torch.float64)
-            value = draw(2, 1, WIDTH)
-            state: State = line.initial_state(2, dtype=torch.float64)
+            signals = torch.full((2, line.heads), 0.7, dtype=torch.float64)
+            value = draw(2, line.heads, WIDTH)
+            state = line.initial_state(2, dtype=torch.float64)
             for _ in range(2):
                 _, state = line.step(line.signals.action_type(signals, signals / 2, value), state)
             start = rnn.initial_state(2)

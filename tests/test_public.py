@@ -12,10 +12,10 @@ from ddstructs import laws, tasks
 ROOT = Path(__file__).parents[1]
 
 PUBLIC = """
-    Action Agreement Bank Choice CoarseAccuracy Contents Controller Deque Diagnosis FineAccuracy InputError LayerState
-    Memory MemoryLayer MemoryRNN NoMemory OnnxRunner Queue RNNState SequenceModel Stack Start State Structure
-    SuperpositionStack Tape Trace TraceCallback check_agreement diagnose harden plot_lengths plot_signals plot_trace
-    settings_for to_onnx trace
+    Action Agreement Bank Choice CoarseAccuracy Contents Controller DeepCell Deque Diagnosis FineAccuracy InputError
+    LayerState Memory MemoryLayer MemoryRNN NoMemory OnnxRunner Queue RNNState SequenceModel Stack Start State
+    Structure SuperpositionStack Tape Trace TraceCallback check_agreement diagnose harden plot_lengths plot_signals
+    plot_trace settings_for to_onnx trace
 """
 
 

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence
 from ddstructs import MemoryRNN, Stack
 
 BUILD: list[tuple[dict[str, Any], str]] = [
-    ({"cell": "lsmt"}, "unknown cell 'lsmt': choose from rnn, lstm, gru, or pass a module"),
+    ({"cell": "lsmt"}, "unknown cell 'lsmt': choose from rnn, lstm, gru, deep, or pass a module"),
     ({"cell": nn.GRUCell(INPUT, HIDDEN)}, "the cell has input_size 3, but 7 was expected"),
     ({"cell": nn.GRUCell(INPUT + WIDTH, 6)}, "the cell has hidden_size 6, but 5 was expected"),
     ({"cell": nn.Identity()}, "the cell has input_size None, but 7 was expected"),
