@@ -11,7 +11,7 @@ import torch
 from test_fused import HIDDEN, INPUT, WIDTH, draw, network, one_by_one
 from torch import Tensor
 
-from ddstructs import Bank, Deque, Memory, MemoryRNN, Queue, RNNState, Stack, State, Tape, check_agreement
+from ddstructs import Bank, Deque, Memory, MemoryRNN, Queue, RNNState, Stack, Tape, check_agreement
 from ddstructs.bank import BankState
 from ddstructs.line import LineMemory
 from ddstructs.nn import loop
