@@ -38,7 +38,8 @@ class BracketAnswer(BlankAnswer):
 
     Two more objectives, in training, teach a network to keep the value of one part while it reads another, which the
     one answer to a whole expression hardly does. The published networks were trained without them. In an equation each
-    has two answers, that with 0 for the unknown and that with 1. All but the first have output symbols of their own.
+    has two answers, that with 0 for the unknown and that with 1. Only the value of a part, with 0 for the unknown,
+    shares the output symbols of the answer; the others have their own.
 
     Args:
         part_weight: Weight of the objective to give the value of each part in brackets when it is closed.
@@ -69,6 +70,8 @@ class BracketAnswer(BlankAnswer):
 
     def auxiliary_loss(self, logits: Tensor, batch: Batch) -> Tensor | None:
         """The mean cross entropy of the values of the parts, and that of the left operands, times their weights."""
+        if not (self.part_weight or self.operand_weight):
+            return None
         source, lengths = (batch.inputs[:, 1:] - BLANK - 1).cpu(), self.lengths(batch).cpu()
         known = [source] if self.unknown is None else [torch.where(source == self.unknown, x, source) for x in range(2)]
         answers, losses = iter(logits[:, 1:].split(len(self.answers), dim=-1)), []

@@ -310,8 +310,9 @@ def test_a_step_in_a_loop_equals_the_network(name: str, cell: Cell, seed: int) -
         "stack": lambda: Stack(3), "queue": lambda: Queue(3), "deque": lambda: Deque(3), "none": NoMemory,
         "bank": lambda: Bank([Queue(3), Deque(3)]), "ring": lambda: Tape(3, size=4, jump=2),
     }  # fmt: skip
-    draw = np.random.default_rng([seed, *map(ord, name + cell)]).integers(2, size=5).astype(bool).tolist()
-    options = dict(zip(("value_skip", "read_skip", "read_gate", "output_layer", "learn_initial"), draw, strict=True))
+    draw = np.random.default_rng([seed, *map(ord, name + cell)]).integers(2, size=6).astype(bool).tolist()
+    switches = "value_skip", "read_skip", "read_gate", "output_layer", "learn_initial", "signal_skip"
+    options = dict(zip(switches, draw, strict=True))
     options["read_gate"] &= options["read_skip"]
     model = network(kinds[name](), cell, **options)
     x, step = symbols(4, 10, seed=seed), Step(model, CAPACITY)

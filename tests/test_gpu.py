@@ -91,6 +91,15 @@ def test_a_network_on_a_gpu_equals_the_one_on_the_cpu(kind: str, cell: str) -> N
     assert_near(outcome("cuda"), outcome("cpu"), torch.float64)
 
 
+@needs_gpu
+@pytest.mark.parametrize("options", [{"cell": "deep"}, {"signal_skip": True}], ids=["deep", "signal_skip"])
+def test_what_has_no_loop_on_a_gpu_runs_step_by_step(options: dict[str, Any]) -> None:
+    network = MemoryRNN(4, 5, EVERYTHING["stack"](3), batch_first=True, **options).cuda()
+    x = torch.randn(2, 20, 4, device="cuda")
+    assert network.path(x).name == "loop"
+    assert network(x)[0].shape == (2, 20, 5)
+
+
 def steps(network: MemoryRNN, x: Tensor, **options: Any) -> list[Tensor]:
     """All that comes out of a run that continues from another, with all gradients."""
     torch.manual_seed(0)  # for the noise

@@ -36,6 +36,8 @@ def network(kind: str = "stack", cell: str = "rnn", **options: Any) -> MemoryRNN
     rnn = MemoryRNN(INPUT, HIDDEN, MEMORIES[kind](WIDTH), cell, **{"batch_first": True, **options})
     assert rnn.initial is not None
     torch.nn.init.normal_(rnn.initial)
+    if rnn.signal_skip is not None:
+        torch.nn.init.normal_(rnn.signal_skip.weight)
     return rnn
 
 
@@ -67,7 +69,7 @@ def assert_same_bits(got: Any, expected: Any) -> None:
 @pytest.mark.parametrize("kind", ["stack", "queue", "deque+stack", "none"])
 def test_outputs_and_gradients_are_the_same_bits_and_a_new_length_compiles_nothing(kind: str, cell: str) -> None:
     batch_first = kind != "queue"
-    rnn = network(kind, cell, hard=kind == "stack", batch_first=batch_first)
+    rnn = network(kind, cell, hard=kind == "stack", batch_first=batch_first, signal_skip=kind == "deque+stack")
     graph, counter = compiled(rnn)
     for time, batch in ((7, 3), (12, 3), (9, 3)):
         x = noise(*((batch, time) if batch_first else (time, batch)), INPUT).requires_grad_()

@@ -118,7 +118,7 @@ def _success(records: Sequence[Record], succeeds: Callable[[Record], bool], succ
 
 
 def _color(record: Record) -> str:
-    return {"rnn": "C0", "lstm": "C1"}.get(record["cell"], "C2")
+    return {"rnn": "C0", "lstm": "C1", "deep": "C3"}.get(record["cell"], "C2")
 
 
 def _names(records: Iterable[Record], field: str) -> list[str]:

@@ -1,8 +1,8 @@
 """The compiled path of a `MemoryRNN`: whether a network supports it, and the run itself.
 
-A loop over the steps spends most of its time on the overhead of operators and autograd. Torch's cells with any number
-of line memories run all steps in compiled code instead, as one autograd node: `nn.compiled` on the CPU, `nn.cuda` on a
-GPU (with one line memory).
+A loop over the steps spends most of its time on the overhead of operators and autograd. Torch's cells and `DeepCell`
+with any number of line memories run all steps in compiled code instead, as one autograd node: `nn.compiled` on the CPU,
+`nn.cuda` on a GPU (one of torch's cells with one line memory, without `signal_skip`).
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class MemoryRNN(Pretrained):
 
     The output is that of the cell, as in torch's recurrent networks, plus a term of the read of the same step. The gate
     $g_t$ is 1, or with `read_gate` $1 + \tanh(W_g h_t + b_g)$, which lets the cell withhold a read from the output. The
-    two terms in $U$ are skip connections that make learning faster and more reliable. With `value_skip=False,
+    terms in $U_v$ and $U_o$ are skip connections that make learning faster and more reliable. With `value_skip=False,
     read_skip=False, output_layer=True` the equations are those of the paper, where $o_t = \tanh(W_o h_t + b_o)$. That
     layer makes symbols in the cell's own state easy to decode, so many runs learn not to use the memory.
 
@@ -65,7 +65,8 @@ class MemoryRNN(Pretrained):
         pop_bias: Initial b_u; likewise. A network learns only if it pops little at first.
         value_skip: Whether the input also feeds the value.
         signal_skip: Whether the input also feeds the logits of push and pop, or of other signals, with weights that
-            begin at zero. It helps where the input alone says what to do, such as brackets that open and close.
+            begin at zero. It helps where the input alone says what to do, such as brackets that open and close. On a
+            GPU, a network with it runs in a loop over the steps.
         read_skip: Whether the read of the same step also feeds the output.
         read_gate: Whether the cell controls how much of the read feeds the output. Needed when a value must be read
             before it is output.

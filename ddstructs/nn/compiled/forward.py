@@ -1,7 +1,7 @@
 """The forward pass of all steps of a network, for a slice of the batch.
 
 Terms that do not depend on the step before are computed for a block of steps at once, while it is in the cache: those
-of the input in the sums and in the values, and those of the reads in the output.
+of the input in the sums, the values and the signals, and those of the reads in the output.
 """
 
 from __future__ import annotations
