@@ -109,5 +109,5 @@ def test_a_resumed_run_without_a_new_checkpoint_goes_on_from_the_old_one(tmp_pat
     trainer = Trainer(logger=False, default_root_dir=tmp_path, enable_progress_bar=False, enable_model_summary=False)
     assert how_to_resume(trainer, None) == NOTHING
     first, command = how_to_resume(trainer, "a b.ckpt").splitlines()
-    assert first == "no checkpoint was written since; resume with"
-    assert command == "  ddstructs fit --ckpt_path 'a b.ckpt' and the options of this run"
+    assert first == "no checkpoint was written since; resume with the options of this run and"
+    assert command == "  ddstructs fit --ckpt_path 'a b.ckpt'"

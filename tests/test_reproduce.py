@@ -401,24 +401,28 @@ def test_every_size_in_the_text_of_a_suite_is_filled_in(suite: Suite, budget: st
         assert f", with {size} strings of each" in told.score
 
 
-@pytest.mark.parametrize("mode", ["--dry_run", "--budget=small"])
-def test_a_file_above_is_no_folder_for_results(
-    mode: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "results").write_text("mine")
-    monkeypatch.setattr(sys, "argv", ["ddstructs", "reproduce", mode, "--out", str(tmp_path / "results/x")])
-    assert __main__.main() == 2
-    assert f"--out is {tmp_path / 'results/x'}, but {tmp_path / 'results'} is a file" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("mode", ["--dry_run", "--summarize", "--budget=small"])
+@pytest.mark.parametrize(
+    ("mode", "below", "message"),
+    [
+        *((mode, "", "but that is a file: give a folder") for mode in ("--dry_run", "--summarize", "--budget=small")),
+        *((mode, "/x", "results is a file, not a folder") for mode in ("--dry_run", "--budget=small")),
+    ],
+)
 def test_a_file_is_no_folder_for_results(
-    mode: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    mode: str,
+    below: str,
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "results").write_text("mine")
-    monkeypatch.setattr(sys, "argv", ["ddstructs", "reproduce", mode, "--out", str(tmp_path / "results")])
+    out = f"{tmp_path / 'results'}{below}"
+    monkeypatch.setattr(sys, "argv", ["ddstructs", "reproduce", mode, "--out", out])
     assert __main__.main() == 2
-    assert "that is a file" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f"--out is {out}, " in error
+    assert message in error
     assert (tmp_path / "results").read_text() == "mine"
 
 

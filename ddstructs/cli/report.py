@@ -62,7 +62,7 @@ def how_to_resume(trainer: Trainer, path: str | None) -> str:
     known = [] if config is None or not config.is_file() else ["--config", os.path.relpath(config)]
     command = shlex.join(["ddstructs", "fit", *known, "--ckpt_path", written[0] if written else str(path)])
     first = "" if written else "no checkpoint was written since; "
-    return f"{first}resume with\n  {command}{'' if known else ' and the options of this run'}"
+    return f"{first}resume with{'' if known else ' the options of this run and'}\n  {command}"
 
 
 def _saved(trainer: Trainer) -> tuple[list[str], list[str]]:
