@@ -187,9 +187,8 @@ def new_tapes(arguments: Arguments) -> list[Tape]:
     if arguments.values is None or arguments.strengths is None:
         return [Tape(layout, None, template, time) for layout in lines]
     values, strengths = arguments.values.split(arguments.slots, 1), arguments.strengths.split(arguments.slots, 1)
-    return [
-        Tape(layout, Slots(*start), template, time) for layout, *start in zip(lines, values, strengths, strict=True)
-    ]
+    starts = map(Slots, values, strengths)
+    return [Tape(layout, start, template, time) for layout, start in zip(lines, starts, strict=True)]
 
 
 @cache
