@@ -33,7 +33,7 @@ def of_a_recipe(task: str, memory: str, cell: str) -> tuple[dict[str, Any], Task
     """The hyperparameters of the controller that `reproduce` trains, and its task."""
     (run,) = every_run(RECIPE_OF_RESULTS, [task], [memory], [cell], [0])
     its = train._task(run)
-    return dict(train._controller(run, its).hparams), its
+    return dict(train._model(run, its).hparams), its
 
 
 def of_ones_own(task: str, memory: str, cell: str) -> tuple[dict[str, Any], Task]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -19,6 +19,7 @@ from ddstructs import (
     Memory,
     NoMemory,
     Queue,
+    SequenceModel,
     Stack,
     SuperpositionStack,
     __main__,
@@ -29,6 +30,7 @@ from ddstructs.experiments.recipe import DEFAULT, read_recipe
 from ddstructs.experiments.records import read_records
 from ddstructs.experiments.results import group_of, summary
 from ddstructs.experiments.runs import Run, every_run
+from ddstructs.experiments.store import CHECKPOINT
 from ddstructs.experiments.suites import SUITES
 from ddstructs.experiments.tables import drawing, render_suite, suite_summary
 from ddstructs.tasks import IGNORE, Reversal, ReverseString
@@ -60,7 +62,7 @@ def small_run(folder: Path, seed: int = 0) -> Run:
     return every_run(recipe_of(folder, SMALL), ["ReverseString"], ["Stack"], ["rnn"], [seed])[0]
 
 
-def share_right(model: Controller, n: int, rows: int) -> float:
+def share_right(model: Controller | SequenceModel, n: int, rows: int) -> float:
     """The share of symbols that are right at a length, counted one by one."""
     shares = []
     for batch in ReverseString(test_lengths=(n, n), eval_size=rows).test_dataloader():
@@ -105,6 +107,46 @@ def test_validation_rounds_the_signals_and_training_does_not(tmp_path: Path, mon
     monkeypatch.setattr(Controller, "_score", watch)
     train.fit(small_run(tmp_path), tmp_path, silent)
     assert seen == {"train": {False}, "val": {True}}
+
+
+def layered(folder: Path, memory: str, layers: list[str]) -> Run:
+    """A small run whose cell is `layers`."""
+    recipe = json.loads(json.dumps(SMALL))
+    sizes = {"layers": layers, "embed_dim": 8, "hidden_size": None, "embedding_size": None}
+    more = {"memory": {"width": None}} if memory == "NoMemory" else {}
+    recipe["exceptions"].append({"where": {"model": "SequenceModel"}, "because": "x", "model": sizes} | more)
+    return every_run(recipe_of(folder, recipe), ["ReverseString"], [memory], ["layers"], [0])[0]
+
+
+@pytest.mark.parametrize("memory", ["Stack", "Queue+Stack", "SuperpositionStack", "NoMemory"])
+def test_a_network_of_layers_is_trained_and_tested_as_one_with_a_cell_is(memory: str, tmp_path: Path) -> None:
+    layers = ["attention"] if memory == "NoMemory" else ["memory", "attention"]
+    run = layered(tmp_path, memory, layers)
+    assert "learning_rate" not in run.settings["model"]  # an exception that names no model is for a Controller
+    train.check([run])
+    done = train.execute(run, silent)
+    (tmp_path / "model.ckpt").write_bytes(done.files[CHECKPOINT])
+    model = SequenceModel.load_from_checkpoint(tmp_path / "model.ckpt", hard=True)
+    assert [type(block.layer).__name__ for block in cast("list[Any]", model.blocks)] == [
+        {"attention": "CausalAttention", "memory": "MemoryLayer"}[layer] for layer in layers
+    ]
+    lengths = json.loads(done.files["lengths.json"])
+    assert [line["length"] for line in lengths] == [9, 12, 15]
+    model.eval()
+    assert [line["score"] for line in lengths] == [round(share_right(model, n, 5), 4) for n in (9, 12, 15)]
+
+
+def test_the_signals_of_every_layer_are_rounded_in_validation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, set[tuple[bool, ...]]] = {"train": set(), "val": set()}
+    score = SequenceModel._score
+
+    def watch(self: SequenceModel, split: Any, batch: Any) -> Any:
+        seen[split].add(tuple(module.hard for module in self.memory_modules))
+        return score(self, split, batch)
+
+    monkeypatch.setattr(SequenceModel, "_score", watch)
+    train.fit(layered(tmp_path, "Stack", ["memory", "memory"]), tmp_path, silent)
+    assert seen == {"train": {(False, False)}, "val": {(True, True)}}
 
 
 def test_after_the_curriculum_each_nth_batch_of_training_is_rounded(

@@ -56,7 +56,7 @@ def reproduce(
             the recognition of languages as in Butoi et al. 2025 (recognition).
         tasks: Names of tasks, separated by commas; those of the suite if not given.
         memories: Names of memories, likewise; Queue+Queue is a bank of two queues.
-        cells: Names of cells, likewise.
+        cells: Names of cells, likewise; layers is a network without recurrence, whose layers the recipe lists.
         seeds: Seeds and ranges of seeds, separated by commas: 0-9, or 777, or 900,901.
         budget: Cost of a run: small for a first look, default for that of the recipe, or published for tests as large
             as the published ones.

@@ -24,6 +24,16 @@ TOPIC = "ddstructs-progress"
 PATIENCE = 30
 """Seconds to wait for a scheduler, at the start and after a lost connection."""
 
+SETTINGS: dict[str, Any] = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
+}
+"""Dask's settings of a local cluster.
+
+Its profiler looks at the stack of every worker a hundred times a second, and its limit makes freed memory go back to
+the system, to be cleared and mapped again for the next batch; each costs a run about a tenth of its speed.
+"""
+
 ONE_AT_A_TIME = threading.Lock()
 """Serializes the runs of a worker with several threads, because they share torch's random state."""
 
@@ -174,7 +184,7 @@ def _address(workers: int, scheduler: str | None) -> Iterator[str | LocalCluster
 
     with (
         TemporaryDirectory(prefix="ddstructs-", ignore_cleanup_errors=True) as folder,
-        dask.config.set({"temporary-directory": folder}),  # pyright: ignore[reportPrivateImportUsage]  # otherwise the scheduler leaves a folder behind
+        dask.config.set(SETTINGS | {"temporary-directory": folder}),  # pyright: ignore[reportPrivateImportUsage]  # otherwise the scheduler leaves a folder behind
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,

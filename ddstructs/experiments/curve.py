@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from ddstructs.experiments.engine import Report
 from ddstructs.tasks.generated import Generated
+from ddstructs.training.learner import Learner
 
 __all__ = ["Curve", "Rounded"]
 
@@ -72,13 +73,10 @@ class Rounded(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         task: Generated = trainer.datamodule  # type: ignore[attr-defined]  # as above
         due = self.every is not None and trainer.global_step % self.every == 0
-        self._round(pl_module, due and task.stages.finished)
+        cast("Learner", pl_module).hard = due and task.stages.finished
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._round(pl_module, True)
+        cast("Learner", pl_module).hard = True
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._round(pl_module, False)
-
-    def _round(self, model: Any, hard: bool) -> None:
-        model.rnn.hard = hard
+        cast("Learner", pl_module).hard = False

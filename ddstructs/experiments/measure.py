@@ -1,4 +1,4 @@
-"""The accuracy of a controller on each sequence of a test set."""
+"""The accuracy of a model on each sequence of a test set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from ddstructs.errors import InputError
 from ddstructs.tasks.batch import IGNORE, SEPARATOR
 from ddstructs.tasks.task import Task
-from ddstructs.training.controller import Controller
+from ddstructs.training.learner import Learner
 from ddstructs.training.metrics import CoarseAccuracy, FineAccuracy
 from ddstructs.training.scoring import Scoring
 
@@ -47,8 +47,8 @@ class Scores(NamedTuple):
 
 
 @torch.no_grad()
-def measure(model: Controller, task: Task) -> Scores:
-    """Test a controller on the test set of a task."""
+def measure(model: Learner, task: Task) -> Scores:
+    """Test a model on the test set of a task."""
     model.eval()
     coarse, fine = CoarseAccuracy(), FineAccuracy()
     rows = []
@@ -60,13 +60,13 @@ def measure(model: Controller, task: Task) -> Scores:
 
 
 @torch.no_grad()
-def answers(model: Controller, inputs: Tensor, steps: int = STEPS) -> Tensor:
+def answers(model: Learner, inputs: Tensor, steps: int = STEPS) -> Tensor:
     """The likeliest output symbol of each step, read piece by piece with the state carried over.
 
     Only the memory's contents grow with the length of a sequence, so that one of a million symbols can be tested.
 
     Args:
-        model: The controller.
+        model: The model.
         inputs: Input symbols, shape `(batch, time)`.
         steps: Number of steps of a piece.
     """
@@ -79,29 +79,29 @@ def answers(model: Controller, inputs: Tensor, steps: int = STEPS) -> Tensor:
 
 
 @torch.no_grad()
-def metric_of(model: Controller, task: Task, name: str) -> float:
-    """A metric of a controller on the test set of a task.
+def metric_of(model: Learner, task: Task, name: str) -> float:
+    """A metric of a model on the test set of a task.
 
     Args:
-        model: The controller.
+        model: The model.
         task: The task.
         name: One of the metrics of the task, `loss`, or `excess`.
 
     """
     model.eval()
-    scoring = Scoring(task, [model.rnn.memory])
+    scoring = Scoring(task, model.memories)
     for batch in task.test_dataloader():
         scoring.update("test", model(batch.inputs), batch)
     return float(scoring.metrics("test")[name].compute())
 
 
-def check_metric(model: Controller, task: Task, name: str) -> None:
+def check_metric(model: Learner, task: Task, name: str) -> None:
     """Check that a task has a metric.
 
     Raises:
         InputError: If it does not.
     """
-    metrics = Scoring(task, [model.rnn.memory]).metrics("test")
+    metrics = Scoring(task, model.memories).metrics("test")
     if name not in metrics:
         raise InputError(f"{type(task).__name__} has no metric {name}: choose from {', '.join(metrics)}")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ddstructs.errors import InputError, one_line
+from ddstructs.experiments.names import model_of
 from ddstructs.experiments.sections import (
     CLASSES,
     SECTIONS,
@@ -59,7 +60,7 @@ class Recipe:
         if budget != DEFAULT and budget not in self.budgets:
             raise InputError(f"--budget is {budget}, but the recipe has {', '.join([DEFAULT, *self.budgets])}")
         spent = [] if budget == DEFAULT else [self.budgets[budget]]
-        return self._merge([self.defaults, *self._rules_for(run), *spent])
+        return self._merge([self.defaults, *self._rules_for(run | {"model": model_of(run["cell"])}), *spent])
 
     def exceptions_for(self, symbols: int | None = None, **run: str) -> Settings:
         """The settings of a run that differ from the defaults.

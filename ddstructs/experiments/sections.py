@@ -111,8 +111,8 @@ class Where:
 
     Several names of a kind are separated by commas; `Queue+Queue` is a bank of two queues. With `symbols`, only tasks
     with at most that many symbols, which `settings_for` asks about; the runs of a recipe have the number that the
-    recipe sets. It also asks about other models; an exception that names none is for a `Controller`, the model of every
-    run of a recipe.
+    recipe sets. An exception that names no model is for a `Controller`; the model of a run whose cell is `layers` is a
+    `SequenceModel`.
     """
 
     task: str | None = None

@@ -20,7 +20,7 @@ from ddstructs.experiments.commit import commit
 from ddstructs.experiments.curve import Curve, Rounded
 from ddstructs.experiments.engine import Report
 from ddstructs.experiments.measure import by_length, check_metric, measure, metric_of
-from ddstructs.experiments.names import members
+from ddstructs.experiments.names import LAYERS, members, model_of
 from ddstructs.experiments.runs import Run
 from ddstructs.experiments.sections import Testing, Training, read_section
 from ddstructs.experiments.store import CHECKPOINT
@@ -28,7 +28,7 @@ from ddstructs.memory import Memory
 from ddstructs.registry.arguments import fit_arguments
 from ddstructs.registry.plugins import named
 from ddstructs.tasks.generated import Generated
-from ddstructs.training.controller import Controller
+from ddstructs.training.learner import Learner
 from ddstructs.training.saving import with_safe_saving
 from ddstructs.training.stopping import Finished, reached
 
@@ -88,7 +88,7 @@ def fit(run: Run, folder: Path, report: Report) -> Trained:
         eval_size=training.validation_size,
         batches_per_epoch=training.validate_every,
     )
-    model = _controller(run, task)
+    model = _model(run, task)
     best = ModelCheckpoint(folder / "model", "best", monitor="val_score", mode="max", save_weights_only=True)
     shown = PAPER if read_section(Testing, run.settings["test"]).metric is None else ("score",)
     rounding = [Rounded(training.rounded_every)] if training.rounded else []
@@ -134,7 +134,7 @@ def execute(run: Run, report: Report) -> Done:
         folder = Path(name)
         trained = fit(run, folder, lambda words: report(f"{run}: {words}"))
         report(f"{run}: testing")
-        model = Controller.load_from_checkpoint(trained.checkpoint)
+        model = _restore(run, Path(trained.checkpoint))
         scores, lengths = (_of_the_paper if testing.metric is None else _each_length)(run, model, testing)
         record: dict[str, Any] = run.key | scores | _hard(run, Path(trained.checkpoint), testing.hard)
         record |= {"updates": trained.updates, "seconds": trained.seconds, "restarts": trained.restarts}
@@ -146,7 +146,7 @@ def execute(run: Run, report: Report) -> Done:
     return Done(record | {"commit": commit()}, files)
 
 
-def _of_the_paper(run: Run, model: Controller, testing: Testing) -> tuple[dict[str, float], list[dict[str, float]]]:
+def _of_the_paper(run: Run, model: Learner, testing: Testing) -> tuple[dict[str, float], list[dict[str, float]]]:
     """Coarse and fine accuracy on the lengths of training and of the test, for the record, and at each length."""
     sets = {
         part: measure(model, _task(run, test_lengths=lengths, eval_size=testing.size))
@@ -158,7 +158,7 @@ def _of_the_paper(run: Run, model: Controller, testing: Testing) -> tuple[dict[s
     return record, by_length([*sets.values()])
 
 
-def _each_length(run: Run, model: Controller, testing: Testing) -> tuple[dict[str, float], list[dict[str, float]]]:
+def _each_length(run: Run, model: Learner, testing: Testing) -> tuple[dict[str, float], list[dict[str, float]]]:
     """The metric of the suite, its mean over the lengths for the record, and at each length that sources have."""
     assert testing.metric is not None
 
@@ -172,7 +172,7 @@ def _each_length(run: Run, model: Controller, testing: Testing) -> tuple[dict[st
     stretches = _stretches(run, testing)
     if testing.rounded:
         record["score_soft"] = mean_of([at(stretch, testing.per_length) for stretch in stretches])
-        model.rnn.hard = True
+        model.hard = True
     record["score_train"] = round(at(_task(run).train_lengths, testing.size), 6)
     scores = [at(stretch, testing.per_length) for stretch in stretches]
     record["score_test"] = mean_of(scores)
@@ -226,7 +226,7 @@ def _hard(run: Run, checkpoint: Path, sizes: dict[int, int]) -> dict[str, float]
     """Coarse accuracy with push and pop rounded, for a number of sequences by length."""
     if not sizes:
         return {}
-    model = Controller.load_from_checkpoint(checkpoint, hard=True)
+    model = _restore(run, checkpoint, hard=True)
     return {
         f"coarse_hard_{length}": measure(model, _task(run, test_lengths=(length, length), eval_size=size)).coarse
         for length, size in sizes.items()
@@ -234,7 +234,7 @@ def _hard(run: Run, checkpoint: Path, sizes: dict[int, int]) -> dict[str, float]
 
 
 def check(runs: Sequence[Run]) -> None:
-    """Build the memories, controllers and tasks of all runs, without weights and sequences, before any is trained.
+    """Build the memories, models and tasks of all runs, without weights and sequences, before any is trained.
 
     Raises:
         InputError: If the recipe does not fit them.
@@ -243,7 +243,7 @@ def check(runs: Sequence[Run]) -> None:
         training = read_section(Training, run.settings["training"])
         testing = read_section(Testing, run.settings["test"])
         task = _task(run, val_lengths=training.validation_lengths)
-        model = _controller(run, task)
+        model = _model(run, task)
         if testing.metric is not None:
             check_metric(model, task, testing.metric)
             _stretches(run, testing)
@@ -274,16 +274,21 @@ def memory_of(run: Run) -> Memory:
         raise InputError(f"the recipe does not fit {run.memory}: {error}") from error
 
 
-def _controller(run: Run, task: Generated) -> Controller:
-    model: Controller = _build(
-        Controller,
+def _model(run: Run, task: Generated) -> Learner:
+    model: Learner = _build(
+        named("model", model_of(run.cell)),
         f"{run.memory} on {run.task}",
         run.settings["model"],
         memory=memory_of(run),
         input_symbols=task.input_symbols,
         output_symbols=task.output_symbols,
-        cell=run.cell,
+        **({} if run.cell == LAYERS else {"cell": run.cell}),
     )
+    return model
+
+
+def _restore(run: Run, checkpoint: Path, **settings: Any) -> Learner:
+    model: Learner = named("model", model_of(run.cell)).load_from_checkpoint(checkpoint, **settings)
     return model
 
 

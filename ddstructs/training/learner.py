@@ -11,6 +11,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
+from ddstructs.memory import Memory
 from ddstructs.nn.layer import MemoryLayer
 from ddstructs.nn.rnn import MemoryRNN
 from ddstructs.tasks.batch import IGNORE, Batch
@@ -78,6 +79,21 @@ class Learner(Restorable):
     def memory_modules(self) -> list[MemoryRNN | MemoryLayer]:
         """The modules that have a memory, in the order of the network."""
         return [module for module in self.modules() if isinstance(module, MemoryRNN | MemoryLayer)]
+
+    @property
+    def memories(self) -> list[Memory]:
+        """The memories of these modules."""
+        return [module.memory for module in self.memory_modules]
+
+    @property
+    def hard(self) -> bool:
+        """Whether push and pop are rounded to 0 or 1, in every module with a memory; can be set."""
+        return all(module.hard or not module.memory.heads for module in self.memory_modules)
+
+    @hard.setter
+    def hard(self, hard: bool) -> None:
+        for module in self.memory_modules:
+            module.hard = hard
 
     @property
     def places(self) -> list[int]:
@@ -179,11 +195,11 @@ class Learner(Restorable):
                 f"{type(task).__name__} has {its[0]} input and {its[1]} output symbols, but this model is for "
                 f"{own[0]} and {own[1]}"
             )
-        self.scoring = Scoring(task, [module.memory for module in self.memory_modules]).to(self.device)
+        self.scoring = Scoring(task, self.memories).to(self.device)
 
     def _score(self, split: Split, batch: Batch) -> tuple[Tensor, Scored]:
         """Log the metrics of a batch; return the loss, with all that training adds, and the scores."""
-        memories = [module.memory for module in self.memory_modules]
+        memories = self.memories
         before = [memory.validate for memory in memories]
         for memory, validate in zip(memories, before, strict=True):
             memory.validate = validate or self._first_batch
@@ -215,6 +231,6 @@ class Learner(Restorable):
 
     def _uses_fractions(self, batch: Batch) -> bool:
         """Whether any signal is neither 0 nor 1; saturated signals, unlike a sigmoid, may all be one of them."""
-        if all(module.hard or not module.memory.heads for module in self.memory_modules):
+        if self.hard:
             return False
         return self.scoring.undecided(self.run(batch.inputs).actions, batch)

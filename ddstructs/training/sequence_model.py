@@ -138,7 +138,7 @@ class SequenceModel(Learner):
         self.blocks = nn.ModuleList(Block(embed_dim, made(layer), feed_forward, dropout) for layer in given["layers"])
         self.norm = nn.LayerNorm(embed_dim)
         self.classify = nn.Linear(embed_dim, output_symbols)
-        self.scoring = Scoring(None, [module.memory for module in self.memory_modules])
+        self.scoring = Scoring(None, self.memories)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
