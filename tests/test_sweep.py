@@ -296,6 +296,7 @@ def test_values_of_another_type_in_a_journal_are_refused_or_harmless(tmp_path: P
         (["--memory=Stack", "--study=s"], "--task is required"),
         (["--task=Copyin", "--memory=Stack", "--study=s"], "did you mean Copying?"),
         (["--task=Copying", "--memory=Stack,Queue", "--study=s"], "--memory has 2 names"),
+        (["--task=Copying", "--memory=Stack", "--cell=layers", "--study=s"], "--cell is layers, but a sweep"),
         (["--task=Copying", "--memory=Stack", "--study=s", "--trials=0"], "--trials is 0"),
         (["--task=Copying", "--memory=Stack", "--study=s", "--num_seeds=0"], "--num_seeds is 0"),
         (["--task=Copying", "--memory=Stack", "--study=text"], "text, line 1: it is not a line of a study's journal"),

@@ -9,6 +9,7 @@ from ddstructs.cli.machine import check_processes
 from ddstructs.cli.progress import working
 from ddstructs.errors import InputError
 from ddstructs.experiments.engine import check_engine
+from ddstructs.experiments.names import LAYERS, known
 from ddstructs.experiments.recipe import RECIPE, read_recipe
 from ddstructs.experiments.runs import choose
 from ddstructs.extras import install
@@ -52,6 +53,9 @@ def sweep(
         kind: _one(kind, choose(kind, kind, text))
         for kind, text in (("task", task), ("memory", memory), ("cell", cell))
     }
+    if names["cell"] == LAYERS:
+        cells = ", ".join(cell for cell in known("cell") if cell != LAYERS)
+        raise InputError(f"--cell is {LAYERS}, but a sweep is of a network with a cell: choose from {cells}")
     check_folder(journal.parent, "--study", study)
     if not find_spec("optuna"):
         raise InputError(f"a sweep needs Optuna: {install('sweep')}")
