@@ -30,8 +30,8 @@ SETTINGS: dict[str, Any] = {
 }
 """Dask's settings of a local cluster.
 
-Its profiler looks at the stack of every worker a hundred times a second, and its limit makes freed memory go back to
-the system, to be cleared and mapped again for the next batch; each costs a run about a tenth of its speed.
+Its profiler looks at the stack of every worker a hundred times a second, which takes a twentieth of a core each; its
+limit makes freed memory go back to the system, to be mapped again for the next batch, which costs a tenth of the speed.
 """
 
 ONE_AT_A_TIME = threading.Lock()
