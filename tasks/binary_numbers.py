@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from math import isqrt
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
-from ddstructs.tasks.batch import IGNORE
-from ddstructs.tasks.blank_answer import BlankAnswer
+from ddstructs.registry.ranges import Spread, check_ranges
+from ddstructs.tasks.batch import IGNORE, Batch
+from ddstructs.tasks.blank_answer import BLANK, BlankAnswer
 from ddstructs.tasks.task import Goal
 
 __all__ = ["BinaryProduct", "BinarySum", "SquareRoot"]
 
 OPERATOR = END = 2
+
+DIGIT = ("0", "1", "no digit")
+"""What a number has at a place, where it is asked for."""
 
 
 def numbers(bits: Tensor) -> list[int]:
@@ -31,6 +36,13 @@ def digits(values: list[int], width: int) -> Tensor:
     packed = np.frombuffer(b"".join(value.to_bytes(size, "little") for value in values), np.uint8)
     bits = np.unpackbits(packed.reshape(len(values), size), axis=1, count=width, bitorder="little")
     return torch.from_numpy(bits.astype(np.int64))
+
+
+def operands(source: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """The digits of both numbers, each shape `(batch, time)`, with the lowest digit first; -1 beyond the last."""
+    place, sign = torch.arange(source.shape[1]), (source == OPERATOR).int().argmax(dim=1, keepdim=True)
+    second = source.gather(1, (sign + 1 + place).clamp(max=source.shape[1] - 1))
+    return source.where(place < sign, -1), second.where(place < lengths[:, None] - 1 - sign, -1)
 
 
 def positive_bits(lengths: Tensor, width: int, generator: torch.Generator) -> Tensor:
@@ -75,10 +87,7 @@ class BinaryOperation(BlankAnswer):
         return torch.where(place < sign, one, torch.where(place == sign, OPERATOR, second))
 
     def solve(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        place, sign = torch.arange(source.shape[1]), (source == OPERATOR).int().argmax(dim=1, keepdim=True)
-        one = numbers(torch.where(place < sign, source, 0))
-        second = source.gather(1, (sign + 1 + place).clamp(max=source.shape[1] - 1))
-        two = numbers(torch.where(place < lengths[:, None] - 1 - sign, second, 0))
+        one, two = (numbers(number.where(number >= 0, 0)) for number in operands(source, lengths))
         results = list(map(self.operate, one, two))
         blanks = self.blanks(lengths)
         size = torch.tensor([max(1, result.bit_length()) for result in results])[:, None]
@@ -97,7 +106,13 @@ class BinarySum(BinaryOperation):
     right, and ending where both numbers do, has .974 of the symbols for sources of up to 40 symbols, and .997 for those
     of up to 500. The goal is therefore a share of the symbols.
 
+    A second objective, in training, asks at each blank for the two digits that are added there. It shows a network what
+    to keep of each number, which their sum modulo 2 does not while one of the two is unknown. The published networks
+    were trained without it.
+
     Args:
+        digit_weight: Weight of the objective to give at each blank, up to the end of the sum, the digit of each number
+            or that there is none. Each number has output symbols of its own.
         settings: The settings of every blank answer, see `BlankAnswer`.
 
     Reference:
@@ -115,6 +130,36 @@ class BinarySum(BinaryOperation):
     alphabet = "01+"
     pattern = r"[01]+\+[01]+"
     example = "001+011"
+
+    def __init__(self, digit_weight: Spread = 0.0, **settings: Any) -> None:
+        check_ranges(BinarySum.__init__, locals())
+        super().__init__(**settings)
+        self.digit_weight = digit_weight
+
+    @property
+    def output_symbols(self) -> int:
+        return len(self.answers) + (2 * len(DIGIT) if self.digit_weight else 0)
+
+    def output_name(self, symbol: int) -> str:
+        if symbol < len(self.answers):
+            return self.answers[symbol]
+        number, digit = divmod(symbol - len(self.answers), len(DIGIT))
+        return f"{DIGIT[digit]} in the {('first', 'second')[number]} number"
+
+    def auxiliary_loss(self, logits: Tensor, batch: Batch) -> Tensor | None:
+        """The mean cross entropy of the digits of both numbers, times the weight."""
+        if not self.digit_weight:
+            return None
+        source, lengths = (batch.inputs[:, 1:] - BLANK - 1).cpu(), self.lengths(batch).cpu()
+        due = batch.targets != IGNORE
+        place = (torch.arange(logits.shape[1]) - 1 - lengths[:, None]).clamp(min=0)  # of the digits due at each step
+        own = logits[..., len(self.answers) :].split(len(DIGIT), dim=-1)
+        losses = []
+        for number, scores in zip(operands(source, lengths), own, strict=True):
+            digit = number.gather(1, place)
+            known = digit.where(digit >= 0, len(DIGIT) - 1).to(logits.device)
+            losses.append(cross_entropy(scores[due], known[due]))
+        return self.digit_weight * torch.stack(losses).mean()
 
     def operate(self, one: int, two: int) -> int:
         return one + two

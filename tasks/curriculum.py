@@ -76,7 +76,7 @@ class Curriculum:
     def restart(self) -> None:
         """Go back to the first stage."""
         self.stage = float(min(self.start, self.longest))
-        self.accuracy, self.batches = 0.0, 0
+        self.accuracy, self.batches, self.finished = 0.0, 0, False
         self.restarts += 1
 
     def lengths(self, shortest: int) -> tuple[int, int]:

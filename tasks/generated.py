@@ -102,7 +102,7 @@ class Generated(Task):
         self.stages = (
             Curriculum(longest, start_length, patience, threshold=threshold)
             if curriculum
-            else Curriculum(longest, longest, finished=True)
+            else Curriculum(longest, longest, patience=None, threshold=0.0, finished=True)
         )
         self.drawn = 0
 

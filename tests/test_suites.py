@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 import torch
 import yaml
+from pytorch_lightning import Trainer
 from tiny import recipe_of
 
 from ddstructs import (
@@ -24,7 +25,7 @@ from ddstructs import (
     SuperpositionStack,
     __main__,
 )
-from ddstructs.experiments import train
+from ddstructs.experiments import curve, train
 from ddstructs.experiments.measure import answers
 from ddstructs.experiments.recipe import DEFAULT, read_recipe
 from ddstructs.experiments.records import read_records
@@ -34,6 +35,8 @@ from ddstructs.experiments.store import CHECKPOINT
 from ddstructs.experiments.suites import SUITES
 from ddstructs.experiments.tables import drawing, render_suite, suite_summary
 from ddstructs.tasks import IGNORE, Reversal, ReverseString
+from ddstructs.training import learner
+from ddstructs.training.restarts import start_afresh
 
 SMALL: dict[str, Any] = {
     "defaults": {
@@ -169,6 +172,70 @@ def test_after_the_curriculum_each_nth_batch_of_training_is_rounded(
     train.fit(run, tmp_path, silent)
     assert seen[False] == [False]
     assert seen[True] == [step % 3 == 0 for step in range(1, 18)]
+
+
+def judged(folder: Path, monkeypatch: pytest.MonkeyPatch, data: dict[str, Any], **training: Any) -> list[int]:
+    """The updates after which a run of 30 updates, with a validation every third, begins afresh."""
+    begun: list[int] = []
+
+    def watch(model: Controller, restarts: int, seed: int) -> None:
+        start_afresh(model, restarts, seed)
+        assert restarts == len(begun) + 1
+        begun.append(model.trainer.global_step)
+
+    for module in (curve, learner):
+        monkeypatch.setattr(module, "start_afresh", watch)
+    recipe = json.loads(json.dumps(SMALL))
+    recipe["defaults"]["training"] |= {"max_updates": 30} | training
+    recipe["defaults"]["data"] |= data
+    run = every_run(recipe_of(folder, recipe), ["ReverseString"], ["Stack"], ["rnn"], [0])[0]
+    assert train.fit(run, folder, silent).restarts == len(begun)
+    return begun
+
+
+@pytest.mark.parametrize("data", [{"start_length": 8, "threshold": 0.01}, {"curriculum": False}])
+def test_a_start_that_validation_finds_wrong_is_given_up(
+    data: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert judged(tmp_path, monkeypatch, data, fresh_after=9, fresh_below=1.1) == [9, 18, 27]
+
+
+def test_a_start_that_validation_has_found_right_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = {"start_length": 8, "threshold": 0.01}
+    assert judged(tmp_path, monkeypatch, data, fresh_after=9, fresh_below=0.01) == []
+
+
+def test_a_start_is_judged_by_the_updates_since_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = {"start_length": 8, "threshold": 0.9999, "patience": 4}  # 4 batches, 4, and then 8
+    assert judged(tmp_path, monkeypatch, data, fresh_after=7, fresh_below=1.1) == [4, 8, 15, 22, 29]
+
+
+def test_the_weights_that_are_tested_are_those_of_the_best_validation_before_a_fresh_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = json.loads(json.dumps(SMALL))
+    recipe["defaults"]["training"] |= {"max_updates": 12, "validate_every": 12, "fresh_after": 12, "fresh_below": 1.1}
+    run = every_run(recipe_of(tmp_path, recipe), ["ReverseString"], ["Stack"], ["rnn"], [0])[0]
+    trained = train.fit(run, tmp_path, silent)
+    model = train._restore(run, Path(trained.checkpoint), hard=True)
+    task = train._task(run, val_lengths=(1, 12), eval_size=10)
+    scores = Trainer(logger=False, enable_progress_bar=False).validate(model, task, verbose=False)
+    assert scores[0]["val_score"] == pytest.approx(trained.score)
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ({"fresh_after": 3}, "fresh_after is 3 and fresh_below is None: set both, or neither"),
+        ({"fresh_below": 0.5}, "fresh_after is None and fresh_below is 0.5: set both, or neither"),
+        ({"fresh_after": 2, "fresh_below": 0.5}, "fresh_after is 2, before the first validation: .* validate_every, 3"),
+    ],
+)
+def test_half_a_rule_of_fresh_starts_is_refused(training: dict[str, Any], message: str, tmp_path: Path) -> None:
+    recipe = json.loads(json.dumps(SMALL))
+    recipe["defaults"]["training"] |= training
+    with pytest.raises(InputError, match=message):
+        train.check(every_run(recipe_of(tmp_path, recipe), ["ReverseString"], ["Stack"], ["rnn"], [0]))
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,8 @@ def test_stages_grow_to_the_last_and_keep_lengths_in_proportion(longest: int, st
     assert all(a == b or b == min(longest, 1.5 * a) for a, b in pairwise(stages))
     assert curriculum.finished
     assert curriculum.lengths(shortest) == (shortest, longest)
+    curriculum.restart()
+    assert (curriculum.stage, curriculum.finished) == (stages[0], False), "a fresh start has all stages before it"
 
 
 def test_a_stage_ends_when_the_running_accuracy_passes_the_threshold() -> None:

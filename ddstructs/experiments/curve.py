@@ -12,8 +12,9 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from ddstructs.experiments.engine import Report
 from ddstructs.tasks.generated import Generated
 from ddstructs.training.learner import Learner
+from ddstructs.training.restarts import start_afresh
 
-__all__ = ["Curve", "Rounded"]
+__all__ = ["Curve", "FreshStarts", "Rounded"]
 
 
 class Curve(Callback):
@@ -80,3 +81,35 @@ class Rounded(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         cast("Learner", pl_module).hard = False
+
+
+class FreshStarts(Callback):
+    """Begins training afresh if validation says that a network has learned the wrong thing.
+
+    A network can be right about the lengths of training, so that the curriculum ends, and wrong about longer ones. A
+    start fails if its score is below a bound in every validation of its first updates.
+
+    Args:
+        below: The bound.
+        after: Number of updates after which a start is judged.
+    """
+
+    def __init__(self, below: float, after: int) -> None:
+        self.below = below
+        self.after = after
+        self._begin(restarts=0, updates=0)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        task: Generated = trainer.datamodule  # type: ignore[attr-defined]  # as above
+        stages = task.stages
+        if self.best < self.below and trainer.global_step - self.first >= self.after:
+            stages.restart()
+            start_afresh(cast("Learner", pl_module), stages.restarts, task.fresh_seed())
+        if stages.restarts > self.restarts:  # by the curriculum, otherwise
+            self._begin(stages.restarts, trainer.global_step)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.best = max(self.best, float(trainer.callback_metrics["val_score"]))
+
+    def _begin(self, restarts: int, updates: int) -> None:
+        self.restarts, self.first, self.best = restarts, updates, -float("inf")

@@ -39,6 +39,9 @@ class Training:
         rounded: Whether to round the signals in validation.
         rounded_every: If they are, number of training batches after the curriculum among which the signals of one are
             rounded, with a straight-through gradient; none are if not given.
+        fresh_after: Number of updates after which a start has failed if its validation score was always below
+            `fresh_below`; training then begins afresh, with new weights. Only the curriculum decides if not given.
+        fresh_below: The bound, for `fresh_after`.
     """
 
     max_updates: int
@@ -47,6 +50,8 @@ class Training:
     validation_lengths: tuple[int, int]
     rounded: bool = False
     rounded_every: int | None = None
+    fresh_after: int | None = None
+    fresh_below: float | None = None
 
     def __post_init__(self) -> None:
         _check_counts(rounded_every=1 if self.rounded_every is None else self.rounded_every)
@@ -55,6 +60,15 @@ class Training:
         if self.rounded_every is not None and not self.rounded:
             raise InputError(
                 f"rounded_every is {self.rounded_every}, but validation is not rounded: set rounded to true, too"
+            )
+        if (self.fresh_after is None) != (self.fresh_below is None):
+            raise InputError(
+                f"fresh_after is {self.fresh_after} and fresh_below is {self.fresh_below}: set both, or neither"
+            )
+        if self.fresh_after is not None and self.fresh_after < self.validate_every:
+            raise InputError(
+                f"fresh_after is {self.fresh_after}, before the first validation: choose at least validate_every, "
+                f"{self.validate_every}"
             )
         if self.max_updates % self.validate_every:
             raise InputError(

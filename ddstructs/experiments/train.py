@@ -17,7 +17,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from ddstructs.bank import Bank
 from ddstructs.errors import InputError
 from ddstructs.experiments.commit import commit
-from ddstructs.experiments.curve import Curve, Rounded
+from ddstructs.experiments.curve import Curve, FreshStarts, Rounded
 from ddstructs.experiments.engine import Report
 from ddstructs.experiments.measure import by_length, check_metric, measure, metric_of
 from ddstructs.experiments.names import LAYERS, members, model_of
@@ -92,6 +92,11 @@ def fit(run: Run, folder: Path, report: Report) -> Trained:
     best = ModelCheckpoint(folder / "model", "best", monitor="val_score", mode="max", save_weights_only=True)
     shown = PAPER if read_section(Testing, run.settings["test"]).metric is None else ("score",)
     rounding = [Rounded(training.rounded_every)] if training.rounded else []
+    judging = (
+        [FreshStarts(training.fresh_below, training.fresh_after)]
+        if training.fresh_below is not None and training.fresh_after is not None
+        else []
+    )
     trainer = Trainer(
         accelerator="cpu",
         devices=1,
@@ -99,6 +104,7 @@ def fit(run: Run, folder: Path, report: Report) -> Trained:
         num_sanity_val_steps=0,
         callbacks=[
             *rounding,
+            *judging,
             Curve(folder / "curve.jsonl", shown, report),
             best,
             Finished(curriculum=False),
