@@ -139,6 +139,12 @@ def test_a_network_of_layers_is_trained_and_tested_as_one_with_a_cell_is(memory:
     assert [line["score"] for line in lengths] == [round(share_right(model, n, 5), 4) for n in (9, 12, 15)]
 
 
+def test_layers_that_the_recipe_does_not_list_are_asked_for(tmp_path: Path) -> None:
+    run = every_run(recipe_of(tmp_path, SMALL), ["ReverseString"], ["Stack"], ["layers"], [0])[0]
+    with pytest.raises(InputError, match=r"no layers for Stack on ReverseString: .* where: \{model: SequenceModel\}"):
+        train.check([run])
+
+
 def test_the_signals_of_every_layer_are_rounded_in_validation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, set[tuple[bool, ...]]] = {"train": set(), "val": set()}
     score = SequenceModel._score

@@ -6,6 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from itertools import pairwise, product
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -412,11 +413,34 @@ def test_the_objective_of_operands_counts_the_values_of_left_ones_by_its_weight(
     assert ModularArithmeticBrackets(operand_weight=1.0).output_symbols == 10
 
 
+def test_the_objective_of_addends_counts_digits_and_carries_up_to_the_end_of_the_sum() -> None:
+    task = BinarySum(addend_weight=3.0)
+    digits = [f"{digit} in the {place} number" for place in ("first", "second") for digit in ("0", "1", "-")]
+    names = ["0", "1", ".", *(name.replace("- in", "no digit in") for name in digits), "no carry", "a carry"]
+    assert list(map(task.output_name, range(task.output_symbols))) == names
+    rows = {"11+1": ("11--", "1---", "0110"), "1+010": ("1--", "010", "000")}  # 3 + 1 = 001. and 1 + 2 = 11.
+    batch = task.assemble(*task.sources(list(rows)))
+    logits = torch.randn(2, batch.inputs.shape[1], task.output_symbols, dtype=torch.float64)
+    nats: tuple[list[float], ...] = ([], [], [])
+    for row, (text, addends) in enumerate(rows.items()):
+        for blank in range(len(add(text))):
+            scores = logits[row, len(text) + blank].split([3, 3, 3, 2])[1:]  # a step early
+            for own, each, addend in zip(nats, scores, addends, strict=True):
+                own.append(-each.log_softmax(dim=0)["01-".index(addend[blank])].item())
+    loss = task.auxiliary_loss(logits, batch)
+    assert loss is not None
+    assert loss.item() == pytest.approx(3 * sum(map(fmean, nats)))
+    assert BinarySum().output_symbols == 3
+    assert BinarySum().auxiliary_loss(logits, batch) is None, "unless it is asked for"
+
+
 def test_a_weight_of_parts_is_a_number_from_zero() -> None:
     with pytest.raises(InputError, match="part_weight is -1"):
         ModularArithmeticBrackets(part_weight=-1.0)
     with pytest.raises(InputError, match="operand_weight is -1"):
         SolveEquation(operand_weight=-1.0)
+    with pytest.raises(InputError, match="addend_weight is -1"):
+        BinarySum(addend_weight=-1.0)
 
 
 def test_zeros_at_the_end_of_a_number_are_none_of_the_result() -> None:

@@ -97,7 +97,7 @@ class FreshStarts(Callback):
     def __init__(self, below: float, after: int) -> None:
         self.below = below
         self.after = after
-        self._begin(restarts=0, updates=0)
+        self.restarts, self.first, self.best = 0, 0, -float("inf")
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         task: Generated = trainer.datamodule  # type: ignore[attr-defined]  # as above
@@ -106,10 +106,7 @@ class FreshStarts(Callback):
             stages.restart()
             start_afresh(cast("Learner", pl_module), stages.restarts, task.fresh_seed())
         if stages.restarts > self.restarts:  # by the curriculum, otherwise
-            self._begin(stages.restarts, trainer.global_step)
+            self.restarts, self.first, self.best = stages.restarts, trainer.global_step, -float("inf")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.best = max(self.best, float(trainer.callback_metrics["val_score"]))
-
-    def _begin(self, restarts: int, updates: int) -> None:
-        self.restarts, self.first, self.best = restarts, updates, -float("inf")

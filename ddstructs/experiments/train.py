@@ -281,6 +281,11 @@ def memory_of(run: Run) -> Memory:
 
 
 def _model(run: Run, task: Generated) -> Learner:
+    if run.cell == LAYERS and "layers" not in run.settings["model"]:
+        raise InputError(
+            f"the recipe lists no layers for {run.memory} on {run.task}: add an exception with where: "
+            "{model: SequenceModel}, whose model has layers, such as [memory, memory]"
+        )
     model: Learner = _build(
         named("model", model_of(run.cell)),
         f"{run.memory} on {run.task}",
