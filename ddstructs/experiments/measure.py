@@ -13,7 +13,7 @@ from ddstructs.tasks.batch import IGNORE, SEPARATOR
 from ddstructs.tasks.task import Task
 from ddstructs.training.learner import Learner
 from ddstructs.training.metrics import CoarseAccuracy, FineAccuracy
-from ddstructs.training.scoring import Scoring
+from ddstructs.training.scoring import Scoring, metric_names
 
 __all__ = ["Scores", "answers", "by_length", "check_metric", "measure", "metric_of"]
 
@@ -101,9 +101,9 @@ def check_metric(model: Learner, task: Task, name: str) -> None:
     Raises:
         InputError: If it does not.
     """
-    metrics = Scoring(task, model.memories).metrics("test")
-    if name not in metrics:
-        raise InputError(f"{type(task).__name__} has no metric {name}: choose from {', '.join(metrics)}")
+    names = metric_names(task, model.memories, "test")
+    if name not in names:
+        raise InputError(f"{type(task).__name__} has no metric {name}: choose from {', '.join(names)}")
 
 
 def by_length(scores: Sequence[Scores]) -> list[dict[str, float]]:

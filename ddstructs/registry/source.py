@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from inspect import cleandoc
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ddstructs.registry.aliases import without_aliases
@@ -51,7 +53,8 @@ def help_of(target: str) -> dict[str, str]:
     return found
 
 
-def parameters(target: str) -> dict[str, Parameter]:
+@cache
+def parameters(target: str) -> Mapping[str, Parameter]:
     """The parameters of a function or a constructor and, if it passes on `**settings`, those of its base classes.
 
     The parameters of a dataclass are its fields, after those of its base dataclasses.
@@ -82,7 +85,7 @@ def parameters(target: str) -> dict[str, Parameter]:
         if function.args.kwarg is None:
             break
     found.pop("self", None)
-    return found
+    return MappingProxyType(found)
 
 
 def _resolved(parameters: Iterable[tuple[str, Parameter]], module: str) -> Iterator[tuple[str, Parameter]]:

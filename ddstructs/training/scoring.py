@@ -17,7 +17,7 @@ from ddstructs.tasks.batch import IGNORE, Batch
 from ddstructs.tasks.task import Split, Task
 from ddstructs.training.metrics import SequenceAccuracy
 
-__all__ = ["MemoryActions", "Scored", "Scoring"]
+__all__ = ["MemoryActions", "Scored", "Scoring", "metric_names"]
 
 
 class MemoryActions(NamedTuple):
@@ -44,6 +44,14 @@ class Scored(NamedTuple):
     output: Tensor
 
 
+def metric_names(task: Task | None, memories: Sequence[Memory], split: Split) -> list[str]:
+    """The names of the metrics of a split, see `Scoring`."""
+    named = Task.metrics if task is None else task.metrics
+    signals = (f"{name}_distance" for memory in memories for name, _ in memory.signals.labels)
+    floor = ["excess"] if task is not None and task.knows_floor(split) else []
+    return list(dict.fromkeys(["loss", *named, *signals, *floor]))
+
+
 class Scoring(nn.Module):
     """The metrics of each split, and the loss.
 
@@ -60,11 +68,10 @@ class Scoring(nn.Module):
         self.named = tuple(named)
         self.sets = nn.ModuleDict()
         for split in get_args(Split):
-            metrics: dict[str, Metric] = {"loss": MeanMetric()}
-            metrics |= {name: _load(target) for name, target in named.items()}
-            metrics |= {f"{name}_distance": MeanMetric() for memory in memories for name, _ in memory.signals.labels}
-            if task is not None and task.knows_floor(split):
-                metrics["excess"] = MeanMetric()
+            metrics = {
+                name: _load(named[name]) if name in named else MeanMetric()
+                for name in metric_names(task, memories, split)
+            }
             self.sets[f"{split}_"] = nn.ModuleDict(metrics)  # `train` is the name of a method
 
     def metrics(self, split: Split) -> dict[str, Metric]:
