@@ -14,7 +14,7 @@ import yaml
 from benchmarks import layer_languages
 from ddstructs import Controller, InputError, Memory, NoMemory, Queue, Stack, settings_for
 from ddstructs.cli.main import main
-from ddstructs.experiments import train
+from ddstructs.experiments import build
 from ddstructs.experiments.recipe import RECIPE, read_recipe
 from ddstructs.experiments.runs import every_run
 from ddstructs.registry.describe import describe
@@ -32,8 +32,8 @@ VALIDATION = ("val_lengths", "eval_size", "batches_per_epoch")
 def of_a_recipe(task: str, memory: str, cell: str) -> tuple[dict[str, Any], Task]:
     """The hyperparameters of the controller that `reproduce` trains, and its task."""
     (run,) = every_run(RECIPE_OF_RESULTS, [task], [memory], [cell], [0])
-    its = train._task(run)
-    return dict(train._model(run, its).hparams), its
+    its = build.task_of(run)
+    return dict(build.learner_of(run, its).hparams), its
 
 
 def of_ones_own(task: str, memory: str, cell: str) -> tuple[dict[str, Any], Task]:

@@ -14,7 +14,7 @@ import yaml
 from tiny import TINY, changed, recipe_of, refused, tiny_runs, write_recipe
 
 from ddstructs import Bank, Controller, InputError, Queue, SequenceModel, Stack
-from ddstructs.experiments import sections, train
+from ddstructs.experiments import build, sections, train
 from ddstructs.experiments.recipe import RECIPE, read_recipe
 from ddstructs.experiments.runs import Run, choose, every_run, parse_seeds
 from ddstructs.experiments.suites import SUITES
@@ -68,7 +68,7 @@ def test_an_exception_overrides_and_null_is_the_default_of_the_class(tmp_path: P
 
 def test_the_recipe_of_the_results_builds_every_run() -> None:
     for run in every_run(read_recipe(RECIPE), TASKS, ["Stack", "Queue", "Deque", "NoMemory"], ["rnn", "lstm"], [0]):
-        model = cast("Controller", train._model(run, train._task(run)))
+        model = cast("Controller", build.learner_of(run, build.task_of(run)))
         assert model.rnn.memory.heads == {"Deque": 2, "NoMemory": 0}.get(run.memory, 1)
         told = run.settings["model"]
         assert (model.rnn.read_noise, model.rnn.state_noise) == (told["read_noise"], told.get("state_noise", 0))
@@ -345,7 +345,7 @@ def test_a_bank_is_named_by_its_members_which_have_the_same_settings(tmp_path: P
     recipe["exceptions"].append({"where": {"memory": "Queue+Stack"}, "because": "", "memory": {"width": 5}})
     names = choose("memory", "memories", "Queue+Stack, Stack, Stack+Stack")
     runs = every_run(recipe_of(tmp_path, recipe), ["Copying"], names, ["rnn"], [0])
-    assert [str(train.memory_of(run)) for run in runs] == [
+    assert [str(build.memory_of(run)) for run in runs] == [
         str(Bank([Queue(5), Stack(5)])),
         str(Stack(6)),
         str(Bank([Stack(6), Stack(6)])),
@@ -356,4 +356,4 @@ def test_a_bank_is_named_by_its_members_which_have_the_same_settings(tmp_path: P
 def test_members_that_do_not_fit_in_a_bank_are_refused(tmp_path: Path) -> None:
     runs = every_run(recipe_of(tmp_path, TINY), ["Copying"], ["NoMemory+Stack"], ["rnn"], [0])
     with pytest.raises(InputError, match=r"^the recipe does not fit NoMemory\+Stack: "):
-        train.memory_of(runs[0])
+        build.memory_of(runs[0])

@@ -1,4 +1,4 @@
-"""A recipe whose runs take a fraction of a second."""
+"""Recipes whose runs take a fraction of a second."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ddstructs import InputError
 from ddstructs.experiments.recipe import Recipe, read_recipe
 from ddstructs.experiments.runs import Run, every_run
 
-__all__ = ["TINY", "changed", "recipe_of", "refused", "tiny_runs", "write_recipe"]
+__all__ = ["TINY", "TINY_SUITE", "changed", "recipe_of", "refused", "tiny_runs", "write_recipe"]
 
 TINY: dict[str, Any] = {
     "defaults": {
@@ -28,6 +28,25 @@ TINY: dict[str, Any] = {
         {"where": {"cell": "lstm", "task": "Copying"}, "because": "it is slower", "model": {"learning_rate": 0.1}},
     ],
 }
+
+TINY_SUITE: dict[str, Any] = {
+    "defaults": {
+        "memory": {"width": 4},
+        "model": {"hidden_size": 8, "embedding_size": 8},
+        "data": {"train_lengths": [1, 8], "batch_size": 4, "eval_batch_size": 3},
+        "training": {
+            "max_updates": 6,
+            "validate_every": 3,
+            "validation_size": 10,
+            "validation_lengths": [1, 12],
+            "rounded": True,
+        },
+        "test": {"metric": "symbols", "size": 20, "lengths": [9, 15], "per_length": 5, "step": 3, "rounded": True},
+    },
+    "exceptions": [{"where": {"task": "EvenPairs, ReverseString"}, "because": "x", "model": {"learning_rate": 0.1}}],
+    "budgets": {"small": {"test": {"per_length": 2}, "model": {"learning_rate": 0.2}}},
+}
+"""The recipe of a small suite, tested length by length."""
 
 
 def changed(section: str, **values: Any) -> dict[str, Any]:

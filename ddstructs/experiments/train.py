@@ -14,25 +14,19 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from ddstructs.bank import Bank
-from ddstructs.errors import InputError
+from ddstructs.experiments.build import learner_of, restore, task_of
 from ddstructs.experiments.commit import commit
 from ddstructs.experiments.curve import Curve, FreshStarts, Rounded
 from ddstructs.experiments.engine import Report
-from ddstructs.experiments.measure import by_length, check_metric, measure, metric_of
-from ddstructs.experiments.names import LAYERS, members, model_of
+from ddstructs.experiments.measure import check_metric
 from ddstructs.experiments.runs import Run
 from ddstructs.experiments.sections import Testing, Training, read_section
 from ddstructs.experiments.store import CHECKPOINT
-from ddstructs.memory import Memory
-from ddstructs.registry.arguments import fit_arguments
-from ddstructs.registry.plugins import named
-from ddstructs.tasks.generated import Generated
-from ddstructs.training.learner import Learner
+from ddstructs.experiments.testing import at_each_length, coarse_rounded, of_the_paper, stretches_of
 from ddstructs.training.saving import with_safe_saving
 from ddstructs.training.stopping import Finished, reached
 
-__all__ = ["Done", "Trained", "check", "execute", "fit", "memory_of", "score_of", "test_long"]
+__all__ = ["Done", "Trained", "check", "execute", "fit", "score_of", "test_long"]
 
 
 PAPER = ("coarse", "fine")
@@ -82,13 +76,13 @@ def fit(run: Run, folder: Path, report: Report) -> Trained:
     training = read_section(Training, run.settings["training"])
     torch.set_num_threads(1)  # the matrices are small, and other runs use the other cores
     seed_everything(run.seed, verbose=False)
-    task = _task(
+    task = task_of(
         run,
         val_lengths=training.validation_lengths,
         eval_size=training.validation_size,
         batches_per_epoch=training.validate_every,
     )
-    model = _model(run, task)
+    model = learner_of(run, task)
     best = ModelCheckpoint(folder / "model", "best", monitor="val_score", mode="max", save_weights_only=True)
     shown = PAPER if read_section(Testing, run.settings["test"]).metric is None else ("score",)
     rounding = [Rounded(training.rounded_every)] if training.rounded else []
@@ -140,9 +134,9 @@ def execute(run: Run, report: Report) -> Done:
         folder = Path(name)
         trained = fit(run, folder, lambda words: report(f"{run}: {words}"))
         report(f"{run}: testing")
-        model = _restore(run, Path(trained.checkpoint))
-        scores, lengths = (_of_the_paper if testing.metric is None else _each_length)(run, model, testing)
-        record: dict[str, Any] = run.key | scores | _hard(run, Path(trained.checkpoint), testing.hard)
+        model = restore(run, Path(trained.checkpoint))
+        scores, lengths = (of_the_paper if testing.metric is None else at_each_length)(run, model, testing)
+        record: dict[str, Any] = run.key | scores | coarse_rounded(run, Path(trained.checkpoint), testing.hard)
         record |= {"updates": trained.updates, "seconds": trained.seconds, "restarts": trained.restarts}
         files = {
             "curve.jsonl": (folder / "curve.jsonl").read_bytes(),
@@ -150,57 +144,6 @@ def execute(run: Run, report: Report) -> Done:
             CHECKPOINT: Path(trained.checkpoint).read_bytes(),
         }
     return Done(record | {"commit": commit()}, files)
-
-
-def _of_the_paper(run: Run, model: Learner, testing: Testing) -> tuple[dict[str, float], list[dict[str, float]]]:
-    """Coarse and fine accuracy on the lengths of training and of the test, for the record, and at each length."""
-    sets = {
-        part: measure(model, _task(run, test_lengths=lengths, eval_size=testing.size))
-        for part, lengths in (("train", _task(run).train_lengths), ("test", testing.lengths))
-    }
-    record: dict[str, float] = {}
-    for part, score in sets.items():
-        record |= {f"coarse_{part}": score.coarse, f"fine_{part}": score.fine}
-    return record, by_length([*sets.values()])
-
-
-def _each_length(run: Run, model: Learner, testing: Testing) -> tuple[dict[str, float], list[dict[str, float]]]:
-    """The metric of the suite, its mean over the lengths for the record, and at each length that sources have."""
-    assert testing.metric is not None
-
-    def at(lengths: tuple[int, int], size: int) -> float:
-        return metric_of(model, _task(run, test_lengths=lengths, eval_size=size), str(testing.metric))
-
-    def mean_of(points: list[float]) -> float:
-        return round(sum(points) / len(points), 6)
-
-    record: dict[str, float] = {}
-    stretches = _stretches(run, testing)
-    if testing.rounded:
-        record["score_soft"] = mean_of([at(stretch, testing.per_length) for stretch in stretches])
-        model.hard = True
-    record["score_train"] = round(at(_task(run).train_lengths, testing.size), 6)
-    scores = [at(stretch, testing.per_length) for stretch in stretches]
-    record["score_test"] = mean_of(scores)
-    lengths = [
-        {"length": sum(stretch) // 2, "sequences": testing.per_length, "score": round(score, 4)}
-        for stretch, score in zip(stretches, scores, strict=True)
-    ]
-    return record, lengths
-
-
-def _stretches(run: Run, testing: Testing) -> list[tuple[int, int]]:
-    """The stretches of lengths to test: those in which there are sources.
-
-    Raises:
-        InputError: If there are none.
-    """
-    task = _task(run)
-    stretches = [stretch for stretch in testing.each_length if task.has(stretch)]
-    if not stretches:
-        lengths = ", ".join(str(n) for n, _ in testing.each_length)
-        raise InputError(f"the recipe does not fit {run.task}: it has no strings of the test lengths {lengths}")
-    return stretches
 
 
 def test_long(run: Run, checkpoint: bytes, report: Report) -> dict[str, float]:
@@ -219,24 +162,13 @@ def test_long(run: Run, checkpoint: bytes, report: Report) -> dict[str, float]:
     with TemporaryDirectory(prefix="ddstructs-") as folder:
         path = Path(folder, "best.ckpt")
         path.write_bytes(checkpoint)
-        return _hard(run, path, read_section(Testing, run.settings["test"]).long)
+        return coarse_rounded(run, path, read_section(Testing, run.settings["test"]).long)
 
 
 def score_of(run: Run, report: Report) -> Trained:
     """Train a run and return only the outcome."""
     with TemporaryDirectory(prefix="ddstructs-") as folder:
         return fit(run, Path(folder), report)
-
-
-def _hard(run: Run, checkpoint: Path, sizes: dict[int, int]) -> dict[str, float]:
-    """Coarse accuracy with push and pop rounded, for a number of sequences by length."""
-    if not sizes:
-        return {}
-    model = _restore(run, checkpoint, hard=True)
-    return {
-        f"coarse_hard_{length}": measure(model, _task(run, test_lengths=(length, length), eval_size=size)).coarse
-        for length, size in sizes.items()
-    }
 
 
 def check(runs: Sequence[Run]) -> None:
@@ -248,64 +180,13 @@ def check(runs: Sequence[Run]) -> None:
     for run in {(run.task, run.memory, run.cell, run.config): run for run in runs}.values():
         training = read_section(Training, run.settings["training"])
         testing = read_section(Testing, run.settings["test"])
-        task = _task(run, val_lengths=training.validation_lengths)
-        model = _model(run, task)
+        task = task_of(run, val_lengths=training.validation_lengths)
+        model = learner_of(run, task)
         if testing.metric is not None:
             check_metric(model, task, testing.metric)
-            _stretches(run, testing)
+            stretches_of(run, testing)
         for lengths in (
             testing.lengths,
             *((length, length) for length in (*testing.hard, *testing.long)),
         ):
-            _task(run, test_lengths=lengths)
-
-
-def _task(run: Run, **settings: Any) -> Generated:
-    task: Generated = _build(named("task", run.task), run.task, run.settings["data"] | settings)
-    return task
-
-
-def memory_of(run: Run) -> Memory:
-    """The memory of a run; the members of a bank have the same settings.
-
-    Raises:
-        InputError: If the recipe does not fit it.
-    """
-    each: list[Memory] = [
-        _build(named("memory", name), run.memory, run.settings["memory"]) for name in members(run.memory)
-    ]
-    try:
-        return each[0] if len(each) == 1 else Bank(each)
-    except ValueError as error:
-        raise InputError(f"the recipe does not fit {run.memory}: {error}") from error
-
-
-def _model(run: Run, task: Generated) -> Learner:
-    if run.cell == LAYERS and "layers" not in run.settings["model"]:
-        raise InputError(
-            f"the recipe lists no layers for {run.memory} on {run.task}: add an exception with where: "
-            "{model: SequenceModel}, whose model has layers, such as [memory, memory]"
-        )
-    model: Learner = _build(
-        named("model", model_of(run.cell)),
-        f"{run.memory} on {run.task}",
-        run.settings["model"],
-        memory=memory_of(run),
-        input_symbols=task.input_symbols,
-        output_symbols=task.output_symbols,
-        **({} if run.cell == LAYERS else {"cell": run.cell}),
-    )
-    return model
-
-
-def _restore(run: Run, checkpoint: Path, **settings: Any) -> Learner:
-    model: Learner = named("model", model_of(run.cell)).load_from_checkpoint(checkpoint, **settings)
-    return model
-
-
-def _build(kind: type[Any], name: str, settings: dict[str, Any], **given: Any) -> Any:
-    """Build an object with the settings of a recipe, and other arguments."""
-    try:
-        return kind(**fit_arguments(kind, settings, skip=given), **given)
-    except (InputError, TypeError, ValueError) as error:
-        raise InputError(f"the recipe does not fit {name}: {error}") from error
+            task_of(run, test_lengths=lengths)

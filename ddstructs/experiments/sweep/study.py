@@ -89,10 +89,11 @@ def search(sweep: Sweep, study: optuna.Study, engine: Engine) -> Iterator[Frozen
         InputError: If the recipe does not fit its classes.
     """
     from ddstructs.experiments import train  # imports torch, which takes seconds
+    from ddstructs.experiments.build import memory_of
 
     run = sweep.run(FIRST_SEED, sweep.settings)
     train.check([run])
-    heads = train.memory_of(run).heads
+    heads = memory_of(run).heads
     max_updates = read_section(Training, sweep.settings["training"]).max_updates
     _recover(study)
     trials: dict[int, optuna.Trial] = {}
