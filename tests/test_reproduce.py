@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
+from commands import Command
 from tiny import TINY, tiny_runs, write_recipe
 
 import ddstructs
@@ -424,6 +425,24 @@ def test_a_file_is_no_folder_for_results(
     assert f"--out is {out}, " in error
     assert message in error
     assert (tmp_path / "results").read_text() == "mine"
+
+
+def test_a_file_in_the_place_of_the_runs_is_found_before_any_is_trained(within: Command, tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "cells").write_text("mine")
+    done = within("reproduce", "--tasks=Copying", "--memories=Stack", "--seeds=0", "--out=results")
+    assert done.returncode == 2
+    assert "--out is results, but results/cells is a file, not a folder" in done.stderr
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["cells"]
+
+
+def test_a_recipe_may_have_budgets_of_its_own(within: Command, tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path / "own.yaml", TINY | {"budgets": {"mine": {"training": {"max_updates": 3}}}})
+    options = ("reproduce", "--tasks=Copying", "--memories=Stack", "--cells=rnn", "--seeds=0", "--dry_run")
+    assert within(*options, f"--recipe={recipe}", "--budget=mine").returncode == 0
+    done = within(*options, "--budget=mine")
+    assert done.returncode == 2
+    assert "--budget is mine, but the recipe has default, small" in done.stderr
 
 
 @pytest.mark.parametrize(

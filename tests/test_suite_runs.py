@@ -132,6 +132,22 @@ def test_the_signals_of_every_layer_are_rounded_in_validation(tmp_path: Path, mo
     assert seen == {"train": {(False, False)}, "val": {(True, True)}}
 
 
+def test_hard_is_set_in_every_memory_and_is_a_bool() -> None:
+    model = SequenceModel(Stack(4), 3, 3, ["memory", "attention", "memory"], embed_dim=8)
+    assert not model.hard
+    model.hard = True
+    assert model.hard
+    assert [module.hard for module in model.memory_modules] == [True, True]
+    model.memory_modules[1].hard = False
+    assert not model.hard
+    wrong: Any = "false"
+    with pytest.raises(TypeError, match="hard is 'false', but True or False was expected"):
+        model.hard = wrong
+    bare = SequenceModel(NoMemory(), 3, 3, ["attention"], embed_dim=8)
+    bare.hard = True
+    assert not bare.hard, "there is nothing to round"
+
+
 def test_after_the_curriculum_each_nth_batch_of_training_is_rounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +225,8 @@ def test_the_weights_that_are_tested_are_those_of_the_best_validation_before_a_f
         ({"fresh_after": 3}, "fresh_after is 3 and fresh_below is None: set both, or neither"),
         ({"fresh_below": 0.5}, "fresh_after is None and fresh_below is 0.5: set both, or neither"),
         ({"fresh_after": 2, "fresh_below": 0.5}, "fresh_after is 2, before the first validation: .* validate_every, 3"),
+        ({"fresh_after": 3, "fresh_below": float("nan")}, "fresh_below is nan, but a finite score was expected"),
+        ({"fresh_after": 3, "fresh_below": float("inf")}, "fresh_below is inf, but a finite score was expected"),
     ],
 )
 def test_half_a_rule_of_fresh_starts_is_refused(training: dict[str, Any], message: str, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def reproduce(
     memories: str | None = None,
     cells: str | None = None,
     seeds: str = "0-9",
-    budget: Literal["small", "default", "published"] = "default",
+    budget: str = "default",
     out: Path | None = None,
     workers: Size = 1,
     scheduler: str | None = None,
@@ -58,8 +58,8 @@ def reproduce(
         memories: Names of memories, likewise; Queue+Queue is a bank of two queues.
         cells: Names of cells, likewise; layers is a network without recurrence, whose layers the recipe lists.
         seeds: Seeds and ranges of seeds, separated by commas: 0-9, or 777, or 900,901.
-        budget: Cost of a run: small for a first look, default for that of the recipe, or published for tests as large
-            as the published ones.
+        budget: Cost of a run: small for a first look, default for that of the recipe, published for tests as large
+            as the published ones, or another of the budgets in a recipe of your own.
         out: Folder of the results; by default runs/reproduce for the paper, or runs/SUITE. Completed runs are
             skipped, so an interrupted command can be repeated.
         workers: Number of worker processes, at most one per core; two are always allowed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
@@ -41,7 +42,8 @@ class Training:
             rounded, with a straight-through gradient; none are if not given.
         fresh_after: Number of updates after which a start has failed if its validation score was always below
             `fresh_below`; training then begins afresh, with new weights. Only the curriculum decides if not given.
-        fresh_below: The bound, for `fresh_after`.
+        fresh_below: The bound, for `fresh_after`: a share of symbols or strings, or for a language model its excess in
+            nats with a minus sign, so that larger is better.
     """
 
     max_updates: int
@@ -65,6 +67,8 @@ class Training:
             raise InputError(
                 f"fresh_after is {self.fresh_after} and fresh_below is {self.fresh_below}: set both, or neither"
             )
+        if self.fresh_below is not None and not math.isfinite(self.fresh_below):
+            raise InputError(f"fresh_below is {self.fresh_below}, but a finite score was expected")
         if self.fresh_after is not None and self.fresh_after < self.validate_every:
             raise InputError(
                 f"fresh_after is {self.fresh_after}, before the first validation: choose at least validate_every, "

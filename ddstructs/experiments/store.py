@@ -47,7 +47,7 @@ class Store:
         Raises:
             InputError: If another command holds the lock.
         """
-        check_folder(self.out, "--out")
+        check_folder(self.out / "cells", "--out", self.out)
         self.out.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self.out / ".lock", timeout=0):

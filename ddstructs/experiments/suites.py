@@ -160,8 +160,8 @@ SUITES = {
             "seeds and of a sweep of learning rates, after a million updates in batches of 128, of a network with 256 "
             "units. They are from memory of the paper, and were not checked against a copy. They were trained on the "
             "answer alone; with four stacks and a deep cell, expressions are trained on the values of their parts too "
-            "(`part_weight`), and equations on those of left operands as well (`operand_weight`), and with two queues, "
-            "sums are on what is added at each place (`addend_weight`)"
+            "(`part_weight`), and equations on those of left operands as well (`operand_weight`), and sums with "
+            "two queues on what is added at each place (`addend_weight`)"
         ),
         longest=40,
         published=_table("RNN Stack-RNN Tape-RNN Transformer LSTM", CHOMSKY),

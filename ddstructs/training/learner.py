@@ -87,11 +87,17 @@ class Learner(Restorable):
 
     @property
     def hard(self) -> bool:
-        """Whether push and pop are rounded to 0 or 1, in every module with a memory; can be set."""
-        return all(module.hard or not module.memory.heads for module in self.memory_modules)
+        """Whether push and pop are rounded to 0 or 1, in every module with a memory; False without one.
+
+        It can be set. What is set is not saved: pass `hard=True` where a checkpoint is loaded.
+        """
+        each = [module.hard for module in self.memory_modules if module.memory.heads]
+        return bool(each) and all(each)
 
     @hard.setter
     def hard(self, hard: bool) -> None:
+        if not isinstance(hard, bool):
+            raise TypeError(f"hard is {hard!r}, but True or False was expected")
         for module in self.memory_modules:
             module.hard = hard
 
