@@ -13,6 +13,7 @@ from pytorch_lightning import Trainer, seed_everything
 from torch import Tensor, nn
 
 from ddstructs import Bank, Controller, InputError, Memory, NoMemory, Queue, SequenceModel, Stack, Tape
+from ddstructs.cli.export import export
 from ddstructs.nn.attention import CausalAttention
 from ddstructs.nn.layer import MemoryLayer
 from ddstructs.nn.recurrent import Recurrent
@@ -187,6 +188,18 @@ def test_a_checkpoint_of_another_model_is_refused_in_one_line(tmp_path: Path) ->
     runner.save_checkpoint(tmp_path / "a.ckpt")
     with pytest.raises(InputError, match=r"^[^\n]*a\.ckpt is of a SequenceModel, but a Controller was expected[^\n]*$"):
         Controller.load_from_checkpoint(tmp_path / "a.ckpt")
+    with pytest.raises(InputError, match=r"^model is a SequenceModel, but a Controller was expected: other networks"):
+        export(str(tmp_path / "a.ckpt"), str(tmp_path / "a.onnx"))
+
+
+def test_a_state_of_other_layers_is_refused() -> None:
+    one, two = model(), model(["memory", "attention"])
+    state = two.run(symbols(1, 3)).state
+    with pytest.raises(ValueError, match=r"^state is of 2 layers, but this model has 1$"):
+        one.run(symbols(1, 3), state)
+    wrong: Any = 3
+    with pytest.raises(TypeError, match=r"^state is of type int, but that of an earlier outcome was expected$"):
+        one.run(symbols(1, 3), wrong)
 
 
 def test_modules_that_a_file_may_not_name_are_given_again(tmp_path: Path) -> None:

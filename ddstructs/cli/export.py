@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from ddstructs.errors import InputError, printable
 from ddstructs.export.packages import require
 from ddstructs.files import check_file, check_file_name
 from ddstructs.registry.ranges import Size
+
+if TYPE_CHECKING:
+    from ddstructs.training.controller import Controller
 
 __all__ = ["export"]
 
@@ -33,16 +37,16 @@ def export(ckpt_path: str, out: str = "model.onnx", capacity: Size = 256) -> Non
     from ddstructs.registry.plugins import load_plugins
     from ddstructs.registry.spec import build
     from ddstructs.training.checkpoint import TASK, read
-    from ddstructs.training.controller import Controller
+    from ddstructs.training.learner import Learner
 
     for kind in ("memory", "cell", "task"):
         load_plugins(kind)
     spec = read(ckpt_path)[TASK]
-    model = Controller.load_from_checkpoint(ckpt_path)
+    model = Learner.load_from_checkpoint(ckpt_path)
     arguments = {name: value for name, value in spec["init_args"].items() if name not in ("text", "file")}
     task = build(spec | {"init_args": arguments}, "task")
     try:
-        to_onnx(model, path, capacity=capacity, task=task)
+        to_onnx(cast("Controller", model), path, capacity=capacity, task=task)
     except (TypeError, ValueError) as error:
         raise InputError(str(error)) from error
     print(f"Written to {printable(out)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from torch import Tensor, nn
 
@@ -153,14 +153,32 @@ class SequenceModel(Learner):
     def run(
         self, symbols: Tensor, state: LayersState | None = None, lengths: Tensor | Sequence[int] | None = None
     ) -> Outcome:
-        x, used, after = self.embed(symbols), [], []
         blocks = cast("list[Block]", list(self.blocks))
-        for block, before in zip(blocks, state.states if state else (None,) * len(blocks), strict=True):
+        states = self._states_of(state)
+        x, used, after = self.embed(symbols), [], []
+        for block, before in zip(blocks, states, strict=True):
             x, carried, actions = block.unroll(x, before, lengths)
             after.append(carried)
             if actions is not None:
                 used.append(MemoryActions(cast("Memory", block.layer.memory), actions))
         return Outcome(self.classify(self.norm(x)), tuple(used), LayersState(tuple(after)))
+
+    def _states_of(self, state: LayersState | None) -> tuple[Any, ...]:
+        """The state of each layer.
+
+        Raises:
+            TypeError: If `state` is not that of layers.
+            ValueError: If it is that of another number of them.
+        """
+        if state is None:
+            return (None,) * len(self.blocks)
+        if not isinstance(state, LayersState):
+            raise TypeError(
+                f"state is of type {type(state).__name__}, but that of an earlier outcome was expected"
+            )
+        if len(state.states) != len(self.blocks):
+            raise ValueError(f"state is of {len(state.states)} layers, but this model has {len(self.blocks)}")
+        return state.states
 
 
 def _plain(value: object) -> object:
