@@ -15,7 +15,14 @@ from ddstructs.signals import Signals
 if TYPE_CHECKING:
     from ddstructs.memory import Memory
 
-__all__ = ["check_action", "check_batch", "check_fit", "check_reset", "check_size"]
+__all__ = [
+    "check_action",
+    "check_batch",
+    "check_fit",
+    "check_reset",
+    "check_size",
+    "check_steps",
+]
 
 MISFITS = {
     "heads": "{name} is for {size} heads, but this {kind} has {expected}",
@@ -144,6 +151,28 @@ def check_fit(memory: Memory, value: Tensor, like: Tensor) -> Tensor:
     if value.dtype != like.dtype and not torch.is_autocast_enabled(value.device.type):
         raise TypeError(f"value is {value.dtype}, but the state holds {like.dtype}: use state.to(dtype=...)")
     return value.to(like.dtype)
+
+
+def check_steps(name: str, mask: object, x: Tensor, batch_first: bool) -> None:
+    """Refuse a mask that is no tensor or not of the shape of the steps of `x`, before either is transposed.
+
+    Args:
+        name: The name of the mask, for the error.
+        mask: The mask, or None.
+        x: Inputs, shape `(batch, time, size)`, `(time, batch, size)` or `(time, size)`.
+        batch_first: Which of the first two they are.
+
+    Raises:
+        TypeError: If the mask is no tensor.
+        ValueError: If the shapes differ.
+    """
+    if mask is None:
+        return
+    if not isinstance(mask, Tensor):
+        raise TypeError(f"{name} is {type(mask).__name__}, but a bool tensor was expected")
+    if mask.shape != x.shape[:-1]:
+        axes = "time" if x.dim() == 2 else "batch, time" if batch_first else "time, batch"
+        raise ValueError(f"{name} has shape {tuple(mask.shape)}, but ({axes}) is {tuple(x.shape[:-1])}")
 
 
 def check_reset(reset: Tensor | None, value: Tensor) -> Tensor | None:

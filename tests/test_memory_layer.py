@@ -440,6 +440,8 @@ CALL: list[tuple[Callable[[MemoryLayer], object], str]] = [
     (call(lengths=[5, 5], padding_mask=torch.zeros(2, 5, dtype=torch.bool)), "lengths and padding_mask both mark"),
     (call(padding_mask=torch.zeros(2, 5)), "padding_mask is torch.float32, but a tensor of bool was expected"),
     (call(padding_mask=torch.zeros(5, 2, dtype=torch.bool)), "padding_mask has shape (5, 2), but (batch, time)"),
+    (call(padding_mask=[False]), "padding_mask is list, but a bool tensor was expected"),
+    (call(5, DIM, padding_mask=torch.zeros(1, 5, dtype=torch.bool)), "padding_mask has shape (1, 5), but (time) is"),
     (call(reset=torch.zeros(2, 5)), "reset is torch.float32, but a bool tensor was expected"),
     (call(state=layer().initial_state(3)), "x has batch 2, but the state has batch 3"),
     (call(state=MemoryLayer(DIM, Stack(WIDTH), 3).double().initial_state(2)), "the state has 3 heads, but this layer"),

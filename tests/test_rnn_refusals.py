@@ -89,8 +89,13 @@ def test_a_reset_that_does_not_fit_is_refused() -> None:
         (x, none[:, :3], ValueError, "reset has shape (2, 3), but (batch, time) is (2, 4)"),
         (x, none.int(), TypeError, "reset is torch.int32, but a bool tensor was expected"),
         (x, [False], TypeError, "reset is list, but a bool tensor was expected"),
+        (x[0], none, ValueError, "reset has shape (2, 4), but (time) is (4,)"),
         (packed, none, ValueError, "reset goes with a padded x and lengths, not with a PackedSequence"),
     ):
         with pytest.raises(error) as caught:
             rnn(came, reset=reset)
         assert str(caught.value) == message
+    with pytest.raises(ValueError, match=re.escape("reset has shape (2, 4), but (time, batch) is (4, 2)")):
+        network(batch_first=False)(x.transpose(0, 1), reset=none)
+    with pytest.raises(TypeError, match=r"^reset is list, but a bool tensor was expected$"):
+        network(batch_first=False)(x.transpose(0, 1), reset=[False])

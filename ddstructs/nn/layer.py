@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ddstructs.actions import harden, mapped
+from ddstructs.checks import check_steps
 from ddstructs.memory import Memory, check_batch, check_reset, check_size
 from ddstructs.nn.heads import LayerState, UnrolledLayer, merge_heads, repeat_for_heads, split_heads
 from ddstructs.nn.padding import real_steps
@@ -178,6 +179,8 @@ class MemoryLayer(nn.Module):
             actual = f"has shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"is a {type(x).__name__}"
             axes = "batch, time" if self.batch_first else "time, batch"
             raise ValueError(f"x {actual}, but ({axes}, {self.embed_dim}) or (time, {self.embed_dim}) was expected")
+        for name, mask in (("reset", reset), ("padding_mask", padding_mask)):
+            check_steps(name, mask, x, self.batch_first)
         masks: tuple[Tensor | None, ...] = (reset, padding_mask)
         if x.dim() == 2:
             x, masks = x[None], tuple(None if mask is None else mask[None] for mask in masks)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from ddstructs.checks import check_steps
 from ddstructs.memory import Memory, check_batch, check_size
 from ddstructs.nn import fused
 from ddstructs.nn.names import rename, renamed
@@ -262,6 +263,7 @@ class MemoryRNN(Pretrained):
                 f"x has shape {tuple(x.shape)}, "
                 f"but ({axes}, {self.input_size}) or (time, {self.input_size}) was expected"
             )
+        check_steps("reset", reset, x, self.batch_first)
         if x.dim() == 2:
             reset = None if reset is None else reset[None]
         elif not self.batch_first:

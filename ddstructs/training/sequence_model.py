@@ -173,9 +173,7 @@ class SequenceModel(Learner):
         if state is None:
             return (None,) * len(self.blocks)
         if not isinstance(state, LayersState):
-            raise TypeError(
-                f"state is of type {type(state).__name__}, but that of an earlier outcome was expected"
-            )
+            raise TypeError(f"state is of type {type(state).__name__}, but that of an earlier outcome was expected")
         if len(state.states) != len(self.blocks):
             raise ValueError(f"state is of {len(state.states)} layers, but this model has {len(self.blocks)}")
         return state.states
