@@ -1,5 +1,8 @@
 """Kernels on a GPU: their tests there first, then the time of each memory, network and layer, written to GPU.md.
 
+    python -m benchmarks.gpu                 the tests and all cases, as `make gpu`
+    python -m benchmarks.gpu layer token     prints the cases with one of these words in their name; writes nothing
+
 Every case runs a few times on the clock, each after the device has finished; times are medians.
 """
 
@@ -7,7 +10,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -19,12 +23,14 @@ from torch import nn
 
 from benchmarks.cases import MEMORIES, Case, by, clock, loop, scan
 from benchmarks.layers import DIM, HEADS, NETWORKS
-from ddstructs import Memory, MemoryRNN, Stack, SuperpositionStack, Tape
+from ddstructs import Memory, MemoryLayer, MemoryRNN, Stack, SuperpositionStack, Tape, ops
 
 __all__ = ["main"]
 
 TESTS = "tests/test_gpu.py"
-ROUNDS = 5
+WARM, ROUNDS = 3, 5
+"""Rounds that compile and record, and rounds on the clock."""
+
 WIDTH = 64
 SIZES = (32, 1024), (512, 1024), (32, 8192)
 """Batches and lengths; the second fills a card, the third has the longest sequences."""
@@ -34,6 +40,11 @@ CONTROLLERS = ("lstm", 64), ("rnn", 64), ("gru", 64), ("lstm", 512), ("rnn", 256
 
 LAYERS = (8, 1024), (8, 8192), (8, 32768)
 """Batches and lengths of the layers."""
+
+TOKENS = (1, 64), (1, 8192), (32, 1024)
+"""Batches, and the number of tokens before those that are decoded."""
+
+KERNELS: dict[str, ops.Kernel] = {"": "auto", ", reference": "reference"}
 
 MIXTURES: dict[str, Callable[[int], Memory]] = {"superposition stack": SuperpositionStack, "tape": Tape}
 
@@ -61,6 +72,14 @@ def cases() -> Iterator[tuple[str, int, int, Case]]:
             layer = network_type().cuda()
             yield f"layer, {name}", batch, steps, partial(run_layer, layer, batch, steps)
             yield f"layer, {name}, in a CUDA graph", batch, steps, Graphed(layer, batch, steps)
+        plain = NETWORKS["memory"]().cuda()
+        compiled: Any = torch.compile(plain, fullgraph=True, mode="reduce-overhead")
+        for name, layer in ("", plain), (", compiled to reduce overhead", compiled):
+            yield f"layer, memory, float32{name}", batch, steps, partial(run_single, layer, batch, steps)
+    for batch, steps in TOKENS:
+        memory = MemoryLayer(DIM, Stack(WIDTH), HEADS, device="cuda").eval()
+        for name, kernel in KERNELS.items():
+            yield f"a token{name}", batch, steps, partial(decode, memory, batch, steps, kernel)
 
 
 def run(network: nn.Module, batch: int, steps: int) -> tuple[float, float]:
@@ -74,6 +93,27 @@ def run_layer(layer: nn.Module, batch: int, steps: int) -> tuple[float, float]:
     x = torch.randn(batch, steps, DIM, device="cuda", requires_grad=True)
     with torch.autocast("cuda", torch.bfloat16):
         return clock(lambda: layer(x).float(), "cuda")
+
+
+def run_single(layer: nn.Module, batch: int, steps: int) -> tuple[float, float]:
+    """A layer in float32, forward and backward."""
+    x = torch.randn(batch, steps, DIM, device="cuda", requires_grad=True)
+    torch.compiler.cudagraph_mark_step_begin()
+    return clock(lambda: layer(x), "cuda")
+
+
+@torch.no_grad()
+def decode(layer: MemoryLayer, batch: int, steps: int, kernel: ops.Kernel) -> tuple[float, float]:
+    """A token in decoding after others, in the mean of the next hundred."""
+    token, count = torch.randn(batch, 1, DIM, device="cuda"), 100
+    _, state = layer(torch.randn(batch, steps, DIM, device="cuda"))
+    torch.cuda.synchronize()
+    begun = time.perf_counter()
+    with ops.using(kernel):
+        for _ in range(count):
+            _, state = layer(token, state)
+    torch.cuda.synchronize()
+    return (time.perf_counter() - begun) / count, 0.0
 
 
 class Graphed:
@@ -92,14 +132,17 @@ class Graphed:
             return clock(lambda: self.layer(x).float(), "cuda")
 
 
-def measure() -> list[str]:
-    """A table of the times, in the order of the cases."""
+def measure(words: Sequence[str] = ()) -> list[str]:
+    """A table of the times, in the order of the cases; of those with one of some words in their name."""
     rows = [
         "| | batch | steps | forward, ms | backward, ms | both, min to max |",
         "|---|---:|---:|---:|---:|---|",
     ]
     for name, batch, steps, case in cases():
-        case()  # compiles
+        if words and not any(word in name for word in words):
+            continue
+        for _ in range(WARM):
+            case()
         times = [case() for _ in range(ROUNDS)]
         forward, backward = (median(part) * 1e3 for part in zip(*times, strict=True))
         both = [sum(each) * 1e3 for each in times]
@@ -113,18 +156,22 @@ def main() -> int:
     if not torch.cuda.is_available():
         print("There is no GPU here: make gpu needs CUDA and a torch that was built for it.", file=sys.stderr)
         return 2
+    torch.manual_seed(0)
+    if len(sys.argv) > 1:
+        measure(sys.argv[1:])
+        return 0
     tests = subprocess.run([sys.executable, "-m", "pytest", "-q", TESTS], check=False)
     if tests.returncode:
         print(f"{TESTS} fails on this GPU, so nothing is measured.", file=sys.stderr)
         return 1
-    torch.manual_seed(0)
     title = (
         f"{date.today():%d %B %Y}, {torch.cuda.get_device_name()}, torch {torch.__version__}, float32, width {WIDTH}, "
-        f"{ROUNDS} rounds after one that compiles. {TESTS} passes on this card."
+        f"{ROUNDS} rounds after {WARM} that compile. {TESTS} passes on this card."
     )
     layers = (
         f"The layers have `embed_dim` {DIM}, {HEADS} heads of width {WIDTH}, and autocast to bfloat16: stacks, causal "
-        "attention by `scaled_dot_product_attention`, and the projections of the memory layer alone."
+        "attention by `scaled_dot_product_attention`, and the projections of the memory layer alone. *A token* is "
+        "decoded by such a layer of stacks in float32, after as many others as are given under steps."
     )
     text = "\n".join(["# On a GPU", "", "Written by `make gpu`.", "", title, "", layers, "", *measure(), ""])
     Path(__file__).with_name("GPU.md").write_text(text, "utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,11 +15,15 @@ from kinds import EVERYTHING
 from problems import LAYOUTS, SIGNALS, Problem, assert_equal_results, assert_near, solve
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_sequence, unpack_sequence
+from torch.testing import assert_close
 
 from ddstructs import MemoryLayer, MemoryRNN, ops
 from ddstructs.actions import mapped
 from ddstructs.nn import fused
-from ddstructs.ops import operators, reference
+from ddstructs.ops import operators, reference, strength_dtype
+
+if torch.cuda.is_available():
+    from ddstructs.ops import cuda_steps  # imports triton
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
@@ -179,6 +184,50 @@ def test_a_layer_on_a_gpu_equals_the_one_on_the_cpu(kind: str) -> None:
     assert_near(outcome("cuda"), outcome("cpu"), torch.float64)
 
 
+@needs_gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("kind", ["stack", "queue", "deque"])
+def test_steps_without_gradients_on_a_gpu_equal_the_reference(kind: str, dtype: torch.dtype) -> None:
+    memory, time, turns = EVERYTHING[kind](70), 150, {60: 40, 100: 30}
+    torch.manual_seed(0)
+    logits = torch.randn(3, time, memory.signals.size, device="cuda", dtype=strength_dtype(dtype)) * 2
+    value = torch.randn(3, time, memory.heads, 70, device="cuda", dtype=dtype)
+    start = memory.initial_state(3, device="cuda", dtype=dtype)
+    mine, theirs = [start], [start]
+    for t in range(time):
+        action, at = memory.signals.action(logits[:, t], value[:, t]), turns.get(t, t)
+        read, state = memory.step(action, mine[at])
+        with ops.using("reference"):
+            expected, definition = memory.step(action, theirs[at])
+        assert isinstance(state, cuda_steps.SharedState)
+        assert_close(read, expected)
+        assert_close(memory.contents(state), memory.contents(definition), rtol=1e-5, atol=1e-6)
+        mine, theirs = [*mine, state], [*theirs, definition]
+    found = io.BytesIO()
+    torch.save(mine[-1], found)
+    found.seek(0)
+    assert_close(memory.contents(torch.load(found)), memory.contents(mine[-1]), rtol=0, atol=0)
+    rows = torch.tensor([2, 0, 0], device="cuda")
+    after = memory.emptied(mine[-1].select(rows), torch.tensor([False, True, False], device="cuda"))
+    assert memory.contents(after).strengths.sum(1).gt(0).tolist() == [True, False, True]
+
+
+@needs_gpu
+def test_steps_with_gradients_on_a_gpu_go_on_from_steps_without() -> None:
+    memory = EVERYTHING["deque"](3)
+    action = memory.signals.action(torch.randn(2, memory.signals.size).cuda(), torch.randn(2, 2, 3).cuda())
+    _, state = memory.step(action, memory.initial_state(2, device="cuda"))
+    value = action.value.requires_grad_()
+    read, after = memory.step(action._replace(value=value), state)
+    memory.step(action._replace(value=value.detach()), state)  # takes the next places in the array
+    (slope,) = torch.autograd.grad(read.sum(), value)
+    with ops.using("reference"):
+        expected, _ = memory.step(action._replace(value=value), state.slots())
+    assert_close(read, expected)
+    assert slope.equal(torch.autograd.grad(expected.sum(), value)[0])
+    assert after.slots().values.requires_grad
+
+
 class OutputOnly(nn.Module):
     """A layer without its state, for a CUDA graph takes and gives tensors."""
 
@@ -204,6 +253,25 @@ def test_a_layer_in_a_cuda_graph_equals_the_one_outside(kind: str) -> None:
 
     expected = outcome(layer)
     assert_near(outcome(torch.cuda.make_graphed_callables(layer, (x,))), expected, torch.float32)
+
+
+@needs_gpu
+@pytest.mark.filterwarnings("ignore")  # those of the compiler
+@pytest.mark.parametrize("kind", ["stack", "queue", "deque"])
+def test_a_layer_compiled_to_reduce_overhead_equals_itself(kind: str) -> None:
+    layer = OutputOnly(MemoryLayer(6, EVERYTHING[kind](3), num_heads=2, device="cuda"))
+    compiled = torch.compile(layer, fullgraph=True, mode="reduce-overhead")
+    inputs = [torch.randn(2, 300, 6, device="cuda") for _ in range(4)]  # the first two runs are not of a graph
+
+    def outcome(run: Callable[..., Any], x: Tensor) -> list[Tensor]:
+        torch.compiler.cudagraph_mark_step_begin()
+        x = x.clone().requires_grad_()
+        output = run(x)
+        grads = torch.autograd.grad(output.sin().sum(), [x, *layer.parameters()])
+        return [part.detach().clone() for part in (output, *grads)]
+
+    for x in inputs:
+        assert_near(outcome(compiled, x), outcome(layer, x), torch.float32)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -18,7 +18,7 @@ from ddstructs.ops import operators, reference
 triton = pytest.importorskip("triton")
 
 
-@pytest.mark.parametrize("name", ["triton_program.py", "phases_program.py"])
+@pytest.mark.parametrize("name", ["triton_program.py", "phases_program.py", "cuda_steps_program.py"])
 def test_the_kernels_equal_the_reference_under_the_interpreter(name: str) -> None:
     program = Path(__file__).with_name(name)
     found = subprocess.run(
@@ -84,6 +84,24 @@ def test_the_phases_compile_for_a_card(layout: str) -> None:
         source = ASTSource(fn=function, signature=signature, constexprs=given)
         options = {"num_warps": 1 if function.__name__.startswith("walk") else 4, **phases.FUSION}
         assert "ptx" in triton.compile(source, target=GPUTarget("cuda", 80, 32), options=options).asm
+
+
+@pytest.mark.skipif("TRITON_INTERPRET" in os.environ, reason="the interpreter does not compile")
+@pytest.mark.parametrize("values", ["fp32", "fp64", "bf16"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_single_step_compiles_for_a_card(layout: str, values: str) -> None:
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from ddstructs.ops import cuda_steps
+
+    given: dict[str, Any] = cuda_steps.constants(LAYOUTS[layout], 20)
+    options = {name: given.pop(name) for name in ("num_warps", "enable_fp_fusion")}
+    kinds = dict.fromkeys(("value", "values", "reads"), f"*{values}")
+    kinds |= dict.fromkeys(("push", "pop", "before", "after"), "*fp64" if values == "fp64" else "*fp32")
+    kinds |= dict.fromkeys(("slots", "first", "room", "width"), "i32") | dict.fromkeys(given, "constexpr")
+    source = ASTSource(fn=cuda_steps.step_row, signature=kinds, constexprs=given)
+    assert "ptx" in triton.compile(source, target=GPUTarget("cuda", 80, 32), options=options).asm
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no card")

@@ -16,6 +16,7 @@ from torch.autograd import forward_ad
 from ddstructs.memory import Action
 from ddstructs.ops import operators, parallel, reference
 from ddstructs.ops.layout import End, Head, Layout, LineState, Slots, compact, strength_dtype
+from ddstructs.state import tensors
 
 __all__ = [
     "End",
@@ -82,6 +83,10 @@ def step(layout: Layout, action: Action, state: LineState) -> tuple[Tensor, Line
         from ddstructs.ops import tape  # imports numba, so only when needed
 
         return tape.step(layout, action, state)
+    if action.value.is_cuda and _only_decodes(action, state):
+        from ddstructs.ops import cuda_steps  # imports triton
+
+        return cuda_steps.step(layout, action, state)
     return reference.step(layout, action, state)
 
 
@@ -99,6 +104,13 @@ def scan(layout: Layout, actions: Action, state: LineState) -> tuple[Tensor, Lin
 def on_tape(value: Tensor) -> bool:
     """Whether single steps with these values run on a `tape.Tape`."""
     return value.device.type == "cpu" and not torch.compiler.is_compiling() and kernel_fits(value)
+
+
+def _only_decodes(action: Action, state: LineState) -> bool:
+    """Whether a step on a GPU needs no gradients, and runs at once rather than being recorded in a graph."""
+    if torch.compiler.is_compiling() or torch.cuda.is_current_stream_capturing() or not kernel_fits(action.value):
+        return False
+    return not (torch.is_grad_enabled() and any(part.requires_grad for part in (*action, *tensors(state))))
 
 
 def kernel_fits(value: Tensor) -> bool:
