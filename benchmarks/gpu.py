@@ -146,7 +146,7 @@ def measure(words: Sequence[str] = ()) -> list[str]:
         times = [case() for _ in range(ROUNDS)]
         forward, backward = (median(part) * 1e3 for part in zip(*times, strict=True))
         both = [sum(each) * 1e3 for each in times]
-        numbers = f"{forward:.2f} | {backward:.2f} | {min(both):.2f} to {max(both):.2f}"
+        numbers = f"{forward:.2f} | {f'{backward:.2f}' if backward else ''} | {min(both):.2f} to {max(both):.2f}"
         rows.append(f"| {name} | {batch:,} | {steps:,} | {numbers} |")
         print(rows[-1], flush=True)
     return rows
