@@ -49,6 +49,7 @@ MIDDLE: list[Layer] = ["attention", "attention", "memory", "attention", "attenti
 
 NETWORKS = {
     "memory": Network(["memory"] * 5, {"curriculum": True}),
+    "memory, noise in the first half": Network(["memory"] * 5, {"curriculum": True, "noise_until": 0.5}),
     "attention, memory in the middle": Network(
         MIDDLE, {"curriculum": True, "position": "none", "threshold": 0.85, "patience": 400}
     ),
@@ -86,7 +87,7 @@ LANGUAGES: dict[str, tuple[type[LanguageModel], dict[str, Any]]] = {
 
 PAIRS: dict[tuple[str, str], dict[str, Any]] = {
     ("unmarked reversal", name): {"curriculum": True, "threshold": 0.77, "patience": 100_000}
-    for name in ("memory", "attention, memory in the middle")
+    for name in ("memory", "memory, noise in the first half", "attention, memory in the middle")
 }
 """Settings of a language and a network together.
 
@@ -106,14 +107,17 @@ def train(language: str, network: str, seed: int, updates: int, settings: dict[s
     kind, layers, width = LANGUAGES[language][0], NETWORKS[network].layers, settings["width"]
     given = {"train_lengths": (40, 80), **settings, "seed": seed}
     its = inspect.signature(SequenceModel).parameters
-    task = kind(**{name: value for name, value in given.items() if name not in its and name != "width"})
+    own = {name: value for name, value in given.items() if name not in (*its, "width", "noise_until")}
+    task = kind(**own)
     memory = Stack(width) if "memory" in layers else NoMemory()
     options = {name: value for name, value in given.items() if name in its}
     model = SequenceModel(memory, task.input_symbols, task.output_symbols, layers, **options)
-    begun, finished = time.perf_counter(), None
+    begun, finished, noisy = time.perf_counter(), None, given.get("noise_until", 1.0) * updates
     optimizer = torch.optim.Adam(model.parameters(), lr=model.learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: min(1.0, max(0.05, 2 * (1 - done / updates))))
     for update in range(1, updates + 1):
+        for module in model.memory_modules:
+            module.noisy = update <= noisy
         batch = task._draw_training()
         logits, asked = model(batch.inputs), batch.targets != IGNORE
         loss = cross_entropy(logits[asked], batch.targets[asked])

@@ -95,6 +95,25 @@ def test_a_fresh_start_has_the_first_learning_rate(tmp_path: Path) -> None:
     assert fitted.optimizers[0].param_groups[0]["lr"] >= 0.7 * model.learning_rate, "one step of the decay at most"
 
 
+@pytest.mark.parametrize("patience", [3, 100])
+def test_noise_ends_after_its_steps_and_begins_anew_with_a_fresh_start(patience: int, tmp_path: Path) -> None:
+    class Draws(Callback):
+        noisy: list[bool]
+
+        def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+            assert isinstance(pl_module, Controller)
+            rnn, x = pl_module.rnn, torch.ones(1, 4, pl_module.embed.embedding_dim)
+            self.noisy.append(not rnn(x)[0].equal(rnn(x)[0]))
+
+    task, draws = reversal(patience=patience), Draws()
+    draws.noisy = []
+    model = controller(task, Stack(4), noise_steps=2)
+    trainer(tmp_path, max_steps=6, limit_val_batches=0, callbacks=[draws]).fit(model, task)
+    assert task.stages.restarts == (2 if patience == 3 else 0)
+    assert draws.noisy == ([True, True, False] * 2 if patience == 3 else [True, True, *[False] * 4])
+    assert model.hparams["read_noise"] > 0
+
+
 def test_a_seed_gives_the_same_run(tmp_path: Path) -> None:
     def fit() -> Tensor:
         task = reversal(seed=None)

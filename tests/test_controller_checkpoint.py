@@ -23,7 +23,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(stop: int, tmp_path: Path) -> No
 
     def fit(steps: int, ckpt_path: Path | None = None) -> tuple[Trainer, Reversal]:
         task = reversal(start_length=2, patience=5)
-        model = controller(task, Stack(4), decay_steps=20)
+        model = controller(task, Stack(4), decay_steps=20, noise_steps=3)
         fitted = trainer(tmp_path, max_steps=steps)
         fitted.fit(model, task, ckpt_path=ckpt_path, weights_only=True)
         return fitted, task

@@ -20,7 +20,7 @@ TEST = frozenset({"data.test_lengths", "trainer.limit_test_batches"})
 
 TRAINING = frozenset(
     {
-        *(f"model.{name}" for name in ("learning_rate", "decay_steps", "clip", "push_bias", "pop_bias")),
+        *(f"model.{name}" for name in ("learning_rate", "decay_steps", "noise_steps", "clip", "push_bias", "pop_bias")),
         *(f"model.{name}" for name in ("read_noise", "state_noise", "signal_penalty")),
         *(f"model.{name}" for name in ("spread", "signal_noise", "dropout", "embed_std")),
         *(f"data.{name}" for name in ("batch_size", "batches_per_epoch", "curriculum", "start_length")),

@@ -56,6 +56,9 @@ class MemoryLayer(nn.Module):
         device: Where the parameters live.
         dtype: Floating-point type of the parameters.
 
+    Attributes:
+        noisy: Whether there is noise in training; can be set, as `SequenceModel` does after its `noise_steps`.
+
     Raises:
         ValueError: If a size is less than 1, a noise or the spread is negative or infinite, the saturation is not in
             [0, 0.5), there is not one bias for each head, or the memory has no heads.
@@ -115,6 +118,7 @@ class MemoryLayer(nn.Module):
         self.spread = spread
         self.signal_noise = signal_noise
         self.read_noise = read_noise
+        self.noisy = True
         self.saturation = saturation
         self.residual = residual
         self.hard = hard
@@ -234,7 +238,7 @@ class MemoryLayer(nn.Module):
         reads, memory = self._run_memory(
             actions, state.memory, None if reset is None else repeat_for_heads(reset, self.num_heads)
         )
-        if self.training and self.read_noise:
+        if self.training and self.noisy and self.read_noise:
             reads = reads + self.read_noise * torch.randn_like(reads)
         output = self.out_proj(merge_heads(reads, self.num_heads))
         if self.residual:
@@ -267,7 +271,7 @@ class MemoryLayer(nn.Module):
         heads, memory, signals = self.num_heads, self.memory, self.memory.signals
         logits, value = self.to_action(x).split([heads * signals.size, heads * memory.heads * memory.width], dim=2)
         logits = split_heads(logits, heads).to(strength_dtype(logits.dtype))  # half is too coarse for a sigmoid
-        if self.training and self.signal_noise:
+        if self.training and self.noisy and self.signal_noise:
             logits = logits + self.signal_noise * torch.randn_like(logits)
         value = split_heads(value.tanh(), heads).unflatten(2, (memory.heads, memory.width))
         action = signals.action(logits, value)

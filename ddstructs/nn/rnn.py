@@ -144,6 +144,7 @@ class MemoryRNN(Pretrained):
         self.read_noise = read_noise
         self.state_noise = state_noise
         self.signal_noise = signal_noise
+        self.noisy = True
         self.cell = build_cell(cell, input_size + read_size, hidden_size, device, dtype)
         self.num_states = 2 if isinstance(self.cell, nn.LSTMCell) else int(getattr(self.cell, "num_states", 1))
         if state_noise and self.num_states == 1:

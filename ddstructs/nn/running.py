@@ -157,7 +157,7 @@ def _connect_initial(rnn: MemoryRNN, state: RNNState) -> RNNState:
 
 
 def _draw_noise(rnn: MemoryRNN, x: Tensor) -> Noise:
-    if not (rnn.training and (rnn.read_noise or rnn.state_noise or rnn.signal_noise)):
+    if not (rnn.training and rnn.noisy and (rnn.read_noise or rnn.state_noise or rnn.signal_noise)):
         return _QUIET
 
     def draw(deviation: float, *shape: int) -> Tensor | None:

@@ -66,6 +66,8 @@ class Controller(Learner):
         learning_rate: Learning rate of Adam.
         decay_steps: Number of updates over which the learning rate decays linearly to a twentieth, where it stays;
             constant if not given.
+        noise_steps: Number of updates with noise, after which training is as in use, without it; all if not given. The
+            count begins anew with a fresh start.
         clip: Maximum norm of the gradient, unless the trainer sets one.
 
     Example:
@@ -100,6 +102,7 @@ class Controller(Learner):
         hard: bool = False,
         learning_rate: Positive = 5e-3,
         decay_steps: Size | None = None,
+        noise_steps: Size | None = None,
         clip: Positive = 1.0,
     ) -> None:
         given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
@@ -117,6 +120,7 @@ class Controller(Learner):
         self.signal_penalty: float = given["signal_penalty"]
         self.learning_rate = learning_rate
         self.decay_steps = decay_steps
+        self.noise_steps = noise_steps
         self.clip = clip
         self.embed = nn.Embedding(input_symbols, embedding_size)
         network = given.keys() & inspect.signature(MemoryRNN).parameters.keys()

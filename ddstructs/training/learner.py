@@ -17,7 +17,7 @@ from ddstructs.nn.rnn import MemoryRNN
 from ddstructs.tasks.batch import IGNORE, Batch
 from ddstructs.tasks.task import Split
 from ddstructs.training.decoding import decode_greedily
-from ddstructs.training.restarts import start_afresh
+from ddstructs.training.restarts import start_afresh, updates_since_start
 from ddstructs.training.restoring import Restorable
 from ddstructs.training.scoring import MemoryActions, Scored, Scoring
 
@@ -52,6 +52,7 @@ class Learner(Restorable):
             last of the input symbols.
         signal_penalty: Weight of the penalty on fractions in training.
         clip: Maximum norm of the gradient, unless the trainer sets one.
+        noise_steps: Number of updates, since the last fresh start, with noise in training; all if None.
         scoring: The loss and the metrics.
     """
 
@@ -59,6 +60,7 @@ class Learner(Restorable):
     output_symbols: int
     signal_penalty: float
     clip: float
+    noise_steps: int | None
     scoring: Scoring
 
     def __init__(self) -> None:
@@ -116,6 +118,11 @@ class Learner(Restorable):
             Logits, shape `(batch, time, output_symbols)`.
         """
         return self.run(inputs).logits
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        noisy = self.noise_steps is None or updates_since_start(self) < self.noise_steps
+        for module in self.memory_modules:
+            module.noisy = noisy
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         loss, scored = self._score("train", batch)

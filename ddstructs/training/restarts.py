@@ -9,7 +9,7 @@ import torch
 if TYPE_CHECKING:
     from ddstructs.training.learner import Learner
 
-__all__ = ["draw_weights", "start_afresh"]
+__all__ = ["draw_weights", "start_afresh", "updates_since_start"]
 
 
 def start_afresh(model: Learner, restarts: int, seed: int) -> None:
@@ -27,6 +27,12 @@ def start_afresh(model: Learner, restarts: int, seed: int) -> None:
             group["lr"] = model.learning_rate
     for config in model.trainer.lr_scheduler_configs:
         config.scheduler.last_epoch = 0
+
+
+def updates_since_start(model: Learner) -> int:
+    """Number of updates since training began, or began afresh: Adam counts them, and its state is saved and cleared."""
+    states = [state for optimizer in model.trainer.optimizers for state in optimizer.state.values()]
+    return max((int(state.get("step", model.trainer.global_step)) for state in states), default=0)
 
 
 def draw_weights(model: Learner, restarts: int, seed: int) -> None:

@@ -61,6 +61,8 @@ class SequenceModel(Learner):
         learning_rate: Learning rate of Adam.
         decay_steps: Number of updates over which the learning rate decays linearly to a twentieth, where it stays;
             constant if not given.
+        noise_steps: Number of updates with noise, after which training is as in use, without it; all if not given. The
+            count begins anew with a fresh start.
         clip: Maximum norm of the gradient, unless the trainer sets one.
 
     Raises:
@@ -104,6 +106,7 @@ class SequenceModel(Learner):
         hard: bool = False,
         learning_rate: Positive = 5e-3,
         decay_steps: Size | None = None,
+        noise_steps: Size | None = None,
         clip: Positive = 1.0,
     ) -> None:
         given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
@@ -119,6 +122,7 @@ class SequenceModel(Learner):
         self.signal_penalty = signal_penalty
         self.learning_rate = learning_rate
         self.decay_steps = decay_steps
+        self.noise_steps = noise_steps
         self.clip = clip
         self.embed = nn.Embedding(input_symbols, embed_dim)
         options = {name: given[name] for name in given.keys() & inspect.signature(MemoryLayer).parameters.keys()}
