@@ -112,12 +112,12 @@ def train(language: str, network: str, seed: int, updates: int, settings: dict[s
     memory = Stack(width) if "memory" in layers else NoMemory()
     options = {name: value for name, value in given.items() if name in its}
     model = SequenceModel(memory, task.input_symbols, task.output_symbols, layers, **options)
-    begun, finished, noisy = time.perf_counter(), None, given.get("noise_until", 1.0) * updates
+    begun, finished, fresh = time.perf_counter(), None, 0
     optimizer = torch.optim.Adam(model.parameters(), lr=model.learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: min(1.0, max(0.05, 2 * (1 - done / updates))))
     for update in range(1, updates + 1):
         for module in model.memory_modules:
-            module.noisy = update <= noisy
+            module.noisy = update - fresh <= given.get("noise_until", 1.0) * updates
         batch = task._draw_training()
         logits, asked = model(batch.inputs), batch.targets != IGNORE
         loss = cross_entropy(logits[asked], batch.targets[asked])
@@ -132,6 +132,7 @@ def train(language: str, network: str, seed: int, updates: int, settings: dict[s
             if task.stages.stalled:
                 task.stages.restart()
                 draw_weights(model, task.stages.restarts, task.fresh_seed())
+                fresh = update
                 optimizer.state.clear()
     seconds = time.perf_counter() - begun
     scores = {name: excess(model, kind, lengths) for name, lengths in TESTS.items()}
