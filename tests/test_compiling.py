@@ -34,6 +34,18 @@ print(len(pack.stats.cache_hits), len(pack.stats.cache_misses))
 KILLED = "os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)"
 """Dies when the first file of the cache has been written, but not yet moved to its place."""
 
+SIGNALLED = """
+from llvmlite.binding import executionengine
+real = executionengine.string_at
+
+def signalled(*given):
+    os.kill(os.getpid(), signal.SIGINT)
+    return real(*given)
+
+executionengine.string_at = signalled
+"""
+"""Is interrupted when LLVM calls back, as is likely, since Python handles no signal while LLVM works."""
+
 REFUSED = "def refuse(*_, **__): raise OSError(errno.EROFS, 'Read-only file system')\n"
 READ_ONLY = {
     "no folder can be made": REFUSED + "caching.tempfile.TemporaryFile = refuse",
@@ -71,6 +83,16 @@ def test_after_an_interrupted_compilation_the_next_one_works(tmp_path: Path) -> 
     assert [path for path in tmp_path.rglob("*") if path.is_file()], "it was killed before it wrote anything"
     assert finish(start(tmp_path)) == "0 1"
     assert finish(start(tmp_path)) == "1 0"
+
+
+def test_an_interrupt_while_llvm_works_is_not_lost(tmp_path: Path) -> None:
+    interrupted = start(tmp_path, SIGNALLED)
+    printed, errors = interrupted.communicate()
+    assert printed == ""
+    assert errors.splitlines()[-1] == "KeyboardInterrupt"
+    assert "ignored" not in errors
+    assert "cached" not in errors
+    assert finish(start(tmp_path)) == "0 1"
 
 
 @pytest.mark.parametrize("before", READ_ONLY.values(), ids=READ_ONLY)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, cast
 
 import numba
+from llvmlite.binding import executionengine
 from numba import extending
 from numba.core import caching
 
@@ -23,6 +26,9 @@ SOURCES = "ops", "nn/compiled"
 
 PATIENCE = 1.0
 """Seconds of compilation after which a message is printed."""
+
+CALLED_BACK = "_raw_object_cache_notify", "_raw_object_cache_getbuffer"
+"""The functions of llvmlite that LLVM calls."""
 
 _warned = False
 _printed: list[bool] = []
@@ -51,7 +57,7 @@ def compiled(*, inline: bool = False, fastmath: bool | set[str] = False) -> Call
         made.get_call_template = lambda arguments, names: by_type(tuple(map(numba.types.unliteral, arguments)), names)
 
         def announced(arguments: Any, returned: Any) -> Any:
-            with _announced():
+            with _announced(), _signals_kept():
                 return build(arguments, returned)
 
         made._compiler.compile = announced
@@ -74,6 +80,46 @@ def _announced() -> Iterator[None]:
             yield
         finally:
             timer.cancel()
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Handle a signal that arrives while LLVM works when the compilation is over.
+
+    Python would handle it as soon as LLVM calls back. There ctypes drops the exception of the handler, such as
+    `KeyboardInterrupt`, and the signal would be lost.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
+    late: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if _is_called_back(frame):
+            late.append(number)
+        else:
+            handlers[number](number, frame)
+
+    for number in handlers:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if late:
+            handlers[late[0]](late[0], None)
+
+
+def _is_called_back(frame: FrameType | None) -> bool:
+    """Whether LLVM has called the code of a frame."""
+    while frame is not None:
+        if frame.f_globals.get("__name__") == executionengine.__name__ and frame.f_code.co_name in CALLED_BACK:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _announce() -> None:
@@ -119,11 +165,12 @@ class Cache(caching.FunctionCache):
         self._cache_file._version = f"{numba.__version__} {_STAMP}"
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        try:
-            return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
-        except Exception as error:
-            _warn(f"the cache cannot be read ({_one_line(error)})")
-            return None
+        with _signals_kept():
+            try:
+                return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+            except Exception as error:
+                _warn(f"the cache cannot be read ({_one_line(error)})")
+                return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         try:
