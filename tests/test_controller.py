@@ -100,7 +100,9 @@ def test_noise_ends_after_its_steps_and_begins_anew_with_a_fresh_start(patience:
     class Draws(Callback):
         noisy: list[bool]
 
-        def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        def on_train_batch_end(
+            self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        ) -> None:
             assert isinstance(pl_module, Controller)
             rnn, x = pl_module.rnn, torch.ones(1, 4, pl_module.embed.embedding_dim)
             self.noisy.append(not rnn(x)[0].equal(rnn(x)[0]))

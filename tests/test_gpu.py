@@ -22,9 +22,6 @@ from ddstructs.actions import mapped
 from ddstructs.nn import fused
 from ddstructs.ops import operators, reference, strength_dtype
 
-if torch.cuda.is_available():
-    from ddstructs.ops import cuda_steps  # imports triton
-
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
 
@@ -188,6 +185,8 @@ def test_a_layer_on_a_gpu_equals_the_one_on_the_cpu(kind: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("kind", ["stack", "queue", "deque"])
 def test_steps_without_gradients_on_a_gpu_equal_the_reference(kind: str, dtype: torch.dtype) -> None:
+    from ddstructs.ops import cuda_steps  # imports triton
+
     memory, time, turns = EVERYTHING[kind](70), 150, {60: 40, 100: 30}
     wide = strength_dtype(dtype)  # in which the kernel computes, whatever values are stored in
     torch.manual_seed(0)
