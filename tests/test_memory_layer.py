@@ -247,6 +247,8 @@ def test_noise_is_of_training_alone() -> None:
     first, again = made.unroll(x), made.unroll(x)
     assert (first.actions.push != again.actions.push).all()
     assert (first.reads != again.reads).all()
+    made.noisy = False
+    same(made(x)[0], quiet(x)[0])
 
 
 def test_heads_begin_apart_around_the_start_of_the_memory() -> None:

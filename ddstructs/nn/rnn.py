@@ -85,6 +85,9 @@ class MemoryRNN(Pretrained):
         device: Where the parameters live.
         dtype: Floating-point type of the parameters.
 
+    Attributes:
+        noisy: Whether there is noise in training; can be set, as `Controller` does after its `noise_steps`.
+
     Raises:
         TypeError: If `memory` is not a memory, or a size is not an int.
         ValueError: If a size is below 1, the cell is unknown or of the wrong size, there is not one bias for each head,

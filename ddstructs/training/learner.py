@@ -60,7 +60,7 @@ class Learner(Restorable):
     output_symbols: int
     signal_penalty: float
     clip: float
-    noise_steps: int | None
+    noise_steps: int | None = None
     scoring: Scoring
 
     def __init__(self) -> None:
