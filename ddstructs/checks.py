@@ -19,6 +19,7 @@ __all__ = [
     "check_action",
     "check_batch",
     "check_fit",
+    "check_flag",
     "check_reset",
     "check_size",
     "check_steps",
@@ -44,6 +45,17 @@ def check_size(name: str, size: object) -> int:
     if size not in SIZE:
         raise ValueError(f"{name} is {size}, but {SIZE.low} or more was expected")
     return size
+
+
+def check_flag(name: str, flag: object) -> bool:
+    """Return a flag if it is True or False.
+
+    Raises:
+        TypeError: If it is something else.
+    """
+    if not isinstance(flag, bool):
+        raise TypeError(f"{name} is {flag!r}, but True or False was expected")
+    return flag
 
 
 def check_batch(batch_size: object) -> None:

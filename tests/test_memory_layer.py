@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import itertools
+import math
 import os
 import re
 import subprocess
@@ -418,6 +419,9 @@ BUILD: list[tuple[dict[str, Any], str]] = [
     ({"spread": -1.0}, "spread is -1.0, but a finite number from 0 was expected"),
     ({"read_noise": torch.inf}, "read_noise is inf, but a finite number from 0 was expected"),
     ({"push_bias": [0.0, 1.0]}, "push_bias has 2 numbers, but this Stack has 1 heads"),
+    ({"push_bias": math.nan}, "push_bias is nan, but finite numbers were expected"),
+    ({"pop_bias": ["1"]}, "pop_bias is ['1'], but finite numbers were expected"),
+    ({"hard": "yes"}, "hard is 'yes', but True or False was expected"),
 ]
 
 

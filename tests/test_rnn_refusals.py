@@ -1,5 +1,6 @@
 """A `MemoryRNN` says what is wrong with its arguments."""
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -27,12 +28,14 @@ BUILD: list[tuple[dict[str, Any], str]] = [
     ({"signal_noise": -1.0}, "signal_noise is -1.0, but a finite number from 0 was expected"),
     ({"read_gate": True, "read_skip": False}, "read_skip is off: turn it on"),
     ({"pop_bias": []}, "pop_bias has 0 numbers, but this Stack has 1 heads"),
+    ({"pop_bias": math.inf}, "pop_bias is inf, but finite numbers were expected"),
+    ({"hard": 1}, "hard is 1, but True or False was expected"),
 ]
 
 
 @pytest.mark.parametrize(("options", "message"), BUILD)
 def test_what_cannot_be_built_is_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+    with pytest.raises((ValueError, TypeError), match=re.escape(message)) as caught:
         MemoryRNN(INPUT, HIDDEN, Stack(WIDTH), **options)
     assert "\n" not in str(caught.value)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ddstructs.actions import harden, mapped
-from ddstructs.checks import check_steps
+from ddstructs.checks import check_flag, check_steps
 from ddstructs.memory import Memory, check_batch, check_reset, check_size
 from ddstructs.nn.heads import LayerState, UnrolledLayer, merge_heads, repeat_for_heads, split_heads
 from ddstructs.nn.padding import real_steps
@@ -61,8 +61,8 @@ class MemoryLayer(nn.Module):
 
     Raises:
         ValueError: If a size is less than 1, a noise or the spread is negative or infinite, the saturation is not in
-            [0, 0.5), there is not one bias for each head, or the memory has no heads.
-        TypeError: If a size is not an int, or `memory` is not a `Memory`.
+            [0, 0.5), there is not one finite bias for each head, or the memory has no heads.
+        TypeError: If a size is not an int, `memory` is not a `Memory`, or `hard` is not a bool.
 
     Reference:
         The memory: Grefenstette, Hermann, Suleyman & Blunsom 2015, *Learning to Transduce with Unbounded Memory*. As a
@@ -121,7 +121,7 @@ class MemoryLayer(nn.Module):
         self.noisy = True
         self.saturation = saturation
         self.residual = residual
-        self.hard = hard
+        self.hard = check_flag("hard", hard)
         signals, read_size = memory.signals, memory.heads * memory.read_width
         self.norm = nn.LayerNorm(embed_dim, device=device, dtype=dtype) if norm else None
         action_size = num_heads * (signals.size + memory.heads * memory.width)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from ddstructs.checks import check_steps
+from ddstructs.checks import check_flag, check_steps
 from ddstructs.memory import Memory, check_batch, check_size
 from ddstructs.nn import fused
 from ddstructs.nn.names import rename, renamed
@@ -89,10 +89,10 @@ class MemoryRNN(Pretrained):
         noisy: Whether there is noise in training; can be set, as `Controller` does after its `noise_steps`.
 
     Raises:
-        TypeError: If `memory` is not a memory, or a size is not an int.
-        ValueError: If a size is below 1, the cell is unknown or of the wrong size, there is not one bias for each head,
-            a noise is negative or infinite, `state_noise` is set for a cell without another state, or `read_gate`
-            without `read_skip`.
+        TypeError: If `memory` is not a memory, a size is not an int, or `hard` is not a bool.
+        ValueError: If a size is below 1, the cell is unknown or of the wrong size, there is not one finite bias for
+            each head, a noise is negative or infinite, `state_noise` is set for a cell without another state, or
+            `read_gate` without `read_skip`.
 
     Reference:
         Grefenstette, Hermann, Suleyman & Blunsom 2015, *Learning to Transduce with Unbounded Memory*, section 3.3.
@@ -143,7 +143,7 @@ class MemoryRNN(Pretrained):
         self.hidden_size = check_size("hidden_size", hidden_size)
         self.memory = memory
         self.batch_first = batch_first
-        self.hard = hard
+        self.hard = check_flag("hard", hard)
         self.read_noise = read_noise
         self.state_noise = state_noise
         self.signal_noise = signal_noise

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor
@@ -97,7 +99,7 @@ class Signals(ABC):
             kind: Name of the memory in errors.
 
         Raises:
-            ValueError: If the memory does not have the signal, or if the numbers are not one per head.
+            ValueError: If the memory does not have the signal, or if the numbers are not one per head, or not finite.
         """
         numbers = _flat(start)
         if len(numbers) != self.size:
@@ -110,7 +112,9 @@ class Signals(ABC):
             columns = [i for i, label in enumerate(self.labels) if label[0] == name]
             if not columns:
                 raise ValueError(f"{name}_bias is {bias}, but this {kind} has no {name}: it has {self.description}")
-            each = list(bias) if isinstance(bias, Sequence) else [bias] * len(columns)
+            each = list(bias) if isinstance(bias, Sequence) and not isinstance(bias, str) else [bias] * len(columns)
+            if not all(isinstance(number, Real) and math.isfinite(number) for number in each):
+                raise ValueError(f"{name}_bias is {bias!r}, but finite numbers were expected")
             if len(each) != len(columns):
                 raise ValueError(f"{name}_bias has {len(each)} numbers, but this {kind} has {len(columns)} heads")
             for column, number in zip(columns, each, strict=True):

@@ -11,6 +11,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
+from ddstructs.checks import check_flag
 from ddstructs.memory import Memory
 from ddstructs.nn.layer import MemoryLayer
 from ddstructs.nn.rnn import MemoryRNN
@@ -98,8 +99,7 @@ class Learner(Restorable):
 
     @hard.setter
     def hard(self, hard: bool) -> None:
-        if not isinstance(hard, bool):
-            raise TypeError(f"hard is {hard!r}, but True or False was expected")
+        check_flag("hard", hard)
         for module in self.memory_modules:
             module.hard = hard
 
