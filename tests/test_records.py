@@ -102,14 +102,23 @@ def test_a_damaged_record_ends_the_command_in_one_line_and_changes_nothing(
     before = content(store.out)
     recipe = write_recipe(tmp_path / "recipe.yaml", TINY)
     monkeypatch.delattr(train, "execute")
-    monkeypatch.setattr(sys, "argv", ["ddstructs", "reproduce", f"--recipe={recipe}", f"--out={store.out}"])
-    assert __main__.main() == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert str(path) in said
+    for option in ([], ["--dry_run"]):
+        command = ["ddstructs", "reproduce", f"--recipe={recipe}", f"--out={store.out}", *option]
+        monkeypatch.setattr(sys, "argv", command)
+        assert __main__.main() == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        assert str(path) in said
     with pytest.raises(InputError, match=message):
         store.check()
     assert content(store.out) == before
+
+
+@pytest.mark.parametrize("name", ["RESULTS.md", "configs.jsonl", "lengths.png"])
+def test_a_folder_in_the_place_of_a_file_is_refused_before_any_work(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(InputError, match=f"{name} is a folder, but a file is written there: move it away"):
+        Store(tmp_path, "paper").check()
 
 
 @pytest.mark.parametrize("name", ["settings.json", "curve.jsonl", "lengths.json"])

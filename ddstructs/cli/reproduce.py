@@ -83,6 +83,7 @@ def reproduce(
     store = Store(out, suite)
     store.check_folder()
     if dry_run:
+        store.check()
         from ddstructs.experiments.train import check  # imports torch, which takes seconds
 
         check(runs)

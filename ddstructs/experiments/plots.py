@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from ddstructs.experiments.records import Record, curves_of
 from ddstructs.experiments.results import SUCCESS
+from ddstructs.experiments.store import PLOTS
 from ddstructs.files import replacing
 
 __all__ = ["plot"]
@@ -56,12 +57,12 @@ def plot(
             axes.plot(*zip(*run[tested], strict=True), lw=0.8, color=_color(run))
         axes.axvline(longest + 0.5, color="black", lw=0.5, ls=":")
 
-    drawn = {"success.png": _success(records, succeeds, success)}
+    drawn = {PLOTS[0]: _success(records, succeeds, success)}
     if curves:
         validated, tested = curves_of(curves[0])
         validation = f"{LABELS[validated]} in validation"
-        drawn["learning_curves.png"] = _panels(curves, learning, "updates", validation, bounded)
-        drawn["lengths.png"] = _panels(curves, lengths, "length of the source", LABELS[tested], bounded)
+        drawn[PLOTS[1]] = _panels(curves, learning, "updates", validation, bounded)
+        drawn[PLOTS[2]] = _panels(curves, lengths, "length of the source", LABELS[tested], bounded)
     paths = []
     for name, figure in drawn.items():
         with replacing(out / name) as file:

@@ -15,13 +15,16 @@ from ddstructs.experiments.records import CONFIG, KEY, Record, curves_of, read_r
 from ddstructs.experiments.runs import Run, folder_name
 from ddstructs.files import check_folder, write_atomically
 
-__all__ = ["CHECKPOINT", "Store", "binned"]
+__all__ = ["CHECKPOINT", "PLOTS", "Store", "binned"]
 
 BIN = 8
 """Number of lengths per point in the plot of accuracy against length."""
 
 CHECKPOINT = "model/best.ckpt"
 """Path of the weights in the folder of a run."""
+
+PLOTS = "success.png", "learning_curves.png", "lengths.png"
+"""The plots of a suite."""
 
 
 class Store:
@@ -116,8 +119,11 @@ class Store:
         """Read all files.
 
         Raises:
-            InputError: If a file is damaged.
+            InputError: If a file is damaged, or a folder is in the place of one that is to be written.
         """
+        written = (self.records, "curves.jsonl", "configs.jsonl", "RESULTS.md", *PLOTS)
+        if folder := next((self.out / name for name in written if (self.out / name).is_dir()), None):
+            raise InputError(f"{folder} is a folder, but a file is written there: move it away")
         for name in (self.records, "curves.jsonl", "configs.jsonl"):
             self._lines(name)
         for folder in self._folders():
