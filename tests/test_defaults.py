@@ -92,8 +92,10 @@ def test_fit_takes_what_is_known_of_few_symbols(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("language", ["marked reversal", "Dyck-2"])
 def test_memory_layers_model_a_language_with_the_settings_of_the_results(language: str) -> None:
-    (kind, own), network = layer_languages.LANGUAGES[language], layer_languages.NETWORKS["memory"]
+    (kind, own), updates = layer_languages.LANGUAGES[language], 800
+    network = layer_languages.NETWORKS["memory, noise in the first half"]
     stated = layer_languages.SETTINGS | network.settings | own | {"layers": network.layers, "train_lengths": [40, 80]}
+    stated["noise_steps"] = stated.pop("noise_until") * updates
     known = settings_for(kind.__name__, "Stack", model="SequenceModel")
     departing = known["memory"] | known["model"] | known["data"]
     assert departing == {name: value for name, value in stated.items() if (name, value) != ("patience", 150)}

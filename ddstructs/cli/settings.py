@@ -206,7 +206,7 @@ class Settings:
         known, name = list(self._known()), ".".join(path)
         same = [each for each in known if each.rpartition(".")[2] == path[-1] and each != name]
         last = {each.rpartition(".")[2]: each for each in reversed(known)}
-        close = same or get_close_matches(path[-1], last, 1)
+        close = same or get_close_matches(path[-1], last, 1, cutoff=0.7)
         found = last.get(close[0], close[0]) if close else None
         dashes = "--" if lead == "--" else ""
         end = f"; did you mean {dashes}{found}?" if found else "; see ddstructs fit --help"
