@@ -112,7 +112,7 @@ class Signals(ABC):
             columns = [i for i, label in enumerate(self.labels) if label[0] == name]
             if not columns:
                 raise ValueError(f"{name}_bias is {bias}, but this {kind} has no {name}: it has {self.description}")
-            each = list(bias) if isinstance(bias, Sequence) and not isinstance(bias, str) else [bias] * len(columns)
+            each = list(bias) if isinstance(bias, Sequence) else [bias] * len(columns)
             if not all(isinstance(number, Real) and math.isfinite(number) for number in each):
                 raise ValueError(f"{name}_bias is {bias!r}, but finite numbers were expected")
             if len(each) != len(columns):
