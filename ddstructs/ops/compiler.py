@@ -125,7 +125,7 @@ def _is_called_back(frame: FrameType | None) -> bool:
 def _announce() -> None:
     _printed.append(True)
     print(
-        "ddstructs: compiling kernels; this takes a few seconds, once "
+        "ddstructs: compiling kernels; this takes up to a minute or two, once "
         "(`python -m ddstructs.nn warm` compiles them in advance)",
         file=sys.stderr,
         flush=True,
