@@ -200,9 +200,10 @@ def test_steps_without_gradients_on_a_gpu_equal_the_reference(kind: str, dtype: 
             expected, definition = memory.step(action._replace(value=value[:, t].to(wide)), theirs[at])
         assert isinstance(state, cuda_steps.SharedState)
         assert_close(read, expected.to(dtype))
+        mine, theirs = [*mine, state], [*theirs, definition]
+    for state, definition in zip(mine, theirs, strict=True):  # at the end, for no step may change another state
         for now, then in zip(memory.contents(state), memory.contents(definition), strict=True):
             assert_close(now.to(wide), then, rtol=1e-5, atol=1e-6)
-        mine, theirs = [*mine, state], [*theirs, definition]
     found = io.BytesIO()
     torch.save(mine[-1], found)
     found.seek(0)
