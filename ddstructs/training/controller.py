@@ -66,8 +66,8 @@ class Controller(Learner):
         learning_rate: Learning rate of Adam.
         decay_steps: Number of updates over which the learning rate decays linearly to a twentieth, where it stays;
             constant if not given.
-        noise_steps: Number of updates with noise, after which training is as in use, without it; all if not given. The
-            count begins anew with a fresh start.
+        noise_steps: Number of updates with noise in training; it goes on without noise, as the model is used. All
+            updates have noise if not given. A fresh start begins the count anew.
         clip: Maximum norm of the gradient, unless the trainer sets one.
 
     Example:
