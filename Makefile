@@ -17,12 +17,18 @@ CORE := $(wildcard tests/test_ops_*.py tests/test_rnn*.py) $(addprefix tests/tes
 	torch_compile torch_export))
 export TEXT
 
-.PHONY: demo test test-oldest test-transformers bench gpu docs lint wheel release browser clean
+.PHONY: demo test test-oldest test-transformers bench gpu docs lint kernels-float32 kernels-float64 wheel release browser
+.PHONY: clean
+
+# Two at once; the output of each is printed as a whole, where make can do that.
+TOGETHER := $(MAKE) -j 2 $(if $(filter output-sync,$(.FEATURES)),--output-sync)
 
 demo: .venv/runtime
 	@$(BIN)/python -m examples.demo
 
-test: lint wheel docs browser
+test: .venv/docs
+	+$(TOGETHER) lint kernels-float32 kernels-float64
+	+$(TOGETHER) wheel docs browser
 	$(BIN)/python -m pytest -q -n 2
 
 bench: .venv/dev
@@ -55,6 +61,10 @@ lint: .venv/dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+# Compiles the kernels of networks, which the processes of the tests would otherwise compile each for itself.
+kernels-float32 kernels-float64: kernels-%: .venv/dev
+	$(BIN)/python -m ddstructs.nn warm --dtypes $*
 
 # Installs the wheel in a clean environment, and runs it outside the source tree.
 wheel: .venv/dev

@@ -169,7 +169,7 @@ EXTENSIONS = {
 
 
 class Scratch:
-    """A copy of the package, with an extension.
+    """A copy of the package and of its compiled kernels, with an extension.
 
     Args:
         folder: Where it is made.
@@ -179,7 +179,7 @@ class Scratch:
     def __init__(self, folder: Path, extension: Extension) -> None:
         self.folder = folder
         package = folder / "ddstructs"
-        shutil.copytree(Path(ddstructs.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(Path(ddstructs.__file__).parent, package, ignore=shutil.ignore_patterns("*.pyc*", "*.tmp*"))
         for place, text in extension.files.items():
             assert not (package / place).exists()
             (package / place).write_text(text)
