@@ -110,6 +110,8 @@ def test_a_null_in_a_recipe_does_not_hide_a_number(suite: str) -> None:
         ),
         ("{where: {memory: Stak}, because: x}", "where has the unknown memory Stak"),
         ("{where: {cell: tanh}, because: x}", "where has the unknown cell tanh"),
+        ("{where: {cell: 'rnn, layers'}, because: x}", "the cell layers and the model Controller, which no run has"),
+        ("{where: {model: SequenceModel, cell: rnn}, because: x}", "the cell rnn and the model SequenceModel"),
         (
             "{where: {task: Copying}, because: x, training: 5}",
             "training is 5, but names with values were",

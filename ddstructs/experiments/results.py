@@ -52,7 +52,8 @@ score are tested. *Success* is the share of seeds that reach {success} coarse on
 {hard} length {hard_length:,} with push and pop rounded to 0 or 1; the table of every seed has all lengths
 that were tested in this way. *Paper* is the best run of Grefenstette et al. (2015), with their LSTM: coarse and fine
 on 65 to 128. All other columns give the median over seeds and the worst seed; updates and seconds count successful
-seeds only, and seconds cover training and validation. A `+` after a commit means that the code had uncommitted changes.
+seeds only, and seconds cover training and validation. A run that does not get on in its curriculum begins afresh;
+*restarts* counts that. A `+` after a commit means that the code had uncommitted changes.
 `configs.jsonl` lists the settings behind each config.
 """
 

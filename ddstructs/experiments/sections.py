@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from ddstructs.errors import InputError
-from ddstructs.experiments.names import is_known
+from ddstructs.experiments.names import LAYERS, is_known, model_of
 from ddstructs.registry.arguments import fit_arguments
 
 __all__ = [
@@ -148,6 +148,12 @@ class Where:
             for name in names:
                 if not is_known(kind, name):
                     raise InputError(f"where has the unknown {kind} {name}")
+        for cell in self.chosen.get("cell", []):
+            if (cell == LAYERS) != (self.model == model_of(LAYERS)):
+                raise InputError(
+                    f"where has the cell {cell} and the model {self.model}, which no run has together: "
+                    f"{LAYERS} is for {model_of(LAYERS)}, and other cells are not"
+                )
 
     @property
     def chosen(self) -> dict[str, list[str]]:

@@ -28,7 +28,8 @@ The score is {score}{smaller}. Every seed counts: mean, median, best and worst a
 fail with an error. Where the column *soft* has a figure, the signals of the memory are rounded to 0 or 1 in validation
 and in the test, and the column is the mean of the score without that. Training ends when {goal}, or after {updates}
 updates; the weights with the best validation score are tested. The validation set has other strings than the test
-set. Updates and seconds are medians; seconds cover training and validation, on one core. What was not
+set. A run that does not get on, in its curriculum or in validation, begins afresh where its settings say so; *restarts*
+counts that. Updates and seconds are medians; seconds cover training and validation, on one core. What was not
 run is listed below the table. A `+` after a commit means that the code had uncommitted changes. `configs.jsonl` lists
 the settings behind each config.
 
