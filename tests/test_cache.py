@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import time
@@ -31,51 +32,58 @@ class Removed:
     """A class that is not there when it is unpickled."""
 
 
-def run(cache: Path) -> tuple[str, str]:
+def run(cache: Path, program: str = PROGRAM) -> tuple[str, str]:
     """What a process prints that compiles one kernel, or finds it."""
     home = str(Path(ddstructs.__file__).parents[1])
     settings = {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": home}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, env=os.environ | settings
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=os.environ | settings
     )
     return done.stdout.strip(), done.stderr
 
 
-def test_what_is_compiled_is_found_by_the_next_process(tmp_path: Path) -> None:
-    assert run(tmp_path)[0] == "0 1"
-    assert run(tmp_path)[0] == "1 0"
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with one kernel."""
+    folder = tmp_path_factory.mktemp("compiled")
+    printed, errors = run(folder)
+    assert printed == "0 1"
+    assert "compiling kernels" in errors
+    return folder
 
 
-def test_only_compilation_is_announced_not_loading(tmp_path: Path) -> None:
-    assert "compiling kernels" in run(tmp_path)[1]
-    assert run(tmp_path) == ("1 0", "")
+@pytest.fixture
+def cache(compiled: Path, tmp_path: Path) -> Path:
+    """A copy of `compiled` that a test may damage."""
+    return shutil.copytree(compiled, tmp_path / "cache")
 
 
-def test_a_damaged_cache_is_compiled_again_with_one_warning(tmp_path: Path) -> None:
-    run(tmp_path)
-    for index in tmp_path.rglob("*.nbi"):
+def test_what_is_compiled_is_found_by_the_next_process_without_a_word(cache: Path) -> None:
+    assert run(cache) == ("1 0", "")
+
+
+def test_a_damaged_cache_is_compiled_again_with_one_warning(cache: Path) -> None:
+    for index in cache.rglob("*.nbi"):
         index.write_bytes(b"damaged")
-    printed, errors = run(tmp_path)
+    printed, errors = run(cache)
     assert printed == "0 1"
     assert errors.count("RuntimeWarning") == 1
     assert "are not cached" in errors
 
 
-def test_a_cache_of_other_sources_is_replaced_without_a_word(tmp_path: Path) -> None:
+def test_a_cache_of_other_sources_is_replaced_without_a_word(cache: Path) -> None:
     """Unpickling its index fails if it names a class that was removed since."""
-    run(tmp_path)
-    for index in tmp_path.rglob("*.nbi"):
+    for index in cache.rglob("*.nbi"):
         index.write_bytes(pickle.dumps(numba.__version__) + pickle.dumps(Removed()).replace(b"Removed", b"Gone   "))
-    printed, errors = run(tmp_path)
+    printed, errors = run(cache)
     assert (printed, errors.count("RuntimeWarning")) == ("0 1", 0)
-    assert run(tmp_path)[0] == "1 0"
+    assert run(cache)[0] == "1 0"
 
 
-def test_a_cache_whose_code_is_gone_is_compiled_again(tmp_path: Path) -> None:
-    run(tmp_path)
-    for code in tmp_path.rglob("*.nbc"):
+def test_a_cache_whose_code_is_gone_is_compiled_again(cache: Path) -> None:
+    for code in cache.rglob("*.nbc"):
         code.unlink()
-    assert run(tmp_path)[0] == "0 1"
+    assert run(cache)[0] == "0 1"
 
 
 def test_a_folder_that_cannot_be_made_is_passed_over(tmp_path: Path) -> None:
@@ -97,12 +105,6 @@ def test_a_long_compilation_is_announced_once(
     assert capsys.readouterr().err.count("compiling kernels") == 1
 
 
-def test_code_of_other_sources_is_not_used(tmp_path: Path) -> None:
+def test_code_of_other_sources_is_not_used(cache: Path) -> None:
     other = PROGRAM.replace("compiler.PATIENCE = 0.0", "compiler._STAMP = 'other sources'")
-    run(tmp_path)
-    home = str(Path(ddstructs.__file__).parents[1])
-    settings = {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": home}
-    done = subprocess.run(
-        [sys.executable, "-c", other], capture_output=True, text=True, check=True, env=os.environ | settings
-    )
-    assert done.stdout.strip() == "0 1"
+    assert run(cache, other)[0] == "0 1"
