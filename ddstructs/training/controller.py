@@ -14,6 +14,7 @@ from ddstructs.nn.rnn import MemoryRNN, RNNState
 from ddstructs.registry.describe import describe
 from ddstructs.registry.ranges import Finite, Positive, Size, Spread, check_ranges
 from ddstructs.registry.spec import build
+from ddstructs.training.embedding import SymbolEmbedding
 from ddstructs.training.learner import Learner, MemoryActions, Outcome
 from ddstructs.training.scoring import Scoring
 
@@ -122,7 +123,7 @@ class Controller(Learner):
         self.decay_steps = decay_steps
         self.noise_steps = noise_steps
         self.clip = clip
-        self.embed = nn.Embedding(input_symbols, embedding_size)
+        self.embed = SymbolEmbedding(input_symbols, embedding_size)
         network = given.keys() & inspect.signature(MemoryRNN).parameters.keys()
         self.rnn = MemoryRNN(embedding_size, batch_first=True, **{name: given[name] for name in network})
         self.classify = nn.Linear(hidden_size, output_symbols)

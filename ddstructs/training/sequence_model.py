@@ -17,6 +17,7 @@ from ddstructs.nn.rnn import MemoryRNN
 from ddstructs.registry.describe import describe
 from ddstructs.registry.ranges import Finite, Positive, Range, Size, Spread, check_ranges
 from ddstructs.registry.spec import build
+from ddstructs.training.embedding import SymbolEmbedding
 from ddstructs.training.learner import Learner, MemoryActions, Outcome
 from ddstructs.training.scoring import Scoring
 
@@ -124,7 +125,7 @@ class SequenceModel(Learner):
         self.decay_steps = decay_steps
         self.noise_steps = noise_steps
         self.clip = clip
-        self.embed = nn.Embedding(input_symbols, embed_dim)
+        self.embed = SymbolEmbedding(input_symbols, embed_dim)
         options = {name: given[name] for name in given.keys() & inspect.signature(MemoryLayer).parameters.keys()}
 
         def made(layer: Layer | nn.Module) -> nn.Module:
