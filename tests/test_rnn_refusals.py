@@ -9,7 +9,7 @@ import pytest
 import torch
 from networks import HIDDEN, INPUT, WIDTH, network, noise
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence
 
 from ddstructs import MemoryRNN, Stack
 
@@ -40,6 +40,12 @@ def test_what_cannot_be_built_is_refused(options: dict[str, Any], message: str) 
     assert "\n" not in str(caught.value)
 
 
+def packed(x: Tensor, sizes: list[int], order: list[int] | None = None) -> PackedSequence:
+    """The steps of all rows, packed by hand."""
+    back = None if order is None else torch.tensor(order)
+    return PackedSequence(x.flatten(0, 1), torch.tensor(sizes), back, back)
+
+
 CALL: list[tuple[Callable[[MemoryRNN, Tensor], object], type[Exception], str]] = [
     (lambda rnn, x: rnn(x[..., :2]), ValueError,
      "x has shape (2, 5, 2), but (batch, time, 3) or (time, 3) was expected"),
@@ -60,6 +66,15 @@ CALL: list[tuple[Callable[[MemoryRNN, Tensor], object], type[Exception], str]] =
     (lambda rnn, x: rnn(x, rnn(x[:1])[1]), ValueError, "x has batch 2, but the state has batch 1"),
     (lambda rnn, x: rnn(x[0], rnn(x)[1]), ValueError, "x has batch 1, but the state has batch 2"),
     (lambda rnn, x: rnn(pack_sequence([x[0]]), rnn(x)[1]), ValueError, "x has batch 1, but the state has batch 2"),
+    (lambda rnn, x: rnn(pack_sequence([x[0, :, :2]])), ValueError, "shape (5, 2), but 3 features for each step"),
+    (lambda rnn, x: rnn(pack_sequence([x[0].repeat(1, 30)])), ValueError, "shape (5, 90), but 3 features"),
+    (lambda rnn, x: rnn(pack_sequence([x[0, :, 0]])), ValueError, "shape (5,), but 3 features for each step"),
+    (lambda rnn, x: rnn.path(pack_sequence([x[0, :, :2]])), ValueError, "shape (5, 2), but 3 features"),
+    (lambda rnn, x: rnn(packed(x, [2, 2, 2, 5])), ValueError, "the batch_sizes of the PackedSequence do not fit"),
+    (lambda rnn, x: rnn(packed(x, [5, 3, 2, 1])), ValueError, "the batch_sizes of the PackedSequence do not fit its 10 steps"),
+    (lambda rnn, x: rnn(packed(x, [10, 0])), ValueError, "the batch_sizes of the PackedSequence do not fit"),
+    (lambda rnn, x: rnn(packed(x, [5, 5], [4, 3, 2, 1, 0, 0])), ValueError, "the indices of the PackedSequence are"),
+    (lambda rnn, x: rnn(packed(x, [5, 5], [4, 3, 2, 1, 9])), ValueError, "indices of the PackedSequence are not those"),
     (lambda rnn, x: rnn(x, (x, x)), TypeError, "state is a tuple, but a MemoryRNN continues from a state"),
     (lambda rnn, x: rnn(x, network(cell="lstm")(x)[1]), ValueError,
      "the state has hidden sizes [5, 5] and reads of [1, 4], but this network has [5] and [1, 4]"),

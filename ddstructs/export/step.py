@@ -68,7 +68,7 @@ class Step(nn.Module):
         """
         real = symbol >= 0
         state = self._state(started, parts, symbol.shape[0])  # `len` would fix the size of the batch
-        run = self.rnn.unroll(self.embed(symbol.clamp(min=0))[:, None], state, lengths=real.long())
+        run = self.rnn.unroll(self.embed(symbol.clamp(min=0)[:, None]), state, lengths=real.long())
         after = self._kept_of(run.state)
         lost = [part for name, part in zip(self.names[1:], after, strict=True) if name.endswith(".overflow")]
         overflow = torch.stack([*lost, torch.zeros_like(real)]).any(0)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
-__all__ = ["checked", "mask_of", "real_steps"]
+__all__ = ["check_packed", "checked", "mask_of", "real_steps"]
 
 
 def checked(lengths: Tensor | Sequence[int], batch: int, time: int) -> Tensor:
@@ -74,3 +75,30 @@ def real_steps(
             f"padding_mask has shape {tuple(padding_mask.shape)}, but (batch, time) is {tuple(x.shape[:2])}"
         )
     return padding_mask.logical_not().to(x.device)
+
+
+def check_packed(packed: PackedSequence, size: int) -> None:
+    """Check that the parts of a packed sequence fit one another.
+
+    Args:
+        packed: The sequence; one that `pack_sequence` made can only have vectors of another size.
+        size: The expected size of its vectors.
+
+    Raises:
+        ValueError: If they do not.
+    """
+    data, sizes, *orders = packed
+    if data.dim() != 2 or data.shape[1] != size:
+        raise ValueError(
+            f"the data of the PackedSequence has shape {tuple(data.shape)}, but {size} features for each step were "
+            "expected"
+        )
+    counts = sizes.tolist()
+    if counts != sorted(counts, reverse=True) or not counts or counts[-1] < 1 or sum(counts) != len(data):
+        raise ValueError(
+            f"the batch_sizes of the PackedSequence do not fit its {len(data)} steps: build it with pack_sequence"
+        )
+    if any(order is not None and sorted(order.tolist()) != list(range(counts[0])) for order in orders):
+        raise ValueError(
+            f"the indices of the PackedSequence are not those of its {counts[0]} rows: build it with pack_sequence"
+        )

@@ -15,6 +15,7 @@ from ddstructs.memory import Memory, check_batch, check_size
 from ddstructs.nn import fused
 from ddstructs.nn.names import rename, renamed
 from ddstructs.nn.network import Path, RNNState, Unrolled, build_cell
+from ddstructs.nn.padding import check_packed
 from ddstructs.nn.pretrained import Pretrained
 from ddstructs.nn.running import obstacle, packs, run_sequence
 from ddstructs.nn.uncompiled import uncompiled
@@ -251,6 +252,7 @@ class MemoryRNN(Pretrained):
                 raise ValueError("a PackedSequence has its own lengths: leave out lengths")
             if reset is not None:
                 raise ValueError("reset goes with a padded x and lengths, not with a PackedSequence")
+            check_packed(x, self.input_size)
             shaped, own = fused.stand_in(x)
             if packs(self, shaped, state):
                 output, _, _, state = run_sequence(self, shaped, state, own, None, packed=x, record=False)
@@ -319,7 +321,11 @@ class MemoryRNN(Pretrained):
             >>> MemoryRNN(8, 32, Tape(16)).path(torch.randn(10, 4, 8))
             Path(name='loop', reason='Tape is not a line memory')
         """
-        x = fused.stand_in(x)[0] if isinstance(x, PackedSequence) else self._rows(x)
+        if isinstance(x, PackedSequence):
+            check_packed(x, self.input_size)
+            x = fused.stand_in(x)[0]
+        else:
+            x = self._rows(x)
         reason = obstacle(self, x, state)
         if reason is None:
             device = fused.DEVICES[x.device.type]
