@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from numbers import Integral
+import math
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,6 +23,7 @@ __all__ = [
     "check_flag",
     "check_reset",
     "check_size",
+    "check_spread",
     "check_steps",
 ]
 
@@ -56,6 +58,21 @@ def check_flag(name: str, flag: object) -> bool:
     if not isinstance(flag, bool):
         raise TypeError(f"{name} is {flag!r}, but True or False was expected")
     return flag
+
+
+def check_spread(name: str, number: object) -> float:
+    """Return a number if it is finite and not negative, as a standard deviation is.
+
+    Raises:
+        TypeError: If it is no number.
+        ValueError: If it is negative or not finite.
+    """
+    expected = f"{name} is {number!r}, but a finite number from 0 was expected"
+    if not isinstance(number, Real) or isinstance(number, bool):
+        raise TypeError(expected)
+    if not 0 <= float(number) < math.inf:
+        raise ValueError(expected)
+    return float(number)
 
 
 def check_batch(batch_size: object) -> None:

@@ -422,6 +422,11 @@ BUILD: list[tuple[dict[str, Any], str]] = [
     ({"push_bias": math.nan}, "push_bias is nan, but finite numbers were expected"),
     ({"pop_bias": ["1"]}, "pop_bias is ['1'], but finite numbers were expected"),
     ({"hard": "yes"}, "hard is 'yes', but True or False was expected"),
+    ({"batch_first": "no"}, "batch_first is 'no', but True or False was expected"),
+    ({"norm": "no"}, "norm is 'no', but True or False was expected"),
+    ({"residual": 0}, "residual is 0, but True or False was expected"),
+    ({"signal_noise": "1"}, "signal_noise is '1', but a finite number from 0 was expected"),
+    ({"saturation": "a"}, "saturation is 'a', but a finite number from 0 was expected"),
 ]
 
 

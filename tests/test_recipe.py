@@ -111,6 +111,17 @@ def test_a_null_in_a_recipe_does_not_hide_a_number(suite: str) -> None:
         ("{where: {memory: Stak}, because: x}", "where has the unknown memory Stak"),
         ("{where: {cell: tanh}, because: x}", "where has the unknown cell tanh"),
         ("{where: {cell: 'rnn, layers'}, because: x}", "the cell layers and the model Controller, which no run has"),
+        ("{where: {task: 'Copying,'}, because: x}", "where has an empty name among those of task: separate names by"),
+        ("{where: {task: Copying, symbols: -4}, because: x}", "symbols in where is -4, but"),
+        (
+            "{where: {task: Copying}, because: x, data: {seed: 3}}",
+            "data sets seed, which is that of the run: use --seeds",
+        ),
+        (
+            "{where: {task: Copying}, because: x, data: {eval_size: 3}}",
+            "use validation_size in training and size in test",
+        ),
+        ("{where: {task: Copying}, because: x, test: {rounded: true}}", "rounded is true, but without a metric only"),
         ("{where: {model: SequenceModel, cell: rnn}, because: x}", "the cell rnn and the model SequenceModel"),
         (
             "{where: {task: Copying}, because: x, training: 5}",
@@ -143,6 +154,7 @@ def test_an_exception_of_another_form_is_refused(exception: str, message: str, t
         ("exceptions: {a: 3}", "exceptions is not a list"),
         ("exceptions: text", "exceptions is not a list"),
         ("defaults: {foo: {}}", "the defaults: unknown setting 'foo'"),
+        ("budgets: {default: {training: {max_updates: 5}}}", "a budget is named default, which stands for no budget"),
         ("1: 2", "names with values were expected"),
     ],
 )

@@ -446,6 +446,37 @@ def test_a_recipe_may_have_budgets_of_its_own(within: Command, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
+    ("test", "options", "expected"),
+    [
+        (
+            {},
+            ["--suite=chomsky", "--tasks=ReverseString"],
+            "no metric in test, but --suite chomsky scores its runs by one",
+        ),
+        (
+            {"metric": "coarse"},
+            ["--tasks=Copying"],
+            "metric in test to coarse, but --suite paper has scores of its own",
+        ),
+        ({}, ["--tasks=DyckModel"], "DyckModel has no metric coarse: choose from"),
+    ],
+    ids=["none", "one", "another"],
+)
+def test_a_metric_that_does_not_fit_is_refused_before_any_run(
+    test: dict[str, Any], options: list[str], expected: str, within: Command, tmp_path: Path
+) -> None:
+    defaults = TINY["defaults"]
+    data = {name: value for name, value in defaults["data"].items() if name != "symbols"}  # which a language has not
+    changed = TINY | {"defaults": defaults | {"data": data, "test": defaults["test"] | test}}
+    recipe = write_recipe(tmp_path / "own.yaml", changed)
+    done = within(
+        "reproduce", f"--recipe={recipe}", *options, "--memories=Stack", "--cells=rnn", "--seeds=0", "--dry_run"
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert expected in done.stderr
+
+
+@pytest.mark.parametrize(
     ("option", "expected"),
     [
         ("--tasks=Copyin", "did you mean Copying?"),

@@ -30,6 +30,10 @@ BUILD: list[tuple[dict[str, Any], str]] = [
     ({"pop_bias": []}, "pop_bias has 0 numbers, but this Stack has 1 heads"),
     ({"pop_bias": math.inf}, "pop_bias is inf, but finite numbers were expected"),
     ({"hard": 1}, "hard is 1, but True or False was expected"),
+    ({"batch_first": "no"}, "batch_first is 'no', but True or False was expected"),
+    ({"read_gate": "no"}, "read_gate is 'no', but True or False was expected"),
+    ({"read_noise": "1"}, "read_noise is '1', but a finite number from 0 was expected"),
+    ({"signal_noise": None}, "signal_noise is None, but a finite number from 0 was expected"),
 ]
 
 
@@ -71,7 +75,7 @@ CALL: list[tuple[Callable[[MemoryRNN, Tensor], object], type[Exception], str]] =
     (lambda rnn, x: rnn(pack_sequence([x[0, :, 0]])), ValueError, "shape (5,), but 3 features for each step"),
     (lambda rnn, x: rnn.path(pack_sequence([x[0, :, :2]])), ValueError, "shape (5, 2), but 3 features"),
     (lambda rnn, x: rnn(packed(x, [2, 2, 2, 5])), ValueError, "the batch_sizes of the PackedSequence do not fit"),
-    (lambda rnn, x: rnn(packed(x, [5, 3, 2, 1])), ValueError, "the batch_sizes of the PackedSequence do not fit its 10 steps"),
+    (lambda rnn, x: rnn(packed(x, [5, 3, 2, 1])), ValueError, "PackedSequence do not fit its 10 steps"),
     (lambda rnn, x: rnn(packed(x, [10, 0])), ValueError, "the batch_sizes of the PackedSequence do not fit"),
     (lambda rnn, x: rnn(packed(x, [5, 5], [4, 3, 2, 1, 0, 0])), ValueError, "the indices of the PackedSequence are"),
     (lambda rnn, x: rnn(packed(x, [5, 5], [4, 3, 2, 1, 9])), ValueError, "indices of the PackedSequence are not those"),

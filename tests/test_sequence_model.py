@@ -202,6 +202,21 @@ def test_a_state_of_other_layers_is_refused() -> None:
         one.run(symbols(1, 3), wrong)
 
 
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (nn.LSTM(DIM, DIM), "the output of LSTM has type tuple, but a tensor of shape (1, 3, 8) was expected"),
+        (nn.Linear(DIM, 5), "the output of Linear has shape (1, 3, 5), but a tensor of shape (1, 3, 8) was expected"),
+        (Stack(4), "the layer is a Stack, which takes actions: use MemoryLayer(8, Stack(...))"),
+        (MemoryLayer(4, Stack(4)), "the layer has embed_dim 4, but this block has embed_dim 8"),
+    ],
+    ids=["tuple", "size", "memory", "another size"],
+)
+def test_a_layer_that_does_not_fit_is_refused(layer: nn.Module, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(message)}"):
+        model([layer])(symbols(1, 3))
+
+
 def test_modules_that_a_file_may_not_name_are_given_again(tmp_path: Path) -> None:
     task = Reversal(symbols=2, train_lengths=(1, 2), batch_size=2, batches_per_epoch=1, eval_size=2)
     made = SequenceModel(Stack(4), task.input_symbols, task.output_symbols, [nn.Linear(DIM, DIM), "memory"], DIM)

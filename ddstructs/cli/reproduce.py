@@ -80,6 +80,7 @@ def reproduce(
         choose("cell", "cells", ",".join(chosen.cells) if cells is None else cells),
     )
     runs = every_run(read_recipe(recipe or chosen.recipe), *names, parse_seeds(seeds), budget)
+    _check_metric(chosen, suite, runs)
     store = Store(out, suite)
     store.check_folder()
     if dry_run:
@@ -99,6 +100,24 @@ def reproduce(
         if not summarize:
             _execute(runs, store, workers, scheduler, long)
         _write_results(runs, store, sized(chosen, runs))
+
+
+def _check_metric(suite: Suite, name: str, runs: Sequence[Run]) -> None:
+    """Check that the runs are scored as the suite is.
+
+    Raises:
+        InputError: If the recipe sets a metric where the suite has none, or the other way about.
+    """
+    for run in runs:
+        metric = run.settings["test"].get("metric")
+        if metric is None and suite.score:
+            raise InputError(
+                f"the recipe sets no metric in test, but --suite {name} scores its runs by one: set metric"
+            )
+        if metric is not None and not suite.score:
+            raise InputError(
+                f"the recipe sets metric in test to {metric}, but --suite {name} has scores of its own: leave it out"
+            )
 
 
 def _execute(runs: Sequence[Run], store: Store, workers: int, scheduler: str | None, long: bool) -> None:

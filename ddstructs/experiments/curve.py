@@ -87,7 +87,8 @@ class FreshStarts(Callback):
     """Begins training afresh if validation says that a network has learned the wrong thing.
 
     A network can be right about the lengths of training, so that the curriculum ends, and wrong about longer ones. A
-    start fails if its score is below a bound in every validation of its first updates.
+    start fails if its score is below a bound in every validation of its first updates. The next one begins at the first
+    batch after that validation, which was drawn before, from the stage of the start that failed.
 
     Args:
         below: The bound.

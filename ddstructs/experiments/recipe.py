@@ -30,6 +30,15 @@ RECIPE = Path(__file__).with_name("recipe.yaml")
 DEFAULT = "default"
 """The budget that changes nothing."""
 
+OWN = {
+    "seed": "--seeds",
+    "val_lengths": "validation_lengths in training",
+    "eval_size": "validation_size in training and size in test",
+    "test_lengths": "lengths in test",
+    "batches_per_epoch": "validate_every in training",
+}
+"""Arguments of a task that each run sets, and what decides about them."""
+
 Settings = dict[str, dict[str, Any]]
 """The settings of a run by section: arguments of the memory, the controller, the task, `Training` and `Testing`."""
 
@@ -150,6 +159,8 @@ def _budgets(data: object) -> dict[str, Budget]:
         raise InputError("budgets is not a mapping from a name to sections")
     budgets = {}
     for name, sections in data.items():
+        if name == DEFAULT:
+            raise InputError(f"a budget is named {DEFAULT}, which stands for no budget: give it another name")
         try:
             budgets[str(name)] = Budget(**fit_arguments(Budget, sections))
             _check_values(budgets[str(name)])
@@ -165,6 +176,8 @@ def _check_values(part: Defaults | Rule | Budget) -> None:
             raise InputError(f"{section} is {values!r}, but names and values were expected")
         if section == "model" and "cell" in values:
             raise InputError("model sets cell, which is a separate option: use --cells")
+        for name in OWN.keys() & values.keys() if section == "data" else ():
+            raise InputError(f"data sets {name}, which is that of the run: use {OWN[name]}")
         for name, value in values.items():
             if isinstance(value, dict) and section in CLASSES:
                 raise InputError(f"{name} in {section} is a mapping, but a number, a string or a list was expected")

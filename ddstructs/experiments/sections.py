@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 CONTROLLER = "Controller"
-"""The model of every run of a recipe."""
+"""The model of a run unless its cell is `layers`."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,10 @@ class Testing:
 
     def __post_init__(self) -> None:
         _check_counts(size=self.size, per_length=self.per_length, step=self.step, stretch=self.stretch)
+        if self.rounded and self.metric is None:
+            raise InputError(
+                "rounded is true, but without a metric only the tests of hard and long round: set metric, too"
+            )
         for name, tests in (("hard", self.hard), ("long", self.long)):
             for length, size in tests.items():
                 _check_counts(**{f"a length in {name}": length, f"the size of {name} at {length}": size})
@@ -128,9 +132,8 @@ class Where:
     """The runs that an exception applies to: those of a task, memory or cell, or of a combination.
 
     Several names of a kind are separated by commas; `Queue+Queue` is a bank of two queues. With `symbols`, only tasks
-    with at most that many symbols, which `settings_for` asks about; the runs of a recipe have the number that the
-    recipe sets. An exception that names no model is for a `Controller`; the model of a run whose cell is `layers` is a
-    `SequenceModel`.
+    with at most that many symbols: `settings_for` and `fit` ask about them, and no run of `reproduce` does. An
+    exception that names no model is for a `Controller`; the model of a run whose cell is `layers` is a `SequenceModel`.
     """
 
     task: str | None = None
@@ -146,8 +149,12 @@ class Where:
             raise InputError(f"where has the unknown model {self.model}")
         for kind, names in self.chosen.items():
             for name in names:
+                if not name:
+                    raise InputError(f"where has an empty name among those of {kind}: separate names by single commas")
                 if not is_known(kind, name):
                     raise InputError(f"where has the unknown {kind} {name}")
+        if self.symbols is not None:
+            _check_counts(**{"symbols in where": self.symbols})
         for cell in self.chosen.get("cell", []):
             if (cell == LAYERS) != (self.model == model_of(LAYERS)):
                 raise InputError(

@@ -182,8 +182,9 @@ def check(runs: Sequence[Run]) -> None:
         testing = read_section(Testing, run.settings["test"])
         task = task_of(run, val_lengths=training.validation_lengths)
         model = learner_of(run, task)
+        for metric in PAPER if testing.metric is None else (testing.metric,):
+            check_metric(model, task, metric)
         if testing.metric is not None:
-            check_metric(model, task, testing.metric)
             stretches_of(run, testing)
         for lengths in (
             testing.lengths,

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ddstructs.memory import Memory
 from ddstructs.nn.layer import MemoryLayer
 from ddstructs.nn.rnn import MemoryRNN
 from ddstructs.state import State
@@ -35,6 +36,10 @@ class Block(nn.Module):
         feed_forward: Hidden size of the feed-forward part; none if not given.
         dropout: Dropout probability of the outputs of both parts.
 
+    Raises:
+        TypeError: If the layer is a memory, which takes actions.
+        ValueError: If it is for vectors of another size.
+
     Example:
         >>> import torch
         >>> from ddstructs import MemoryLayer, Queue
@@ -45,6 +50,13 @@ class Block(nn.Module):
 
     def __init__(self, embed_dim: int, layer: nn.Module, feed_forward: int | None = None, dropout: float = 0.0) -> None:
         super().__init__()
+        if isinstance(layer, Memory):
+            kind = type(layer).__name__
+            raise TypeError(f"the layer is a {kind}, which takes actions: use MemoryLayer({embed_dim}, {kind}(...))")
+        for name in ("embed_dim", "input_size", "hidden_size"):
+            size = getattr(layer, name, embed_dim) if isinstance(layer, MemoryLayer | MemoryRNN) else embed_dim
+            if size != embed_dim:
+                raise ValueError(f"the layer has {name} {size}, but this block has embed_dim {embed_dim}")
         self.layer = layer
         self.carries = hasattr(layer, "initial_state")
         self.norm = nn.LayerNorm(embed_dim)
@@ -72,6 +84,12 @@ class Block(nn.Module):
             output, state = self.layer(normalised, state, lengths)
         else:
             output = self.layer(normalised)
+        if not isinstance(output, Tensor) or output.shape[-1] != x.shape[-1]:
+            actual = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"type {type(output).__name__}"
+            raise TypeError(
+                f"the output of {type(self.layer).__name__} has {actual}, but a tensor of shape {tuple(x.shape)} was "
+                "expected, like its input"
+            )
         x = x + self.dropout(output)
         if self.feed_forward is not None:
             x = x + self.dropout(self.feed_forward(x))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ddstructs.actions import harden, mapped
-from ddstructs.checks import check_flag, check_steps
+from ddstructs.checks import check_flag, check_spread, check_steps
 from ddstructs.memory import Memory, check_batch, check_reset, check_size
 from ddstructs.nn.heads import LayerState, UnrolledLayer, merge_heads, repeat_for_heads, split_heads
 from ddstructs.nn.padding import real_steps
@@ -106,24 +106,21 @@ class MemoryLayer(nn.Module):
             raise TypeError(f"memory is {memory!r}, but a memory such as Stack(64) was expected")
         if not memory.heads:
             raise ValueError(f"{type(memory).__name__} has no heads and therefore no reads: leave the layer out")
-        for name, number in (("spread", spread), ("signal_noise", signal_noise), ("read_noise", read_noise)):
-            if not 0 <= number < math.inf:
-                raise ValueError(f"{name} is {number}, but a finite number from 0 was expected")
-        if not 0 <= saturation < 0.5:
+        if not check_spread("saturation", saturation) < 0.5:
             raise ValueError(f"saturation is {saturation}, but a number from 0 to less than 0.5 was expected")
         self.embed_dim = check_size("embed_dim", embed_dim)
         self.num_heads = check_size("num_heads", num_heads)
         self.memory = memory
-        self.batch_first = batch_first
-        self.spread = spread
-        self.signal_noise = signal_noise
-        self.read_noise = read_noise
+        self.batch_first = check_flag("batch_first", batch_first)
+        self.spread = check_spread("spread", spread)
+        self.signal_noise = check_spread("signal_noise", signal_noise)
+        self.read_noise = check_spread("read_noise", read_noise)
         self.noisy = True
         self.saturation = saturation
-        self.residual = residual
+        self.residual = check_flag("residual", residual)
         self.hard = check_flag("hard", hard)
         signals, read_size = memory.signals, memory.heads * memory.read_width
-        self.norm = nn.LayerNorm(embed_dim, device=device, dtype=dtype) if norm else None
+        self.norm = nn.LayerNorm(embed_dim, device=device, dtype=dtype) if check_flag("norm", norm) else None
         action_size = num_heads * (signals.size + memory.heads * memory.width)
         self.to_action = nn.Linear(embed_dim, action_size, device=device, dtype=dtype)  # all logits, then all values
         self.out_proj = nn.Linear(num_heads * read_size, embed_dim, device=device, dtype=dtype)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from ddstructs.checks import check_flag, check_steps
+from ddstructs.checks import check_flag, check_spread, check_steps
 from ddstructs.memory import Memory, check_batch, check_size
 from ddstructs.nn import fused
 from ddstructs.nn.names import rename, renamed
@@ -134,9 +133,15 @@ class MemoryRNN(Pretrained):
         super().__init__()
         if not isinstance(memory, Memory):
             raise TypeError(f"memory is {memory!r}, but a memory such as Stack(64) was expected")
-        for name, noise in (("read_noise", read_noise), ("state_noise", state_noise), ("signal_noise", signal_noise)):
-            if not 0 <= noise < math.inf:
-                raise ValueError(f"{name} is {noise}, but a finite number from 0 was expected")
+        flags = {
+            "batch_first": batch_first,
+            "value_skip": value_skip,
+            "signal_skip": signal_skip,
+            "read_skip": read_skip,
+        }
+        flags |= {"read_gate": read_gate, "output_layer": output_layer, "learn_initial": learn_initial, "hard": hard}
+        for name, flag in flags.items():
+            check_flag(name, flag)
         if read_gate and not read_skip:
             raise ValueError("read_gate scales the read that feeds the output, but read_skip is off: turn it on")
         signals, heads, read_size = memory.signals, memory.heads, memory.heads * memory.read_width
@@ -144,10 +149,10 @@ class MemoryRNN(Pretrained):
         self.hidden_size = check_size("hidden_size", hidden_size)
         self.memory = memory
         self.batch_first = batch_first
-        self.hard = check_flag("hard", hard)
-        self.read_noise = read_noise
-        self.state_noise = state_noise
-        self.signal_noise = signal_noise
+        self.hard = hard
+        self.read_noise = check_spread("read_noise", read_noise)
+        self.state_noise = check_spread("state_noise", state_noise)
+        self.signal_noise = check_spread("signal_noise", signal_noise)
         self.noisy = True
         self.cell = build_cell(cell, input_size + read_size, hidden_size, device, dtype)
         self.num_states = 2 if isinstance(self.cell, nn.LSTMCell) else int(getattr(self.cell, "num_states", 1))
