@@ -129,7 +129,7 @@ def test_a_trainer_does_not_load_the_weights_of_another_model(
     fitted.save_checkpoint(tmp_path / "a.ckpt")
     other = controller(task, memory, **settings)
     for use in (trainer(tmp_path).test, trainer(tmp_path, max_steps=2).fit):
-        with pytest.raises(InputError, match=r"are of a controller with \w+ \S+, not \S+: keep .* as it is, or train"):
+        with pytest.raises(InputError, match=r"are of a model with \w+ \S+, not \S+: keep .* as it is, or train"):
             use(other, task, ckpt_path=tmp_path / "a.ckpt", weights_only=True)
 
 

@@ -52,7 +52,8 @@ def learner_of(run: Run, task: Generated) -> Learner:
     if run.cell == LAYERS and "layers" not in run.settings["model"]:
         raise InputError(
             f"the recipe lists no layers for {run.memory} on {run.task}: add an exception with where: "
-            "{model: SequenceModel}, whose model has layers, such as [memory, memory]"
+            "{model: SequenceModel}, whose model has layers, such as [memory, memory], and null for what only a "
+            "Controller takes, such as embedding_size"
         )
     model: Learner = _build(
         named("model", model_of(run.cell)),

@@ -47,14 +47,14 @@ HEAD = """\
 
 *Coarse* accuracy is the share of sequences without an error; *fine* accuracy is the share of each target before its
 first error. {sets} Training ends when every sequence of a separate
-validation set, which covers both ranges, is correct, or after {updates} updates; the weights with the best validation
+validation set is correct, or after {updates} updates; the weights with the best validation
 score are tested. *Success* is the share of seeds that reach {success} coarse on {judged}. *Hard* is coarse accuracy
 {hard} length {hard_length:,} with push and pop rounded to 0 or 1; the table of every seed has all lengths
 that were tested in this way. *Paper* is the best run of Grefenstette et al. (2015), with their LSTM: coarse and fine
 on 65 to 128. All other columns give the median over seeds and the worst seed; updates and seconds count successful
-seeds only, and seconds cover training and validation. A run that does not get on in its curriculum begins afresh;
-*restarts* counts that. A `+` after a commit means that the code had uncommitted changes.
-`configs.jsonl` lists the settings behind each config.
+seeds only, and seconds cover training and validation. A run that does not get on, in its curriculum or in validation,
+begins afresh where its settings say so; *restarts* counts that. A `+` after a commit means that the code had
+uncommitted changes. `configs.jsonl` lists the settings behind each config.
 """
 
 

@@ -62,7 +62,7 @@ class MemoryLayer(nn.Module):
     Raises:
         ValueError: If a size is less than 1, a noise or the spread is negative or infinite, the saturation is not in
             [0, 0.5), there is not one finite bias for each head, or the memory has no heads.
-        TypeError: If a size is not an int, `memory` is not a `Memory`, or `hard` is not a bool.
+        TypeError: If a size is not an int, a flag not a bool or a noise not a number, or `memory` is not a `Memory`.
 
     Reference:
         The memory: Grefenstette, Hermann, Suleyman & Blunsom 2015, *Learning to Transduce with Unbounded Memory*. As a
@@ -164,7 +164,7 @@ class MemoryLayer(nn.Module):
                 a row is padding: it leaves the memories unchanged, and its output is zero.
             reset: Steps before which the memories of a row are emptied, in the shape of `x` without its last axis,
                 bool; none if not given. The pieces between resets give the same results as if run alone, as needed for
-                packed documents.
+                packed documents. A reset at a step of padding has no effect.
             padding_mask: Which steps are padding, in the same shape, bool, like `key_padding_mask` of
                 `nn.MultiheadAttention`; an alternative to `lengths` that allows padding anywhere.
 

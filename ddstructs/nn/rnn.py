@@ -89,7 +89,7 @@ class MemoryRNN(Pretrained):
         noisy: Whether there is noise in training; can be set, as `Controller` does after its `noise_steps`.
 
     Raises:
-        TypeError: If `memory` is not a memory, a size is not an int, or `hard` is not a bool.
+        TypeError: If `memory` is not a memory, a size is not an int, a flag not a bool or a noise not a number.
         ValueError: If a size is below 1, the cell is unknown or of the wrong size, there is not one finite bias for
             each head, a noise is negative or infinite, `state_noise` is set for a cell without another state, or
             `read_gate` without `read_skip`.
@@ -240,7 +240,8 @@ class MemoryRNN(Pretrained):
                 a row is padding: it leaves the state unchanged, and its output is zero.
             reset: Steps before which a row is reset, its memory emptied and its hidden state the initial one, in the
                 shape of `x` without its last axis, bool; none if not given. The pieces between resets give the same
-                results as if run alone, as needed for episodes and packed documents.
+                results as if run alone, as needed for episodes and packed documents. A reset at a step of padding has
+                no effect.
 
         Returns:
             The output, in the format of `x` with size `hidden_size`, and the state after the last step of each row.

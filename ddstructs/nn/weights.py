@@ -205,7 +205,7 @@ def check_same(settings: Mapping[str, Any], checkpoint: Mapping[str, Any], path:
         if mine != its and mine != _rebuilt(its):
             same = "the symbols of the task as they are" if name.endswith("_symbols") else f"{name} as it is"
             raise InputError(
-                f"the weights in {path} are of a controller with {name} {_shown(its)}, not {_shown(mine)}: "
+                f"the weights in {path} are of a model with {name} {_shown(its)}, not {_shown(mine)}: "
                 f"keep {same}, or train a new model"
             )
 

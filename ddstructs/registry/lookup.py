@@ -92,7 +92,11 @@ def _allowed(kinds: tuple[str, ...], place: str) -> str:
     if not groups:
         return f"choose from {', '.join(name for kind in kinds for name in names(kind))}"
     register = f"use a name from ddstructs list, or register your class as an entry point ({', '.join(groups)})"
-    return register if place.startswith("--") else f"{register}, or pass it to load_from_checkpoint: cell=MyCell()"
+    return (
+        register
+        if place.startswith("--")
+        else f"{register}, or pass it to load_from_checkpoint: cell=MyCell() or layers=[...]"
+    )
 
 
 def _paths(target: str) -> Iterator[str]:
