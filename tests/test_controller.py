@@ -9,10 +9,10 @@ import pytest
 import torch
 from controllers import controller, reversal, trainer
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
-from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor, nn
 
-from ddstructs import Bank, Controller, Deque, Memory, NoMemory, Queue, Stack
+from ddstructs import Bank, Controller, Deque, InputError, Memory, NoMemory, Queue, Stack
 from ddstructs.tasks import Batch, BinaryAddition, Reversal
 
 
@@ -93,6 +93,24 @@ def test_a_fresh_start_has_the_first_learning_rate(tmp_path: Path) -> None:
     fitted.fit(model, task)
     assert task.stages.restarts == 1
     assert fitted.optimizers[0].param_groups[0]["lr"] >= 0.7 * model.learning_rate, "one step of the decay at most"
+
+
+@pytest.mark.parametrize("limit", [0, 1])
+def test_training_that_diverges_ends_in_one_line_and_saves_nothing(limit: int, tmp_path: Path) -> None:
+    class Spoil(Callback):
+        def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+            if trainer.global_step == 2:
+                next(pl_module.parameters()).data.fill_(torch.nan)
+
+    task = reversal(batches_per_epoch=2)
+    saving = ModelCheckpoint(tmp_path, save_last=True, every_n_epochs=1)
+    options: dict[str, Any] = {"max_steps": 2, "limit_val_batches": limit, "enable_checkpointing": True}
+    fitted = trainer(tmp_path, callbacks=[Spoil(), saving], **options)
+    with pytest.raises(
+        InputError, match=r"^training has diverged: after 2 updates some weights are not finite; choose"
+    ):
+        fitted.fit(controller(task, Stack(4)), task)
+    assert not list(tmp_path.glob("*.ckpt"))
 
 
 @pytest.mark.parametrize("patience", [3, 100])

@@ -12,6 +12,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from ddstructs.checks import check_flag
+from ddstructs.errors import InputError
 from ddstructs.memory import Memory
 from ddstructs.nn.layer import MemoryLayer
 from ddstructs.nn.rnn import MemoryRNN
@@ -196,7 +197,22 @@ class Learner(Restorable):
     def on_fit_start(self) -> None:
         self._first_batch = True
 
-    on_validation_start = on_test_start = on_fit_start
+    on_test_start = on_fit_start
+
+    def on_validation_start(self) -> None:
+        self._first_batch = True
+        self._check_weights()
+
+    def on_train_epoch_end(self) -> None:
+        self._check_weights()
+
+    def _check_weights(self) -> None:
+        """Raise an error if training has diverged, before the weights are validated or saved."""
+        if not all(bool(weights.isfinite().all()) for weights in self.parameters()):
+            raise InputError(
+                f"training has diverged: after {self.trainer.global_step} updates some weights are not finite; "
+                "choose a lower learning_rate, or a precision of 32 bits"
+            )
 
     def setup(self, stage: str) -> None:
         task = self.task
