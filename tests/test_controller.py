@@ -98,7 +98,9 @@ def test_a_fresh_start_has_the_first_learning_rate(tmp_path: Path) -> None:
 @pytest.mark.parametrize("limit", [0, 1])
 def test_training_that_diverges_ends_in_one_line_and_saves_nothing(limit: int, tmp_path: Path) -> None:
     class Spoil(Callback):
-        def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        def on_train_batch_end(
+            self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
+        ) -> None:
             if trainer.global_step == 2:
                 next(pl_module.parameters()).data.fill_(torch.nan)
 
