@@ -62,6 +62,7 @@ CALL: list[tuple[Callable[[MemoryRNN, Tensor], object], type[Exception], str]] =
     (lambda rnn, x: rnn(x.to("meta")), ValueError, "x is on meta, but this network is on cpu"),
     (lambda rnn, x: rnn(x, None, [5]), ValueError, "lengths has shape (1,), but one for each of 2 rows was expected"),
     (lambda rnn, x: rnn(x, None, [[5, 5]]), ValueError, "lengths has shape (1, 2), but one for each of 2 rows"),
+    (lambda rnn, x: rnn(x, None, "abc"), TypeError, "lengths is 'abc', but the number of steps of each row"),
     (lambda rnn, x: rnn(x, None, [5, 6]), ValueError, "lengths has 6, but x has 5 steps: 0..5 was expected"),
     (lambda rnn, x: rnn(x, None, torch.tensor([-1, 2])), ValueError, "lengths has -1, but x has 5 steps"),
     (lambda rnn, x: rnn(x, None, [1.5, 2.0]), TypeError, "lengths are torch.float32, but they count steps"),

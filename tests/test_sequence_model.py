@@ -217,6 +217,12 @@ def test_a_layer_that_does_not_fit_is_refused(layer: nn.Module, message: str) ->
         model([layer])(symbols(1, 3))
 
 
+@pytest.mark.parametrize("options", [{"position": "rotery"}, {"cell": "lst"}], ids=["position", "cell"])
+def test_a_choice_that_is_not_used_is_checked_as_well(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"^(position|cell) is '(rotery|lst)', but "):
+        model(["memory"], **options)
+
+
 def test_modules_that_a_file_may_not_name_are_given_again(tmp_path: Path) -> None:
     task = Reversal(symbols=2, train_lengths=(1, 2), batch_size=2, batches_per_epoch=1, eval_size=2)
     made = SequenceModel(Stack(4), task.input_symbols, task.output_symbols, [nn.Linear(DIM, DIM), "memory"], DIM)

@@ -14,7 +14,7 @@ from ddstructs.memory import check_batch, check_size
 from ddstructs.nn.padding import real_steps
 from ddstructs.state import State
 
-__all__ = ["AttentionState", "CausalAttention", "Position"]
+__all__ = ["AttentionState", "CausalAttention", "Position", "check_position"]
 
 Position = Literal["rotary", "learned", "none"]
 
@@ -32,6 +32,12 @@ class AttentionState(State):
     keys: Tensor
     values: Tensor
     real: Tensor
+
+
+def check_position(position: object) -> None:
+    """Raise a `ValueError` for a way to encode positions that there is not."""
+    if position not in get_args(Position):
+        raise ValueError(f"position is {position!r}, but {', '.join(get_args(Position))} were expected")
 
 
 class CausalAttention(nn.Module):
@@ -77,8 +83,7 @@ class CausalAttention(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        if position not in get_args(Position):
-            raise ValueError(f"position is {position!r}, but {', '.join(get_args(Position))} were expected")
+        check_position(position)
         self.embed_dim = check_size("embed_dim", embed_dim)
         self.num_heads = check_size("num_heads", num_heads)
         self.position = position

@@ -23,7 +23,10 @@ def checked(lengths: Tensor | Sequence[int], batch: int, time: int) -> Tensor:
         ValueError: If the shape is wrong, or a length on the CPU is outside 0..time.
         TypeError: If the lengths are not integers.
     """
-    lengths = torch.as_tensor(lengths)
+    try:
+        lengths = torch.as_tensor(lengths)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"lengths is {lengths!r}, but the number of steps of each row was expected") from error
     if lengths.shape != (batch,):
         raise ValueError(f"lengths has shape {tuple(lengths.shape)}, but one for each of {batch} rows was expected")
     if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ddstructs.checks import check_batch
+from ddstructs.nn.padding import checked
 from ddstructs.state import State
 
-__all__ = ["Recurrent", "RecurrentState"]
+__all__ = ["Cell", "Recurrent", "RecurrentState", "check_cell"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,12 @@ class RecurrentState(State):
 Cell = Literal["rnn", "lstm", "gru"]
 
 CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+
+
+def check_cell(cell: object) -> None:
+    """Raise a `ValueError` for a name that is not that of a cell."""
+    if cell not in CELLS:
+        raise ValueError(f"cell is {cell!r}, but a recurrent layer has {', '.join(get_args(Cell))}")
 
 
 class Recurrent(nn.Module):
@@ -46,8 +53,7 @@ class Recurrent(nn.Module):
 
     def __init__(self, embed_dim: int, cell: Cell = "lstm") -> None:
         super().__init__()
-        if cell not in CELLS:
-            raise ValueError(f"cell is {cell!r}, but a recurrent layer has {', '.join(get_args(Cell))}")
+        check_cell(cell)
         self.network = CELLS[cell](embed_dim, embed_dim, batch_first=True)
 
     def forward(
@@ -69,7 +75,7 @@ class Recurrent(nn.Module):
         if lengths is None:
             output, after = self.network(x, hidden)
         else:
-            count = torch.as_tensor(lengths).cpu()
+            count = checked(lengths, len(x), x.shape[1]).cpu()
             packed = pack_padded_sequence(x, count.clamp(min=1), batch_first=True, enforce_sorted=False)
             output, after = self.network(packed, hidden)
             output, _ = pad_packed_sequence(output, batch_first=True, total_length=x.shape[1])

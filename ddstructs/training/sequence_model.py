@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal, cast
 from torch import Tensor, nn
 
 from ddstructs.memory import Memory
-from ddstructs.nn.attention import CausalAttention, Position
+from ddstructs.nn.attention import CausalAttention, Position, check_position
 from ddstructs.nn.block import Block, LayersState
 from ddstructs.nn.layer import MemoryLayer
-from ddstructs.nn.recurrent import Recurrent
+from ddstructs.nn.recurrent import Cell, Recurrent, check_cell
 from ddstructs.nn.rnn import MemoryRNN
 from ddstructs.registry.describe import describe
 from ddstructs.registry.ranges import Finite, Positive, Range, Size, Spread, check_ranges
@@ -96,7 +96,7 @@ class SequenceModel(Learner):
         position: Position = "rotary",
         max_length: Size = 4096,
         embed_std: Positive = 0.1,
-        cell: Literal["rnn", "lstm", "gru"] = "lstm",
+        cell: Cell = "lstm",
         push_bias: Finite | Sequence[Finite] | None = None,
         pop_bias: Finite | Sequence[Finite] | None = None,
         spread: Spread = 1.0,
@@ -112,6 +112,8 @@ class SequenceModel(Learner):
     ) -> None:
         given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         check_ranges(SequenceModel.__init__, given)
+        check_position(position)
+        check_cell(cell)
         super().__init__()
         if not layers or isinstance(layers, str):
             raise ValueError(f"layers is {layers!r}, but a list of one or more was expected, such as ['memory']")
