@@ -27,8 +27,7 @@ demo: .venv/runtime
 	@$(BIN)/python -m examples.demo
 
 test: .venv/docs
-	+$(TOGETHER) lint kernels-float32 kernels-float64
-	+$(TOGETHER) wheel docs browser
+	+$(TOGETHER) kernels-float32 lint kernels-float64 wheel docs browser
 	$(BIN)/python -m pytest -q -n 2
 
 bench: .venv/dev
