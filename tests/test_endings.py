@@ -7,11 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from controllers import controller, reversal, trainer
 from pytorch_lightning import Trainer
 
+from ddstructs import Stack
+from ddstructs.cli import stopping
+from ddstructs.cli.lightning import Stopping
 from ddstructs.cli.report import how_to_resume
 from ddstructs.errors import InputError
 from ddstructs.tasks.lines import read_lines
@@ -98,6 +103,21 @@ def test_an_interrupted_run_says_the_command_that_resumes_it(tmp_path: Path) -> 
     arguments = [*command.split()[1:], "--trainer.max_epochs=1001", "--trainer.limit_train_batches=1"]
     again = interrupted(tmp_path, "runs/version_1/checkpoints/last.ckpt", *arguments)
     assert again.splitlines()[-1] == command.replace("version_0", "version_1")
+
+
+@pytest.mark.parametrize("command", ["fit", "validate", "test"])
+def test_a_signal_whose_exception_is_dropped_ends_the_command_at_its_next_batch(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stopping, "_received", [])
+    task = reversal()
+    trained = trainer(tmp_path, max_steps=1, callbacks=[Stopping()])
+    getattr(trained, command)(controller(task, Stack(4)), task)
+    with suppress(stopping.Stopped):
+        stopping.stop(signal.SIGTERM, None)
+    with pytest.raises(stopping.Stopped) as caught:
+        getattr(trainer(tmp_path, max_steps=1, callbacks=[Stopping()]), command)(controller(task, Stack(4)), task)
+    assert caught.value.number == signal.SIGTERM
 
 
 def test_a_run_that_is_interrupted_at_once_says_that_nothing_was_written(tmp_path: Path) -> None:

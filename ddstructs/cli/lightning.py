@@ -11,6 +11,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer, seed_everythin
 from pytorch_lightning.accelerators import CPUAccelerator
 from pytorch_lightning.callbacks import ProgressBar
 
+from ddstructs.cli import stopping
 from ddstructs.cli.bar import TrainingBar
 from ddstructs.cli.machine import check_processes
 from ddstructs.cli.quiet import quiet
@@ -135,10 +136,24 @@ def _model(run: Run, task: Task) -> Learner:
         raise InputError(f"the settings do not build a {kind.__name__}: {reason}") from error
 
 
+class Stopping(Callback):
+    """Ends a command at its next batch if the exception of a signal was dropped, see `stopping.check`."""
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        stopping.check()
+
+    def on_validation_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        stopping.check()
+
+    on_test_batch_start = on_predict_batch_start = on_validation_batch_start
+
+
 def _trainer(run: Run, more: list[Callback]) -> Trainer:
     given = construct(run.settings.sections["trainer"])
     callbacks = given.pop("callbacks", None) or []
-    callbacks = [*callbacks, *more] if isinstance(callbacks, list) else [callbacks, *more]
+    callbacks = [Stopping(), *(callbacks if isinstance(callbacks, list) else [callbacks]), *more]
     if run.command == "fit":
         callbacks.append(SaveConfig(run.settings.plain()))
         barred = any(isinstance(each, ProgressBar) for each in callbacks)

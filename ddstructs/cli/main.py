@@ -8,29 +8,20 @@ import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from types import FrameType
-from typing import NoReturn
 
 from ddstructs import __version__
 from ddstructs.cli.options import options
+from ddstructs.cli.stopping import Stopped, stop
 from ddstructs.errors import InputError, one_line
 from ddstructs.registry.catalog import COMMANDS
 from ddstructs.registry.lookup import hint
 from ddstructs.registry.plugins import load
 from ddstructs.registry.source import parameters, summary
 
-__all__ = ["Stopped", "command_line", "main"]
+__all__ = ["command_line", "main"]
 
 CLOSED = 128 + 13
 """Exit code of a program whose output was closed by its reader (SIGPIPE)."""
-
-
-class Stopped(BaseException):
-    """Raised by a signal that ends the command."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -122,13 +113,13 @@ def command_line() -> int:
     warnings.showwarning = _warn
     for ending in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(ending) != signal.SIG_IGN:
-            signal.signal(ending, _stop)
+            signal.signal(ending, stop)
     try:
         code = main(arguments)
         sys.stdout.flush()
-    except (Stopped, KeyboardInterrupt) as stop:
-        number = stop.number if isinstance(stop, Stopped) else int(signal.SIGINT)
-        _report_stop(number, arguments, getattr(stop, "__notes__", []))
+    except (Stopped, KeyboardInterrupt) as stopped:
+        number = stopped.number if isinstance(stopped, Stopped) else int(signal.SIGINT)
+        _report_stop(number, arguments, getattr(stopped, "__notes__", []))
         code = 128 + number
     except BrokenPipeError:
         code = CLOSED
@@ -141,10 +132,6 @@ def command_line() -> int:
     if code in (CLOSED, 2):
         _drop_output()
     return code
-
-
-def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    raise Stopped(number)
 
 
 def _report_stop(number: int, arguments: Sequence[str], notes: Sequence[str]) -> None:
