@@ -7,7 +7,7 @@ Every network has five layers, as in *Stack Attention* (DuSell & Chiang 2024), o
 lengths 40 to 80, for networks with a memory by the curriculum, and the test on other strings of these lengths and of 81
 to 100. The rate is constant in the first half of the updates and falls in the second. The score is the excess of
 `LanguageModel`, which is 0 for a perfect model of lengths 40 to 80. `--set '{"signal_noise": 2.0}'` runs a trial with
-other settings of the model, the memory or the task.
+other settings of the model, the memory or the task, and `--device cuda` trains and tests on a GPU.
 """
 
 from __future__ import annotations
@@ -101,7 +101,9 @@ KEY = ("language", "network", "seed", "updates", "settings")
 """What makes a run another one."""
 
 
-def train(language: str, network: str, seed: int, updates: int, settings: dict[str, Any]) -> dict[str, Any]:
+def train(
+    language: str, network: str, seed: int, updates: int, settings: dict[str, Any], device: str = "cpu"
+) -> dict[str, Any]:
     """One run: the excess on each set of lengths, as the network is, and with saturated signals."""
     seed_everything(seed, verbose=False)
     kind, layers, width = LANGUAGES[language][0], NETWORKS[network].layers, settings["width"]
@@ -111,14 +113,14 @@ def train(language: str, network: str, seed: int, updates: int, settings: dict[s
     task = kind(**own)
     memory = Stack(width) if "memory" in layers else NoMemory()
     options = {name: value for name, value in given.items() if name in its}
-    model = SequenceModel(memory, task.input_symbols, task.output_symbols, layers, **options)
+    model = SequenceModel(memory, task.input_symbols, task.output_symbols, layers, **options).to(device)
     begun, finished, fresh = time.perf_counter(), None, 0
     optimizer = torch.optim.Adam(model.parameters(), lr=model.learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: min(1.0, max(0.05, 2 * (1 - done / updates))))
     for update in range(1, updates + 1):
         for module in model.memory_modules:
             module.noisy = update - fresh <= given.get("noise_until", 1.0) * updates
-        batch = task._draw_training()
+        batch = model.transfer_batch_to_device(task._draw_training(), model.device, 0)
         logits, asked = model(batch.inputs), batch.targets != IGNORE
         loss = cross_entropy(logits[asked], batch.targets[asked])
         optimizer.zero_grad()
@@ -126,6 +128,8 @@ def train(language: str, network: str, seed: int, updates: int, settings: dict[s
         nn.utils.clip_grad_norm_(model.parameters(), model.clip)
         optimizer.step()
         schedule.step()
+        if update % 500 == 0:
+            print(f"  update {update}: {loss.item():.3f} nats, length {int(task.stages.stage)}", flush=True)
         if not task.stages.finished:
             task.stages.observe(task.mastery(loss.detach(), logits.argmax(dim=-1), batch).item())
             finished = update if task.stages.finished else None
@@ -143,7 +147,8 @@ def train(language: str, network: str, seed: int, updates: int, settings: dict[s
         scores |= {f"{name} saturated": excess(model, kind, lengths) for name, lengths in TESTS.items()}
     size = sum(parameter.numel() for parameter in model.parameters())
     stages = {"stage": int(task.stages.stage), "restarts": task.stages.restarts, "finished": finished}
-    return stages | scores | {"parameters": size, "seconds": round(seconds, 1)}
+    where = {} if device == "cpu" else {"device": device}
+    return stages | scores | {"parameters": size, "seconds": round(seconds, 1)} | where
 
 
 @torch.no_grad()
@@ -152,7 +157,8 @@ def excess(model: SequenceModel, kind: type[LanguageModel], lengths: tuple[int, 
     task = kind(train_lengths=(40, 80), test_lengths=lengths, eval_size=STRINGS, eval_batch_size=100)
     model.eval()
     losses, counts = [], []
-    for batch in task.test_dataloader():
+    for drawn in task.test_dataloader():
+        batch = model.transfer_batch_to_device(drawn, model.device, 0)
         losses.append(model.scoring.update("test", model(batch.inputs), batch)[0].item())
         counts.append(int(batch.lengths.sum()))
     floor = task.floor("test")
@@ -186,6 +192,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--updates", type=int, default=UPDATES)
     parser.add_argument("--set", type=json.loads, default={}, help="other settings, in JSON")
+    parser.add_argument("--device", default="cpu", help="where to train and test: cpu, the default, or cuda")
     parser.add_argument("--table", action="store_true")
     settings = parser.parse_args()
     torch.set_num_threads(1)
@@ -201,7 +208,7 @@ def main() -> None:
         its = SETTINGS | NETWORKS[name].settings | LANGUAGES[language][1] | own | settings.set
         key = (language, name, seed, settings.updates, its)
         if key not in runs:
-            runs.add(dict(zip(KEY, key, strict=True)) | train(*key))
+            runs.add(dict(zip(KEY, key, strict=True)) | train(*key, settings.device))
             print(runs.lines[-1], flush=True)
 
 

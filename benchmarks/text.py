@@ -6,6 +6,7 @@
 
 All networks have four layers of width 96, about 424,000 parameters and the same rows of training. They are tested on
 every third file of the test split, in windows of one context that overlap by half: the second half of each counts.
+`--updates` is also the budget that a table is of, and `--device cuda` trains and tests on a GPU.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ def train(model: SequenceModel, seed: int, updates: int) -> float:
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.05, updates)
     batches, begun = iter(task.train_dataloader()), time.perf_counter()
     for update, batch in enumerate(batches, 1):
-        loss = model.training_step(batch, update)["loss"]
+        loss = model.training_step(model.transfer_batch_to_device(batch, model.device, 0), update)["loss"]
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), model.clip)
@@ -126,7 +127,7 @@ def predict(model: SequenceModel, steps: npt.NDArray[np.int16]) -> Predictions:
     windows, targets = symbols[:-1].unfold(0, CONTEXT, half), symbols[half + 1 :].unfold(0, half, half)
     parts = []
     for inputs, wanted in zip(windows.split(32), targets.split(32), strict=True):
-        logits = model(inputs)[:, half:].flatten(0, 1)
+        logits = model(inputs.to(model.device))[:, half:].flatten(0, 1).cpu()
         target = torch.where(wanted == START, 256, wanted - 1).flatten()
         ended = logits[:, [ord("\n")]].exp()  # a line break is no indentation
         rest = logits.exp().sum(1, keepdim=True) - ended
@@ -191,27 +192,31 @@ def _name(band: tuple[int, int | None]) -> str:
 def validate(model: SequenceModel) -> float:
     """Bits per byte on rows of the validation files."""
     batches = PythonSource(CONTEXT, 32, eval_size=640).val_dataloader()
-    nats = [model.scoring.update("val", model(batch.inputs), batch)[0].item() for batch in batches]
+    moved = (model.transfer_batch_to_device(batch, model.device, 0) for batch in batches)
+    nats = [model.scoring.update("val", model(batch.inputs), batch)[0].item() for batch in moved]
     return round(mean(nats) / math.log(2), 4)
 
 
-def run(name: str, seed: int, updates: int, rate: float, noise: float, test: bool) -> dict[str, Any]:
+def run(
+    name: str, seed: int, updates: int, rate: float, noise: float, test: bool, device: str = "cpu"
+) -> dict[str, Any]:
     """Train a network, and score it."""
     seed_everything(seed, verbose=False)
-    model = build(name, rate, noise)
+    model = build(name, rate, noise).to(device)
     seconds = train(model, seed, updates)
     model.eval()
     scores: dict[str, Any] = {"val bits": validate(model)}
     if test:
         scores |= score(model, PythonSource().files["test"][::3])
     size = sum(parameter.numel() for parameter in model.parameters())
-    return scores | {"parameters": size, "seconds": round(seconds, 1)}
+    where = {} if device == "cpu" else {"device": device}
+    return scores | {"parameters": size, "seconds": round(seconds, 1)} | where
 
 
 def table(lines: list[dict[str, Any]]) -> str:
     """Mean and range of every score over the seeds, a column for each network."""
     runs = {name: [line for line in lines if line["network"] == name] for name in NETWORKS}
-    names = [key for key, value in lines[0].items() if key not in KEY]
+    names = [key for key, value in lines[0].items() if key not in (*KEY, "device")]
     rows = [["", *(f"{name} ({len(own)} seeds)" for name, own in runs.items())], ["---", *["---:"] * len(runs)]]
     for key in names:
         of = f" ({lines[0][key][1]})" if isinstance(lines[0][key], list) else ""
@@ -234,25 +239,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--networks", nargs="*", default=list(NETWORKS), choices=NETWORKS)
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--updates", type=int, default=UPDATES)
     parser.add_argument("--noise", type=float, default=NOISE)
     parser.add_argument("--rates", nargs="*", type=float, help="short runs on a trial seed, with these rates")
+    parser.add_argument("--device", default="cpu", help="where to train and test: cpu, the default, or cuda")
     parser.add_argument("--table", action="store_true")
     settings = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", ".*self.trainer.*")
     runs = Runs(settings.out, KEY)
     if settings.table:
-        print(table(runs.lines))
+        print(table([line for line in runs.lines if line["updates"] == settings.updates]))
         return
-    seeds = [TRIAL_SEED] if settings.rates else range(settings.seeds)
+    seeds = [TRIAL_SEED] if settings.rates else range(settings.first, settings.first + settings.seeds)
     for seed in seeds:
         for name in settings.networks:
             for rate in settings.rates or [NETWORKS[name].rate]:
                 key = (name, seed, settings.updates, rate, settings.noise if "memory" in name else 0.0)
                 if key not in runs:
-                    runs.add(dict(zip(KEY, key, strict=True)) | run(*key, test=not settings.rates))
+                    scores = run(*key, test=not settings.rates, device=settings.device)
+                    runs.add(dict(zip(KEY, key, strict=True)) | scores)
                     print(runs.lines[-1], flush=True)
 
 
