@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from ddstructs.errors import InputError
 
-__all__ = ["check_file", "check_file_name", "check_folder", "replacing", "write_atomically"]
+__all__ = ["check_checkpoint", "check_file", "check_file_name", "check_folder", "replacing", "write_atomically"]
 
 
 @contextmanager
@@ -117,6 +117,23 @@ def check_file_name(path: str, option: str) -> Path:
     if path.endswith(("/", os.sep)):
         raise InputError(f"{option} is {path}, but that names a folder: name a file in it")
     return Path(path)
+
+
+def check_checkpoint(path: str | Path) -> None:
+    """Refuse a path at which there is no file of a checkpoint.
+
+    Raises:
+        InputError: If there is none; for the folder of a run or of its checkpoints it names one in it.
+    """
+    place = Path(path)
+    if place.is_file():
+        return
+    inside = (
+        sorted(place.glob("**/*.ckpt"), key=lambda file: (file.name != "best.ckpt", file)) if place.is_dir() else []
+    )
+    if not inside:
+        raise InputError(f"no checkpoint at {path}")
+    raise InputError(f"{path} is a folder: give a checkpoint in it, such as {inside[0]}")
 
 
 def check_folder(folder: Path, option: str, path: object = None, *, writing: bool = True) -> None:

@@ -81,6 +81,16 @@ def test_a_damaged_checkpoint_is_refused(checkpoint: Path, tmp_path: Path, capsy
     assert "no checkpoint at" in refusal(capsys, "test", "--ckpt_path", str(tmp_path / "nothing.ckpt"))
 
 
+@pytest.mark.parametrize("command", ["test", "trace", "export"])
+def test_a_folder_in_the_place_of_a_checkpoint_is_told_which_file_is_meant(
+    command: str, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ["--text=a"] if command == "trace" else []
+    said = refusal(capsys, command, f"--ckpt_path={checkpoint.parent.parent}", *more)
+    assert said.endswith(f"{checkpoint.parent.parent} is a folder: give a checkpoint in it, such as {checkpoint}\n")
+    assert f"no checkpoint at {tmp_path}\n" in refusal(capsys, command, f"--ckpt_path={tmp_path}", *more)
+
+
 def test_a_checkpoint_cannot_name_a_class_of_its_own(checkpoint: Path, tmp_path: Path) -> None:
     marker = tmp_path / "marker"
     (tmp_path / "evil.py").write_text(f"open({str(marker)!r}, 'w')\nclass Evil: pass\n")

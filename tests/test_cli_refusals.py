@@ -57,6 +57,12 @@ from ddstructs.registry import catalog, source
         (["sweep", "--workers=99999"], "--workers is 99999, with one process for each, but this machine has"),
         (["fit", "--trainer.plugins=x"], "--trainer.plugins can only be set in Python"),
         (["fit", "--data=Reversal", "--model.memory=LineMemory"], "LineMemory: unknown name; choose from"),
+        (
+            ["fit", "--data=Reversal", "--model.memory=Stack+Queue"],
+            "Stack+Queue is a bank: give Bank, and [Stack, Queue] as its memories: "
+            "--model.memory Bank --model.memory.memories '[Stack, Queue]'",
+        ),
+        (["fit", "--data=Reversal", "--model.memory=Stack+Quue"], "the class 'Stack+Quue' is refused"),
         (["fit", "--data="], "--data needs a name; choose from Copying"),
         (["fit", "--data=Reversal", "--model.memory=Bank"], "--model.memory Bank needs memories"),
         (["fit", "--data=Reversal", "--model.memory=Stack", f"--model.memory.width={9**30}"], "which is too large"),

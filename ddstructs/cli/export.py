@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ddstructs.errors import InputError, printable
 from ddstructs.export.packages import require
-from ddstructs.files import check_file, check_file_name
+from ddstructs.files import check_checkpoint, check_file, check_file_name
 from ddstructs.registry.ranges import Size
 
 if TYPE_CHECKING:
@@ -29,8 +28,7 @@ def export(ckpt_path: str, out: str = "model.onnx", capacity: Size = 256) -> Non
     if path.suffix != ".onnx":
         raise InputError(f"--out is {out}, but a file name ending in .onnx was expected")
     check_file(out, "--out")
-    if not Path(ckpt_path).is_file():
-        raise InputError(f"no checkpoint at {ckpt_path}")
+    check_checkpoint(ckpt_path)
     require("onnx", "onnxscript", "onnxruntime")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     from ddstructs.export.onnx import to_onnx  # imports torch, which takes seconds

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ddstructs.errors import InputError, printable
-from ddstructs.files import check_file, check_file_name, replacing
+from ddstructs.files import check_checkpoint, check_file, check_file_name, replacing
 from ddstructs.registry.ranges import Count
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ def trace(
         raise InputError("--text and --file were both given: give only one of them")
     paths = [ckpt_path] + ([other] if other is not None else [])
     for each in paths:
-        if not Path(each).is_file():
-            raise InputError(f"no checkpoint at {each}")
+        check_checkpoint(each)
     check_file(out, "--out")
     from ddstructs.registry.plugins import load_plugins
     from ddstructs.tasks.lines import read_lines  # imports torch, which takes seconds

@@ -38,6 +38,10 @@ def look_up(value: object, kinds: tuple[str, ...], place: str) -> tuple[str, str
         if place and isinstance(path, str) and path.isidentifier():
             known = [name for kind in kinds for name in names(kind)]
             raise InputError(f"{place} {path}: unknown name{hint(path, known)}")
+        if "memory" in kinds and isinstance(path, str) and "+" in path and {*path.split("+")} <= {*names("memory")}:
+            members = ", ".join(path.split("+"))
+            options = f": {place} Bank {place}.memories '[{members}]'" if place.startswith("--") else ""
+            raise InputError(f"{lead}{path} is a bank: give Bank, and [{members}] as its memories{options}")
         raise InputError(f"{lead}the class {shown(path)} is refused: {_allowed(kinds, place)}")
     arguments = value.get("init_args")
     if arguments is None and (place or "init_args" not in value):  # an empty `init_args:` in a config

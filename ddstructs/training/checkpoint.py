@@ -13,6 +13,7 @@ from typing import Any, cast
 import torch
 
 from ddstructs.errors import InputError
+from ddstructs.files import check_checkpoint
 from ddstructs.nn.rnn import renamed
 from ddstructs.nn.weights import check_settings, load_weights
 from ddstructs.registry.catalog import MODELS
@@ -108,8 +109,7 @@ def load(path: str | Path) -> Any:
         InputError: If the file is missing or damaged, contains anything else, or would need far more memory than its
             size.
     """
-    if not Path(path).is_file():
-        raise InputError(f"no checkpoint at {path}")
+    check_checkpoint(path)
     try:
         outline(path)
         with warnings.catch_warnings(action="ignore"):  # about files in another format, which are refused below
