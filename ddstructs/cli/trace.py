@@ -68,7 +68,8 @@ def trace(
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror or error}") from error
     for name, one in zip(paths, traces, strict=True):
-        print(f"{printable(name)}\n{diagnose(one)}\n")
+        what = "" if one.title == name else f": {one.title}"
+        print(f"{printable(name)}{printable(what)}\n{diagnose(one)}\n")
     print(f"Written to {printable(out)}")
 
 
