@@ -119,7 +119,7 @@ def test_smaller_scores_are_better_where_the_suite_says_so() -> None:
     curves = [{**each, "val_score": [[1, -0.5]], "score": [[44.5, 0.1], [84.5, 0.3]]} for each in records]
     text = render_suite(SUITES["cfl"], records, curves, asked, 3, 3, "ddstructs", [])
     assert "smaller is better" in text
-    assert "| 41..60 | 81..100 |" in text
+    assert "| 33..48 | 81..96 |" in text
     every = text[text.index("## Every seed") :].splitlines()
     assert [line.split("|")[4].strip() for line in every if line.startswith("| Dyck")] == ["2", "1", "0"]
 

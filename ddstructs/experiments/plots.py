@@ -74,7 +74,7 @@ def plot(
 
 
 def _panels(records: Iterable[Record], panel: Panel, across: str, up: str, bounded: bool) -> Figure:
-    """A panel for each task and memory; runs with an Elman cell are blue, with an LSTM orange."""
+    """A panel for each task and memory; the runs of a cell have a color of their own."""
     records = list(records)
     tasks, memories = _names(records, "task"), _names(records, "memory")
     figure = Figure((2.4 * len(memories) + 1, 1.8 * len(tasks) + 1), layout="constrained")
@@ -119,7 +119,7 @@ def _success(records: Sequence[Record], succeeds: Callable[[Record], bool], succ
 
 
 def _color(record: Record) -> str:
-    return {"rnn": "C0", "lstm": "C1", "deep": "C3"}.get(record["cell"], "C2")
+    return {"rnn": "C0", "lstm": "C1", "gru": "C2", "deep": "C3"}.get(record["cell"], "C4")
 
 
 def _names(records: Iterable[Record], field: str) -> list[str]:

@@ -28,7 +28,7 @@ class Run:
     Attributes:
         task: Class name of the task.
         memory: Class name of the memory, or those of the members of a bank, joined by `+`.
-        cell: Name of the recurrent cell.
+        cell: Name of the recurrent cell, or `layers`.
         seed: Seed of the weights and of the training sequences.
         settings: Its settings in the recipe, by section.
     """

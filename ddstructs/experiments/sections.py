@@ -38,8 +38,8 @@ class Training:
         validation_size: Number of sequences in the validation set.
         validation_lengths: Shortest and longest source in the validation set.
         rounded: Whether to round the signals in validation.
-        rounded_every: If they are, number of training batches after the curriculum among which the signals of one are
-            rounded, with a straight-through gradient; none are if not given.
+        rounded_every: Which training batches after the curriculum have rounded signals too, with a straight-through
+            gradient, if validation has: every second one for 2; none if not given.
         fresh_after: Number of updates after which a start has failed if its validation score was always below
             `fresh_below`; training then begins afresh, with new weights. Only the curriculum decides if not given.
         fresh_below: The bound, for `fresh_after`: a share of symbols or strings, or for a language model its excess in

@@ -185,7 +185,7 @@ SUITES = {
         ),
         longest=80,
         goal="the validation set, of the lengths of training, is within 0.005 nats of the true distribution",
-        stretch=20,
+        stretch=16,
     ),
     "recognition": Suite(
         recipe=HERE / "recognition.yaml",

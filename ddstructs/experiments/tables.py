@@ -11,6 +11,7 @@ from typing import Any
 
 from ddstructs.experiments.records import Record
 from ddstructs.experiments.results import SUCCESS, Group, figure, group_of, line, succeeds, table
+from ddstructs.experiments.store import BIN
 from ddstructs.experiments.suites import Suite
 
 __all__ = ["drawing", "render_suite", "suite_summary"]
@@ -118,7 +119,9 @@ def render_suite(
     parts += ["Other settings:\n", table(suite_summary(suite, records, elsewhere))] if elsewhere else []
     parts += [_not_run(suite, records, asked)]
     parts += [f"![{plot.stem.replace('_', ' ')}]({plot.name})\n" for plot in plots]
-    parts += ["## Score by length\n\nMean over the seeds, and the worst seed.\n", table(_by_length(suite, curves))]
+    bins = f"A column has the bins of {BIN} lengths whose center is in it."
+    by_length = table(_by_length(suite, curves))
+    parts += [f"## Score by length\n\nMean over the seeds, and the worst seed. {bins}\n", by_length]
     columns = (
         *("task", "memory", "cell", "seed", "score_test", "score_soft", "score_train"),
         *("updates", "restarts", "seconds", "config", "commit"),

@@ -172,8 +172,8 @@ class MemoryLayer(nn.Module):
             The output, in the shape of `x`, and the state after the last step.
 
         Raises:
-            ValueError: If a shape does not match, or a length is outside 0..time. Lengths on a GPU are not checked, to
-                avoid a synchronization.
+            ValueError: If a shape does not match, a length is outside 0..time, or both `lengths` and `padding_mask` are
+                given. Lengths on a GPU are not checked, to avoid a synchronization.
             TypeError: If a dtype does not match.
         """
         if not isinstance(x, Tensor) or x.dim() not in (2, 3) or x.shape[-1] != self.embed_dim:

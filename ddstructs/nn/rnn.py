@@ -63,7 +63,7 @@ class MemoryRNN(Pretrained):
             and takes and returns a tuple of them.
         batch_first: Whether `x` and the output are `(batch, time, ...)` rather than `(time, batch, ...)`.
         push_bias: Initial b_d: one number, or one for each head; the memory's `starts` if not given.
-        pop_bias: Initial b_u; likewise. A network learns only if it pops little at first.
+        pop_bias: Initial b_u; likewise. Most tasks are learned more surely if a network pops little at first.
         value_skip: Whether the input also feeds the value.
         signal_skip: Whether the input also feeds the logits of push and pop, or of other signals, with weights that
             begin at zero. It helps where the input alone says what to do, such as brackets that open and close. On a

@@ -68,6 +68,7 @@ class SequenceModel(Learner):
 
     Raises:
         ValueError: If a size, rate or noise is out of range, a layer is unknown, or a memory layer has no memory.
+        TypeError: If an argument is of the wrong type.
 
     Example:
         >>> from ddstructs import SequenceModel, Stack
