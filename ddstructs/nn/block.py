@@ -38,7 +38,7 @@ class Block(nn.Module):
 
     Raises:
         TypeError: If the layer is a memory, which takes actions.
-        ValueError: If it is a `MemoryLayer` or `MemoryRNN` for vectors of another size; other layers say so when called.
+        ValueError: If it is a `MemoryLayer` or `MemoryRNN` for vectors of another size; others say so when called.
 
     Example:
         >>> import torch
