@@ -50,14 +50,22 @@ def test_a_budget_of_another_form_is_refused(budgets: str, message: str, tmp_pat
         recipe_of(tmp_path, TINY_SUITE | {"budgets": yaml.safe_load(budgets)})
 
 
-@pytest.mark.parametrize("budget", [DEFAULT, "small", "published"])
 @pytest.mark.parametrize("name", SUITES)
-def test_the_recipe_of_a_suite_fits_every_run_of_it(name: str, budget: str) -> None:
+def test_the_recipe_of_a_suite_fits_every_run_of_it(name: str) -> None:
     suite = SUITES[name]
-    runs = every_run(read_recipe(suite.recipe), suite.tasks, suite.memories, suite.cells, [0], budget)
+    recipe, grid = read_recipe(suite.recipe), (suite.tasks, suite.memories, suite.cells, [0])
+    runs = every_run(recipe, *grid, DEFAULT)
     train.check(runs)
-    published = [run.settings["test"].get("per_length") for run in runs if budget == "published"]
-    assert set(published) <= {{"chomsky": 512, "cfl": 100, "recognition": 250}.get(name)}
+    for budget in ("small", "published"):
+        others = every_run(recipe, *grid, budget)
+        for run, other in zip(runs, others, strict=True):
+            same = {name: part for name, part in run.settings.items() if name not in ("training", "test")}
+            assert other.settings == same | {name: other.settings[name] for name in ("training", "test")}
+        train.check(
+            [*{str((run.task, run.settings["training"], run.settings["test"])): run for run in others}.values()]
+        )
+        published = [run.settings["test"].get("per_length") for run in others if budget == "published"]
+        assert set(published) <= {{"chomsky": 512, "cfl": 100, "recognition": 250}.get(name)}
 
 
 # Results.
