@@ -216,11 +216,12 @@ def run(
 def table(lines: list[dict[str, Any]]) -> str:
     """Mean and range of every score over the seeds, a column for each network."""
     runs = {name: [line for line in lines if line["network"] == name] for name in NETWORKS}
-    names = [key for key, value in lines[0].items() if key not in (*KEY, "device")]
+    scores = {key: score for key, score in max(lines, key=len).items() if key not in (*KEY, "device")}
     rows = [["", *(f"{name} ({len(own)} seeds)" for name, own in runs.items())], ["---", *["---:"] * len(runs)]]
-    for key in names:
-        of = f" ({lines[0][key][1]})" if isinstance(lines[0][key], list) else ""
-        rows.append([f"{key}{of}", *(_cell([_share(line[key]) for line in own]) for own in runs.values())])
+    for key, score in scores.items():
+        of = f" ({score[1]})" if isinstance(score, list) else ""
+        its = ([_share(line[key]) for line in own if key in line] for own in runs.values())
+        rows.append([f"{key}{of}", *map(_cell, its)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

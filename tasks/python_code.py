@@ -13,6 +13,10 @@ import numpy as np
 __all__ = ["Closing", "Dedent", "closings", "dedents"]
 
 
+STRINGS = ("FSTRING", "TSTRING")
+"""Strings that are one token up to Python 3.11, and from then on several, between a start and an end."""
+
+
 class Closing(NamedTuple):
     """A bracket that closes.
 
@@ -90,11 +94,18 @@ def dedents(source: bytes) -> list[Dedent]:
 
 
 def _tokens(source: bytes) -> Iterator[tuple[tokenize.TokenInfo, int]]:
-    """The tokens of a file of UTF-8, and the byte at which each starts."""
+    """The tokens of a file of UTF-8, without those inside strings, and the byte at which each starts."""
     lines = io.BytesIO(source).readlines()
     starts = np.cumsum([0, *map(len, lines)]).tolist()
+    begins = {getattr(kinds, f"{name}_START", None) for name in STRINGS}
+    ends = {getattr(kinds, f"{name}_END", None) for name in STRINGS}
+    strings = 0  # that are open
     for token in tokenize.tokenize(io.BytesIO(source).readline):
         row, column = token.start
+        inside = strings > 0
+        strings += (token.type in begins) - (token.type in ends)
+        if inside:
+            continue
         if row and not (line := lines[row - 1] if row <= len(lines) else b"").isascii():
             column = len(line.decode()[:column].encode())
         yield token, starts[max(row - 1, 0)] + column

@@ -117,6 +117,13 @@ def test_brackets_are_those_that_a_plain_lexer_finds(task: PythonSource) -> None
         assert all(not code[position : position + 1].strip() for position in inside)  # within strings
 
 
+@pytest.mark.parametrize("inside", ["{x[0]}", "{f'{(1, 2)}'}", "{x:{w[0]}}", "{{", "x"])
+def test_brackets_in_an_f_string_are_text(inside: str) -> None:
+    source = f'g(f"{inside}", [y])\nif z:\n    f"{inside}"\ng()\n'.encode()
+    assert [closing.symbol for closing in closings(source)] == list("])" + ")")
+    assert [(dedent.columns, dedent.level) for dedent in dedents(source)] == [((0,), 0)]
+
+
 def test_bytes_are_counted_and_not_characters() -> None:
     assert closings("é = ('ü')".encode()) == [Closing(10, ")", 1, 5)]
 
