@@ -252,7 +252,10 @@ def main() -> None:
     warnings.filterwarnings("ignore", ".*self.trainer.*")
     runs = Runs(settings.out, KEY)
     if settings.table:
-        print(table([line for line in runs.lines if line["updates"] == settings.updates]))
+        lines = [line for line in runs.lines if line["updates"] == settings.updates]
+        if not lines:
+            parser.error(f"{settings.out} has no runs of {settings.updates} updates")
+        print(table(lines))
         return
     seeds = [TRIAL_SEED] if settings.rates else range(settings.first, settings.first + settings.seeds)
     for seed in seeds:

@@ -122,15 +122,18 @@ def check_file_name(path: str, option: str) -> Path:
 def check_checkpoint(path: str | Path) -> None:
     """Refuse a path at which there is no file of a checkpoint.
 
+    Args:
+        path: The path, as the user gave it.
+
     Raises:
-        InputError: If there is none; for the folder of a run or of its checkpoints it names one in it.
+        InputError: If there is none. If it is the folder of the checkpoints, of a run or of several runs, the error
+            names one of them; no other folders are searched, since there may be millions.
     """
     place = Path(path)
     if place.is_file():
         return
-    inside = (
-        sorted(place.glob("**/*.ckpt"), key=lambda file: (file.name != "best.ckpt", file)) if place.is_dir() else []
-    )
+    found = (file for pattern in ("", "checkpoints/", "*/checkpoints/") for file in place.glob(f"{pattern}*.ckpt"))
+    inside = sorted(found, key=lambda file: (file.name != "best.ckpt", file))
     if not inside:
         raise InputError(f"no checkpoint at {path}")
     raise InputError(f"{path} is a folder: give a checkpoint in it, such as {inside[0]}")

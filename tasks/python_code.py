@@ -14,7 +14,7 @@ __all__ = ["Closing", "Dedent", "closings", "dedents"]
 
 
 STRINGS = ("FSTRING", "TSTRING")
-"""Strings that are one token up to Python 3.11, and from then on several, between a start and an end."""
+"""Kinds of strings that `tokenize` takes apart from Python 3.12 and 3.14 on: into tokens between a start and an end."""
 
 
 class Closing(NamedTuple):

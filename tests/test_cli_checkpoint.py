@@ -86,8 +86,11 @@ def test_a_folder_in_the_place_of_a_checkpoint_is_told_which_file_is_meant(
     command: str, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     more = ["--text=a"] if command == "trace" else []
-    said = refusal(capsys, command, f"--ckpt_path={checkpoint.parent.parent}", *more)
-    assert said.endswith(f"{checkpoint.parent.parent} is a folder: give a checkpoint in it, such as {checkpoint}\n")
+    for folder in [*checkpoint.parents][:3]:  # of its checkpoints, of the run, of all runs
+        said = refusal(capsys, command, f"--ckpt_path={folder}", *more)
+        assert said.endswith(f"{folder} is a folder: give a checkpoint in it, such as {checkpoint}\n")
+    (tmp_path / "far" / "below" / "it").mkdir(parents=True)
+    (tmp_path / "far" / "below" / "it" / "best.ckpt").touch()  # the root of a disk is not searched through
     assert f"no checkpoint at {tmp_path}\n" in refusal(capsys, command, f"--ckpt_path={tmp_path}", *more)
 
 

@@ -120,7 +120,7 @@ def test_brackets_are_those_that_a_plain_lexer_finds(task: PythonSource) -> None
 @pytest.mark.parametrize("inside", ["{x[0]}", "{f'{(1, 2)}'}", "{x:{w[0]}}", "{{", "x"])
 def test_brackets_in_an_f_string_are_text(inside: str) -> None:
     source = f'g(f"{inside}", [y])\nif z:\n    f"{inside}"\ng()\n'.encode()
-    assert [closing.symbol for closing in closings(source)] == list("])" + ")")
+    assert [closing.symbol for closing in closings(source)] == ["]", ")", ")"]
     assert [(dedent.columns, dedent.level) for dedent in dedents(source)] == [((0,), 0)]
 
 

@@ -61,6 +61,7 @@ def test_the_recipe_of_a_suite_fits_every_run_of_it(name: str) -> None:
         for run, other in zip(runs, others, strict=True):
             same = {name: part for name, part in run.settings.items() if name not in ("training", "test")}
             assert other.settings == same | {name: other.settings[name] for name in ("training", "test")}
+            assert other.settings["test"].get("metric") == run.settings["test"].get("metric")
         train.check(
             [*{str((run.task, run.settings["training"], run.settings["test"])): run for run in others}.values()]
         )
