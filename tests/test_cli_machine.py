@@ -97,6 +97,17 @@ def test_a_missing_accelerator_is_refused_before_torch_is_imported(
     assert main([*fit, "--print_config"]) == 0, "the settings of another machine"
 
 
+def test_reproduce_refuses_a_missing_gpu_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(machine, "DEVICES", ())
+    said = refusal(capsys, "reproduce", f"--out={tmp_path / 'out'}", "--accelerator=gpu")
+    assert "--accelerator is gpu, but this machine has no GPU: use cpu" in said
+    assert "auto" not in said
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(("cuda", "hip"), [("None", "None"), ("'12.8'", "None"), ("None", "'6.4'")])
 def test_a_gpu_needs_a_torch_that_supports_it(
     cuda: str, hip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -277,6 +277,35 @@ def test_a_layer_compiled_to_reduce_overhead_equals_itself(kind: str) -> None:
         assert_near(outcome(compiled, x), outcome(layer, x), torch.float64)
 
 
+@needs_gpu
+@pytest.mark.parametrize("cell", ["rnn", "layers"])
+def test_a_run_on_a_gpu_is_trained_and_tested_there_and_says_so(
+    cell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from test_suite_runs import layered, silent, small_run
+
+    from ddstructs.experiments import testing, train
+    from ddstructs.experiments.sections import Testing, read_section
+
+    run = small_run(tmp_path) if cell == "rnn" else layered(tmp_path, "Stack", ["memory", "attention"])
+    devices, metric_of = set(), testing.metric_of
+
+    def watch(model: Any, *rest: Any) -> float:
+        devices.add(model.device.type)
+        return metric_of(model, *rest)
+
+    monkeypatch.setattr(testing, "metric_of", watch)
+    done = train.execute(run, "gpu", silent)
+    assert devices == {"cuda"}
+    assert done.record["device"] == torch.cuda.get_device_name()
+    (tmp_path / "best.ckpt").write_bytes(done.files["model/best.ckpt"])
+    model = testing.restore(run, tmp_path / "best.ckpt")
+    on_cpu, _ = testing.at_each_length(run, model, read_section(Testing, run.settings["test"]))
+    assert devices == {"cuda", "cpu"}
+    for name, score in on_cpu.items():
+        assert done.record[name] == pytest.approx(score, abs=0.02), "but for an answer at a tie"
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_the_benchmark_says_so_and_measures_nothing() -> None:
     root = Path(__file__).parents[1]

@@ -141,7 +141,7 @@ def test_a_folder_without_a_record_is_not_done_and_is_done_again(
     assert not store.lacks_long(run)
     done = train.Done({name: value for name, value in record.items() if name != "coarse_hard_30"}, {})
 
-    def execute(run: Run, report: Report) -> train.Done:
+    def execute(run: Run, accelerator: str, report: Report) -> train.Done:
         return done
 
     monkeypatch.setattr(train, "execute", execute)

@@ -76,7 +76,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = 300) -> Any:
 def test_one_seed_and_config_give_one_result(tmp_path: Path) -> None:
     run, results = tiny_runs(tmp_path)[1], []
     for _ in range(2):
-        done = train.execute(run, silent)
+        done = train.execute(run, "cpu", silent)
         curve = [json.loads(line) for line in done.files["curve.jsonl"].splitlines()]
         assert [at["updates"] for at in curve] == [3, 6]
         lengths = json.loads(done.files["lengths.json"])
@@ -152,11 +152,11 @@ def test_lines_of_runs_that_have_no_folder_are_kept(tmp_path: Path) -> None:
 def test_a_run_that_fails_is_told_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     execute, calls = train.execute, []
 
-    def fail(run: Run, report: Report) -> train.Done:
+    def fail(run: Run, accelerator: str, report: Report) -> train.Done:
         calls.append(run.name)
         if run.task == "Copying":
             raise RuntimeError("the\ndisk burns")
-        return execute(run, report)
+        return execute(run, accelerator, report)
 
     monkeypatch.setattr(train, "execute", fail)
     runs, store = tiny_runs(tmp_path, seeds=1), Store(tmp_path)

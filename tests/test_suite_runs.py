@@ -23,9 +23,11 @@ from ddstructs import (
     SuperpositionStack,
 )
 from ddstructs.experiments import build, curve, train
+from ddstructs.experiments.engine import Serial
 from ddstructs.experiments.measure import answers
 from ddstructs.experiments.runs import Run, every_run
-from ddstructs.experiments.store import CHECKPOINT
+from ddstructs.experiments.store import CHECKPOINT, Store
+from ddstructs.experiments.work import train_and_test
 from ddstructs.tasks import IGNORE, Reversal, ReverseString
 from ddstructs.training import learner
 from ddstructs.training.restarts import start_afresh
@@ -51,7 +53,7 @@ def share_right(model: Controller | SequenceModel, n: int, rows: int) -> float:
 
 
 def test_the_score_is_the_mean_over_the_lengths_with_the_signals_rounded(tmp_path: Path) -> None:
-    done = train.execute(small_run(tmp_path), silent)
+    done = train.execute(small_run(tmp_path), "cpu", silent)
     (tmp_path / "best.ckpt").write_bytes(done.files["model/best.ckpt"])
     points = json.loads(done.files["lengths.json"])
     assert [(at["length"], at["sequences"]) for at in points] == [(9, 5), (12, 5), (15, 5)]
@@ -71,6 +73,17 @@ def test_a_run_is_one_process_within_a_job_of_slurm_as_well(tmp_path: Path, monk
     for name, value in {"NTASKS": "2", "JOB_NAME": "study", "JOB_ID": "7", "PROCID": "1", "LOCALID": "1"}.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
     assert train.score_of(small_run(tmp_path), silent).score == alone.score
+
+
+def test_a_worker_without_a_gpu_stops_the_work_instead_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for accelerator in (train.CUDAAccelerator, train.MPSAccelerator):
+        monkeypatch.setattr(accelerator, "is_available", lambda: False)
+    run, store = small_run(tmp_path), Store(tmp_path / "out", "chomsky")
+    with pytest.raises(InputError, match="--accelerator is gpu, but torch finds no GPU: use cpu"):
+        list(train_and_test([run], store, Serial(silent, lambda: None), "gpu"))
+    assert not store.is_done(run), "the run is not told as failed"
 
 
 def test_validation_rounds_the_signals_and_training_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +114,7 @@ def test_a_network_of_layers_is_trained_and_tested_as_one_with_a_cell_is(memory:
     run = layered(tmp_path, memory, layers)
     assert "learning_rate" not in run.settings["model"]  # an exception that names no model is for a Controller
     train.check([run])
-    done = train.execute(run, silent)
+    done = train.execute(run, "cpu", silent)
     (tmp_path / "model.ckpt").write_bytes(done.files[CHECKPOINT])
     model = SequenceModel.load_from_checkpoint(tmp_path / "model.ckpt", hard=True)
     assert [type(block.layer).__name__ for block in cast("list[Any]", model.blocks)] == [
@@ -256,7 +269,7 @@ def test_lengths_that_no_string_has_are_left_out(
             train.check([run])
         return
     train.check([run])
-    done = train.execute(run, silent)
+    done = train.execute(run, "cpu", silent)
     points = json.loads(done.files["lengths.json"])
     assert [at["length"] for at in points] == lengths
     scores = [at["score"] for at in points]

@@ -15,7 +15,7 @@ from ddstructs import InputError, __main__
 from ddstructs.experiments import train
 from ddstructs.experiments.recipe import DEFAULT, read_recipe
 from ddstructs.experiments.records import read_records
-from ddstructs.experiments.results import group_of, summary
+from ddstructs.experiments.results import group_of, render, summary
 from ddstructs.experiments.runs import every_run
 from ddstructs.experiments.suites import SUITES
 from ddstructs.experiments.tables import drawing, render_suite, suite_summary
@@ -116,6 +116,28 @@ def test_groups_with_failures_come_first_and_every_seed_counts() -> None:
     assert "from memory of the paper" in text
     every = text[text.index("## Every seed") :].splitlines()
     assert [line.split("|")[4].strip() for line in every if line.startswith("| Rev")] == ["2", "1", "0", "0", "1"]
+
+
+def test_seconds_on_a_gpu_are_told_apart() -> None:
+    gpu = [record(seed=seed, seconds=second, device="NVIDIA H100") for seed, second in ((2, 1.0), (3, 2.0), (4, 6.0))]
+    asked = [("ReverseString", "Stack", "rnn", "c0ffee00")]
+    for records, expected in (
+        ([record()], "7"),
+        (gpu, "2 on NVIDIA H100"),
+        ([record(), record(seed=1, seconds=9.0), *gpu], "8; 2 on NVIDIA H100"),
+        ([], None),
+    ):
+        columns, *rows = suite_summary(SUITES["chomsky"], records, asked)
+        assert [dict(zip(columns, row, strict=True))["seconds"] for row in rows] == [expected] * len(rows)
+        assert bool(rows) == (expected is not None)
+        text = render_suite(SUITES["chomsky"], records, [], asked, 1, 1, "ddstructs", [])
+        assert ("| seconds | device | config |" in text) == bool(expected and "NVIDIA" in expected)
+    paper = dict.fromkeys(("coarse_train", "fine_train", "coarse_test", "fine_test"), 1.0)
+    runs = [{**each, **paper, "task": "Copying"} for each in (record(), *gpu)]
+    columns, row = summary(SUITES["paper"], runs, [("Copying", "Stack", "rnn", "c0ffee00")])
+    assert dict(zip(columns, row, strict=True))["seconds"] == "7.000 / 7.000; 2.000 / 6.000 on NVIDIA H100"
+    assert "| NVIDIA H100 | c0ffee00 |" not in render(SUITES["paper"], runs[:1], [], 1, 1, "ddstructs", [])
+    assert "| NVIDIA H100 | c0ffee00 |" in render(SUITES["paper"], runs, [], 1, 1, "ddstructs", [])
 
 
 def test_smaller_scores_are_better_where_the_suite_says_so() -> None:

@@ -27,11 +27,12 @@ def check_processes(option: str, count: int) -> None:
         raise InputError(f"{option} is {count}, with one process for each, but this machine has {cores} cores")
 
 
-def check_accelerator(name: object) -> None:
+def check_accelerator(name: object, option: str = "--trainer.accelerator") -> None:
     """Refuse an accelerator that this machine certainly does not have; Lightning decides about the others.
 
     Args:
-        name: The value of `--trainer.accelerator`.
+        name: The value of the option.
+        option: Its name.
 
     Raises:
         InputError: If this machine does not have it.
@@ -44,7 +45,8 @@ def check_accelerator(name: object) -> None:
     elif name == "cuda" or (name == "gpu" and sys.platform != "darwin"):
         reason = _without_gpu()
     if reason is not None:
-        raise InputError(f"--trainer.accelerator is {name}, but {reason}: use cpu, or auto for the best available")
+        best = ", or auto for the best available" if option.startswith("--trainer") else ""
+        raise InputError(f"{option} is {name}, but {reason}: use cpu{best}")
 
 
 def runs_on_cpu(accelerator: object) -> bool:

@@ -12,7 +12,7 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
-from ddstructs.cli.machine import check_processes
+from ddstructs.cli.machine import check_accelerator, check_processes
 from ddstructs.cli.progress import working
 from ddstructs.errors import InputError
 from ddstructs.experiments.engine import check_engine
@@ -42,6 +42,7 @@ def reproduce(
     out: Path | None = None,
     workers: Size = 1,
     scheduler: str | None = None,
+    accelerator: Literal["cpu", "gpu"] = "cpu",
     long: bool = False,
     retry: bool = False,
     dry_run: bool = False,
@@ -64,6 +65,7 @@ def reproduce(
             skipped, so an interrupted command can be repeated.
         workers: Number of worker processes, at most one per core; two are always allowed.
         scheduler: Address of a Dask scheduler, such as tcp://host:8786, whose workers are used instead.
+        accelerator: Where each run is trained and tested; a GPU is faster for large networks, such as transformers.
         long: Also test at the longest lengths.
         retry: Repeat the runs that failed with an error.
         dry_run: List the runs and whether they are completed, and stop.
@@ -73,6 +75,8 @@ def reproduce(
     """
     check_processes("--workers", workers)
     check_engine(workers, scheduler)
+    if scheduler is None:
+        check_accelerator(accelerator, "--accelerator")
     chosen, out = SUITES[suite], out or SUITES[suite].out
     names = (
         choose("task", "tasks", ",".join(chosen.tasks) if tasks is None else tasks),
@@ -98,7 +102,7 @@ def reproduce(
         if retry:
             store.forget_failures(runs)
         if not summarize:
-            _execute(runs, store, workers, scheduler, long)
+            _execute(runs, store, workers, scheduler, accelerator, long)
         _write_results(runs, store, sized(chosen, runs))
 
 
@@ -120,10 +124,14 @@ def _check_metric(suite: Suite, name: str, runs: Sequence[Run]) -> None:
             )
 
 
-def _execute(runs: Sequence[Run], store: Store, workers: int, scheduler: str | None, long: bool) -> None:
+def _execute(
+    runs: Sequence[Run], store: Store, workers: int, scheduler: str | None, accelerator: str, long: bool
+) -> None:
     """Execute the runs that are not completed, with progress on the terminal."""
     with working(workers, scheduler) as (engine, progress):
-        progress.track(map(line, train_and_test(runs, store, engine)), sum(map(store.is_done, runs)), len(runs))
+        progress.track(
+            map(line, train_and_test(runs, store, engine, accelerator)), sum(map(store.is_done, runs)), len(runs)
+        )
         if long and (left := sum(map(store.lacks_long, runs))):
             progress.track(test_long_sequences(runs, store, engine), 0, left)
 

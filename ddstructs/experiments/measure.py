@@ -53,7 +53,7 @@ def measure(model: Learner, task: Task) -> Scores:
     coarse, fine = CoarseAccuracy(), FineAccuracy()
     rows = []
     for inputs, targets, _ in task.test_dataloader():
-        output = torch.where(targets != IGNORE, answers(model, inputs), IGNORE)
+        output = torch.where(targets != IGNORE, answers(model, inputs.to(model.device)).cpu(), IGNORE)
         lengths = (inputs == SEPARATOR).int().argmax(dim=1) - 1
         rows.append(Scores(lengths, coarse.score(output, targets), fine.score(output, targets)))
     return Scores(*(torch.cat(part) for part in zip(*rows, strict=True)))
@@ -89,8 +89,9 @@ def metric_of(model: Learner, task: Task, name: str) -> float:
 
     """
     model.eval()
-    scoring = Scoring(task, model.memories)
-    for batch in task.test_dataloader():
+    scoring = Scoring(task, model.memories).to(model.device)
+    for drawn in task.test_dataloader():
+        batch = model.transfer_batch_to_device(drawn, model.device, 0)
         scoring.update("test", model(batch.inputs), batch)
     return float(scoring.metrics("test")[name].compute())
 

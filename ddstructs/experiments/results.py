@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from statistics import median
@@ -11,7 +12,20 @@ from typing import Any
 from ddstructs.experiments.records import Record
 from ddstructs.experiments.suites import HARD_LENGTH, Suite
 
-__all__ = ["PAPER", "SUCCESS", "Group", "figure", "group_of", "line", "render", "succeeds", "summary", "table"]
+__all__ = [
+    "PAPER",
+    "SUCCESS",
+    "Group",
+    "device_column",
+    "figure",
+    "group_of",
+    "line",
+    "render",
+    "seconds",
+    "succeeds",
+    "summary",
+    "table",
+]
 
 Group = tuple[str, str, str, str]
 """The task, memory, cell and config of runs that differ only in the seed."""
@@ -52,9 +66,9 @@ score are tested. *Success* is the share of seeds that reach {success} coarse on
 {hard} length {hard_length:,} with push and pop rounded to 0 or 1; the table of every seed has all lengths
 that were tested in this way. *Paper* is the best run of Grefenstette et al. (2015), with their LSTM: coarse and fine
 on 65 to 128. All other columns give the median over seeds and the worst seed; updates and seconds count successful
-seeds only, and seconds cover training and validation. A run that does not get on, in its curriculum or in validation,
-begins afresh where its settings say so; *restarts* counts that. A `+` after a commit means that the code had
-uncommitted changes. `configs.jsonl` lists the settings behind each config.
+seeds only, and seconds cover training and validation, on one core or on the GPU that is named. A run that does not get
+on, in its curriculum or in validation, begins afresh where its settings say so; *restarts* counts that. A `+` after a
+commit means that the code had uncommitted changes. `configs.jsonl` lists the settings behind each config.
 """
 
 
@@ -96,7 +110,7 @@ def summary(suite: Suite, records: Sequence[Record], asked: Sequence[Group]) -> 
         good = [run for run in runs if "error" not in run]
         best = [run for run in runs if succeeds(suite, run)]
         scores = [_spread([run[name] for run in good if name in run], min) for name in SCORES]
-        costs = [_spread([run[name] for run in best], max) for name in ("updates", "seconds")]
+        costs = [_spread([run["updates"] for run in best], max), seconds(best, partial(_spread, worst=max))]
         paper = " / ".join(f"{score:.2f}" for score in PAPER.get(task, {}).get(memory, ()))
         rows.append([task, memory, cell, f"{len(best)}/{len(runs)}", *scores, *costs, paper, config])
     return rows
@@ -130,7 +144,8 @@ def render(
     head = HEAD.format(**facts, **sizes, title=title, success=SUCCESS, hard_length=HARD_LENGTH)
     hard = sorted({name for record in records for name in record if name.startswith("coarse_hard")}, key=_by_number)
     scores = ("coarse_train", "fine_train", "coarse_test", "fine_test", *hard)
-    columns = ("task", "memory", "cell", "seed", *scores, "updates", "restarts", "seconds", "config", "commit")
+    costs = ("updates", "restarts", "seconds", *device_column(records))
+    columns = ("task", "memory", "cell", "seed", *scores, *costs, "config", "commit")
     ordered = sorted(records, key=lambda run: ("error" not in run, succeeds(suite, run), run.get(suite.judged, 0)))
     seeds = [[figure(record.get(name)) for name in columns] for record in ordered]
     elsewhere = [key for key in dict.fromkeys(map(group_of, records)) if key not in asked]
@@ -145,6 +160,23 @@ def render(
 def group_of(record: Record) -> Group:
     """The group of a record."""
     return record["task"], record["memory"], record["cell"], record["config"]
+
+
+def seconds(records: Sequence[Record], shown: Callable[[Sequence[float]], str]) -> str:
+    """The seconds of runs, shown apart for each device; that of a CPU has no name.
+
+    Args:
+        records: The runs, none of which failed with an error.
+        shown: What to show of several numbers.
+    """
+    devices = sorted({record.get("device", "") for record in records})
+    parts = {name: [run["seconds"] for run in records if run.get("device", "") == name] for name in devices}
+    return "; ".join(shown(part) + (f" on {name}" if name else "") for name, part in parts.items())
+
+
+def device_column(records: Sequence[Record]) -> tuple[str, ...]:
+    """The column of the devices in a table of every seed, where a device is not a CPU."""
+    return ("device",) if any("device" in record for record in records) else ()
 
 
 def _by_number(name: str) -> int:
@@ -164,5 +196,5 @@ def figure(value: Any) -> str:
 
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Rows, the first with the names of the columns, as a table in Markdown."""
-    ruled = ["---" if name in ("task", "memory", "cell", "config", "commit") else "---:" for name in rows[0]]
+    ruled = ["---" if name in ("task", "memory", "cell", "device", "config", "commit") else "---:" for name in rows[0]]
     return "".join(f"| {' | '.join(row)} |\n" for row in [rows[0], ruled, *rows[1:]])

@@ -10,7 +10,17 @@ from statistics import mean, median
 from typing import Any
 
 from ddstructs.experiments.records import Record
-from ddstructs.experiments.results import SUCCESS, Group, figure, group_of, line, succeeds, table
+from ddstructs.experiments.results import (
+    SUCCESS,
+    Group,
+    device_column,
+    figure,
+    group_of,
+    line,
+    seconds,
+    succeeds,
+    table,
+)
 from ddstructs.experiments.store import BIN
 from ddstructs.experiments.suites import Suite
 
@@ -30,9 +40,9 @@ fail with an error. Where the column *soft* has a figure, the signals of the mem
 and in the test, and the column is the mean of the score without that. Training ends when {goal}, or after {updates}
 updates; the weights with the best validation score are tested. The validation set has other strings than the test
 set. A run that does not get on, in its curriculum or in validation, begins afresh where its settings say so; *restarts*
-counts that. Updates and seconds are medians; seconds cover training and validation, on one core. What was not
-run is listed below the table. A `+` after a commit means that the code had uncommitted changes. `configs.jsonl` lists
-the settings behind each config.
+counts that. Updates and seconds are medians; seconds cover training and validation, on one core or on the GPU that is
+named. What was not run is listed below the table. A `+` after a commit means that the code had uncommitted changes.
+`configs.jsonl` lists the settings behind each config.
 
 *Published* figures: {source}.
 """
@@ -80,7 +90,7 @@ def suite_summary(suite: Suite, records: Sequence[Record], asked: Sequence[Group
         counts = [f"{sum(suite.reaches(score, level) for score in found)}/{len(groups[key])}" for level in suite.levels]
         spread = _spread(suite, found)
         soft = [record["score_soft"] for record in good if "score_soft" in record]
-        costs = [f"{median(record[name] for record in good):.0f}" if good else "" for name in ("updates", "seconds")]
+        costs = [_median([record["updates"] for record in good]), seconds(good, _median)]
         row = [task, memory, cell, str(len(groups[key])), *counts, *spread, _mean(soft), *costs]
         rows.append((_worst(suite, found), [*row, _published(suite, task), config]))
     return [columns, *(row for _, row in sorted(rows, key=lambda each: each[0]))]
@@ -124,7 +134,7 @@ def render_suite(
     parts += [f"## Score by length\n\nMean over the seeds, and the worst seed. {bins}\n", by_length]
     columns = (
         *("task", "memory", "cell", "seed", "score_test", "score_soft", "score_train"),
-        *("updates", "restarts", "seconds", "config", "commit"),
+        *("updates", "restarts", "seconds", *device_column(records), "config", "commit"),
     )
     ordered = sorted(records, key=lambda record: ("error" not in record, _worst(suite, _score(record))))
     seeds = [
@@ -197,6 +207,10 @@ def _spread(suite: Suite, scores: Sequence[float]) -> list[str]:
 
 def _mean(scores: Sequence[float]) -> str:
     return _figure(mean(scores)) if scores else ""
+
+
+def _median(numbers: Sequence[float]) -> str:
+    return f"{median(numbers):.0f}" if numbers else ""
 
 
 def _figure(score: float) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from ddstructs.errors import InputError
 from ddstructs.experiments.build import restore, task_of
 from ddstructs.experiments.measure import by_length, measure, metric_of
@@ -65,11 +67,13 @@ def stretches_of(run: Run, testing: Testing) -> list[tuple[int, int]]:
     return stretches
 
 
-def coarse_rounded(run: Run, checkpoint: Path, sizes: dict[int, int]) -> dict[str, float]:
+def coarse_rounded(
+    run: Run, checkpoint: Path, sizes: dict[int, int], device: torch.device | str = "cpu"
+) -> dict[str, float]:
     """Coarse accuracy with push and pop rounded, for a number of sequences by length."""
     if not sizes:
         return {}
-    model = restore(run, checkpoint, hard=True)
+    model = restore(run, checkpoint, hard=True).to(device)
     return {
         f"coarse_hard_{length}": measure(model, task_of(run, test_lengths=(length, length), eval_size=size)).coarse
         for length, size in sizes.items()

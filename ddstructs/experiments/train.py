@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning.accelerators import CUDAAccelerator, MPSAccelerator
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from ddstructs.errors import InputError
 from ddstructs.experiments.build import learner_of, restore, task_of
 from ddstructs.experiments.commit import commit
 from ddstructs.experiments.curve import Curve, FreshStarts, Rounded
@@ -43,6 +45,7 @@ class Trained(NamedTuple):
         updates: Number of updates up to the last validation.
         seconds: Seconds up to the last validation, validations included.
         restarts: Number of fresh starts.
+        device: Where it was trained.
     """
 
     checkpoint: str
@@ -51,6 +54,7 @@ class Trained(NamedTuple):
     updates: int
     seconds: float
     restarts: int
+    device: torch.device
 
 
 class Done(NamedTuple):
@@ -65,14 +69,20 @@ class Done(NamedTuple):
     files: dict[str, bytes]
 
 
-def fit(run: Run, folder: Path, report: Report) -> Trained:
+def fit(run: Run, folder: Path, report: Report, accelerator: str = "cpu") -> Trained:
     """Train until the validation reaches the goal of the task, or until the recipe's maximum of updates.
 
     Args:
         run: The run to train.
         folder: Folder for the curve and the checkpoint.
         report: Receives progress messages.
+        accelerator: `cpu` or `gpu`.
+
+    Raises:
+        InputError: If this machine has no GPU, but one is asked for.
     """
+    if accelerator == "gpu" and not (CUDAAccelerator.is_available() or MPSAccelerator.is_available()):
+        raise InputError("--accelerator is gpu, but torch finds no GPU: use cpu")
     training = read_section(Training, run.settings["training"])
     torch.set_num_threads(1)  # the matrices are small, and other runs use the other cores
     seed_everything(run.seed, verbose=False)
@@ -92,7 +102,7 @@ def fit(run: Run, folder: Path, report: Report) -> Trained:
         else []
     )
     trainer = Trainer(
-        accelerator="cpu",
+        accelerator=accelerator,
         devices=1,
         max_epochs=-(-training.max_updates // training.validate_every),
         num_sanity_val_steps=0,
@@ -119,31 +129,41 @@ def fit(run: Run, folder: Path, report: Report) -> Trained:
         trainer.global_step,
         round(time.perf_counter() - start, 1),
         task.stages.restarts,
+        trainer.strategy.root_device,
     )
 
 
-def execute(run: Run, report: Report) -> Done:
+def execute(run: Run, accelerator: str, report: Report) -> Done:
     """Train and test a run. The test set is used only after training has ended.
 
     Args:
-        run: The run. Its seed and config determine the result, except for the seconds.
+        run: The run. Its seed and config determine the result on a device, except for the seconds.
+        accelerator: `cpu` or `gpu`.
         report: Receives progress messages.
     """
     testing = read_section(Testing, run.settings["test"])
     with TemporaryDirectory(prefix="ddstructs-") as name:
         folder = Path(name)
-        trained = fit(run, folder, lambda words: report(f"{run}: {words}"))
+        trained = fit(run, folder, lambda words: report(f"{run}: {words}"), accelerator)
         report(f"{run}: testing")
-        model = restore(run, Path(trained.checkpoint))
+        checkpoint = Path(trained.checkpoint)
+        model = restore(run, checkpoint).to(trained.device)
         scores, lengths = (of_the_paper if testing.metric is None else at_each_length)(run, model, testing)
-        record: dict[str, Any] = run.key | scores | coarse_rounded(run, Path(trained.checkpoint), testing.hard)
+        record: dict[str, Any] = run.key | scores | coarse_rounded(run, checkpoint, testing.hard, trained.device)
         record |= {"updates": trained.updates, "seconds": trained.seconds, "restarts": trained.restarts}
         files = {
             "curve.jsonl": (folder / "curve.jsonl").read_bytes(),
             "lengths.json": json.dumps(lengths).encode() + b"\n",
-            CHECKPOINT: Path(trained.checkpoint).read_bytes(),
+            CHECKPOINT: checkpoint.read_bytes(),
         }
-    return Done(record | {"commit": commit()}, files)
+    return Done(record | _where(trained.device) | {"commit": commit()}, files)
+
+
+def _where(device: torch.device) -> dict[str, str]:
+    """What a record says of a device that is not a CPU."""
+    if device.type == "cpu":
+        return {}
+    return {"device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type}
 
 
 def test_long(run: Run, checkpoint: bytes, report: Report) -> dict[str, float]:

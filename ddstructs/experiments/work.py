@@ -13,8 +13,14 @@ from ddstructs.experiments.store import Store
 __all__ = ["test_long_sequences", "train_and_test"]
 
 
-def train_and_test(runs: Sequence[Run], store: Store, engine: Engine) -> Iterator[Record]:
+def train_and_test(runs: Sequence[Run], store: Store, engine: Engine, accelerator: str = "cpu") -> Iterator[Record]:
     """Execute every run that is not done, and yield the record of each after it is stored.
+
+    Args:
+        runs: The runs.
+        store: Where their results are.
+        engine: Executes them.
+        accelerator: `cpu` or `gpu`.
 
     Raises:
         InputError: If the recipe does not fit its classes; then nothing is executed.
@@ -24,7 +30,7 @@ def train_and_test(runs: Sequence[Run], store: Store, engine: Engine) -> Iterato
     train.check(runs)
     left = {run.name: run for run in runs if not store.is_done(run)}
     for name, run in left.items():
-        engine.submit(name, train.execute, run)
+        engine.submit(name, train.execute, run, accelerator)
     for name, result in engine.completed():
         run = left[name]
         if isinstance(result, Failure):
