@@ -233,6 +233,34 @@ def test_the_weights_that_are_tested_are_those_of_the_best_validation_before_a_f
 
 
 @pytest.mark.parametrize(
+    ("task", "metric", "below", "message"),
+    [
+        (
+            "ReverseString",
+            "symbols",
+            90,
+            "fresh_below is 90, but no validation score of ReverseString is above 1, so that",
+        ),
+        ("DyckModel", "excess", 0.2, "fresh_below is 0.2, but no validation score of DyckModel is above 0, so that"),
+        ("ReverseString", "symbols", 1.0, None),
+        ("DyckModel", "excess", -0.2, None),
+    ],
+)
+def test_a_bound_that_no_start_can_reach_is_refused(
+    task: str, metric: str, below: float, message: str | None, tmp_path: Path
+) -> None:
+    recipe = json.loads(json.dumps(TINY_SUITE))
+    recipe["defaults"]["training"] |= {"fresh_after": 3, "fresh_below": below}
+    recipe["defaults"]["test"]["metric"] = metric
+    runs = every_run(recipe_of(tmp_path, recipe), [task], ["Stack"], ["rnn"], [0])
+    if message is None:
+        train.check(runs)
+        return
+    with pytest.raises(InputError, match=message):
+        train.check(runs)
+
+
+@pytest.mark.parametrize(
     ("training", "message"),
     [
         ({"fresh_after": 3}, "fresh_after is 3 and fresh_below is None: set both, or neither"),

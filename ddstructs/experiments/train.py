@@ -201,6 +201,12 @@ def check(runs: Sequence[Run]) -> None:
         training = read_section(Training, run.settings["training"])
         testing = read_section(Testing, run.settings["test"])
         task = task_of(run, val_lengths=training.validation_lengths)
+        best = 0.0 if task.score.startswith("-") else 1.0
+        if training.fresh_below is not None and training.fresh_below > best:
+            raise InputError(
+                f"fresh_below is {training.fresh_below:g}, but no validation score of {run.task} is above {best:g}, so "
+                "that every start would be given up: choose less"
+            )
         model = learner_of(run, task)
         for metric in PAPER if testing.metric is None else (testing.metric,):
             check_metric(model, task, metric)
