@@ -19,6 +19,9 @@ __all__ = ["plot"]
 
 DPI = 120
 
+COLUMNS = 5
+"""Panels in a row, where only some memories were run on each task."""
+
 LABELS = {"val_fine": "fine accuracy", "coarse": "coarse accuracy", "val_score": "score", "score": "score"}
 
 Panel = Callable[[Axes, list[Record]], None]
@@ -74,22 +77,27 @@ def plot(
 
 
 def _panels(records: Iterable[Record], panel: Panel, across: str, up: str, bounded: bool) -> Figure:
-    """A panel for each task and memory; the runs of a cell have a color of their own."""
+    """A panel for each task and memory that were run together; the runs of a cell have a color of their own."""
     records = list(records)
+    pairs = list(dict.fromkeys((record["task"], record["memory"]) for record in records))
     tasks, memories = _names(records, "task"), _names(records, "memory")
-    figure = Figure((2.4 * len(memories) + 1, 1.8 * len(tasks) + 1), layout="constrained")
-    grid = figure.subplots(len(tasks), len(memories), sharex=True, sharey=True, squeeze=False)
-    for i, task in enumerate(tasks):
-        for j, memory in enumerate(memories):
-            axes = grid[i, j]
-            panel(axes, [record for record in records if (record["task"], record["memory"]) == (task, memory)])
-            if bounded:
-                axes.set_ylim(-0.05, 1.05)
-            axes.set_title(f"{task}, {memory}", fontsize=8)
-            axes.tick_params(labelsize=7)
+    columns = len(memories) if len(pairs) == len(tasks) * len(memories) else min(COLUMNS, len(pairs))
+    rows = -(-len(pairs) // columns)
+    figure = Figure((2.4 * columns + 1, 1.9 * rows + 1), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes, pair in zip(grid, pairs, strict=False):
+        panel(axes, [record for record in records if (record["task"], record["memory"]) == pair])
+        if bounded:
+            axes.set_ylim(-0.05, 1.05)
+        axes.set_title("\n".join(pair), fontsize=8)
+        axes.tick_params(labelsize=7)
+    for axes in grid[len(pairs) :]:
+        axes.remove()
+    for axes in grid[max(0, len(pairs) - columns) : len(pairs)]:  # the lowest of each column
+        axes.tick_params(labelbottom=True)
     for cell in _names(records, "cell"):
-        grid[0, 0].plot([], [], color=_color({"cell": cell}), label=cell)
-    grid[0, 0].legend(fontsize=7)
+        grid[0].plot([], [], color=_color({"cell": cell}), label=cell)
+    figure.legend(*grid[0].get_legend_handles_labels(), fontsize=7, loc="outside upper center", ncols=COLUMNS)
     figure.supxlabel(across, fontsize=9)
     figure.supylabel(up, fontsize=9)
     return figure
@@ -97,24 +105,28 @@ def _panels(records: Iterable[Record], panel: Panel, across: str, up: str, bound
 
 def _success(records: Sequence[Record], succeeds: Callable[[Record], bool], success: str) -> Figure:
     """The share of seeds that succeed, a group of bars for each task; runs that ended in an error count as failures."""
-    tasks = _names(records, "task")
-    kinds = list(dict.fromkeys((record["memory"], record["cell"]) for record in records))
-    figure = Figure((2 * len(tasks) + 2, 3), layout="constrained")
-    axes, width = figure.subplots(), 1 / (len(kinds) + 1)
-    for k, (memory, cell) in enumerate(kinds):
-        for i, task in enumerate(tasks):
-            key = (task, memory, cell)
-            runs = [record for record in records if (record["task"], record["memory"], record["cell"]) == key]
-            if runs:
-                successes = sum(map(succeeds, runs))
-                bars = axes.bar(i + k * width, successes / len(runs), 0.9 * width, color=f"C{k}")
-                axes.bar_label(bars, [f"{successes}/{len(runs)}"], fontsize=6, rotation=90, padding=2)
-        axes.bar(0, 0, width, color=f"C{k}", label=f"{memory}, {cell}")
-    axes.set_xticks(np.arange(len(tasks)) + (len(kinds) - 1) / 2 * width, tasks)
-    axes.set_ylim(0, 1.2)
-    axes.set_yticks(np.linspace(0, 1, 6))
-    axes.set_ylabel(success, fontsize=8)
-    axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
+    groups: dict[str, dict[tuple[str, str], list[Record]]] = {}
+    for record in records:
+        kinds = groups.setdefault(record["task"], {})
+        kinds.setdefault((record["memory"], record["cell"]), []).append(record)
+    lines = sum(len(kinds) + 1 for kinds in groups.values())  # one for the name of the task
+    figure = Figure((7, 0.17 * lines + 0.8), layout="constrained")
+    axes, at, ticks = figure.subplots(), 0, {}
+    for task, kinds in groups.items():
+        axes.text(0, at, task, fontsize=8, weight="bold", va="center")
+        for (memory, cell), runs in kinds.items():
+            at += 1
+            ticks[at] = f"{memory}, {cell}"
+            successes = sum(map(succeeds, runs))
+            bars = axes.barh(at, successes / len(runs), 0.8, color=_color({"cell": cell}))
+            axes.bar_label(bars, [f"{successes}/{len(runs)}"], fontsize=7, padding=2)
+        at += 1
+    axes.set_yticks([*ticks], [*ticks.values()], fontsize=7)
+    axes.set_ylim(at - 0.4, -0.8)
+    axes.set_xlim(0, 1.1)
+    axes.set_xticks(np.linspace(0, 1, 6))
+    axes.set_xlabel(f"share of {success}", fontsize=8)
+    axes.tick_params(axis="x", labelsize=7)
     return figure
 
 
