@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tiny import TINY_SUITE, recipe_of
 
 from ddstructs import InputError, __main__
 from ddstructs.experiments import train
+from ddstructs.experiments.plots import plot
 from ddstructs.experiments.recipe import DEFAULT, read_recipe
 from ddstructs.experiments.records import read_records
 from ddstructs.experiments.results import group_of, render, summary
@@ -138,6 +140,25 @@ def test_seconds_on_a_gpu_are_told_apart() -> None:
     assert dict(zip(columns, row, strict=True))["seconds"] == "7.000 / 7.000; 2.000 / 6.000 on NVIDIA H100"
     assert "| NVIDIA H100 | c0ffee00 |" not in render(SUITES["paper"], runs[:1], [], 1, 1, "ddstructs", [])
     assert "| NVIDIA H100 | c0ffee00 |" in render(SUITES["paper"], runs, [], 1, 1, "ddstructs", [])
+
+
+def test_only_what_was_run_has_a_panel_and_a_bar(tmp_path: Path) -> None:
+    tasks, memories = ["ReverseString", "OddsFirst", "BinarySum"], ["Stack", "Queue", "Tape"]
+    sizes = {}
+    for name, pairs in (
+        ("sparse", [*zip(tasks, memories, strict=True)]),
+        ("full", [(task, memory) for task in tasks for memory in memories]),
+    ):
+        records = [record(task=task, memory=memory) for task, memory in pairs]
+        curves = [{**each, "val_score": [[1, 0.5]], "score": [[44.5, 0.1], [84.5, 0.3]]} for each in records]
+        (tmp_path / name).mkdir()
+        drawn = plot(records, curves, tmp_path / name, **drawing(SUITES["chomsky"]))
+        sizes[name] = [struct.unpack(">II", path.read_bytes()[16:24]) for path in drawn]
+    (_, bars), *panels = sizes["sparse"]
+    (_, more_bars), *more_panels = sizes["full"]
+    assert more_bars > bars
+    assert [width for width, _ in panels] == [width for width, _ in more_panels], "three panels in a row"
+    assert all(more > 2 * less for (_, less), (_, more) in zip(panels, more_panels, strict=True)), "three rows, not one"
 
 
 def test_smaller_scores_are_better_where_the_suite_says_so() -> None:
