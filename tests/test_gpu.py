@@ -285,10 +285,12 @@ def test_a_run_on_a_gpu_is_trained_and_tested_there_and_says_so(
     from test_suite_runs import layered, silent, small_run
 
     from ddstructs.experiments import testing, train
+    from ddstructs.experiments.build import restore
+    from ddstructs.experiments.measure import metric_of
     from ddstructs.experiments.sections import Testing, read_section
 
     run = small_run(tmp_path) if cell == "rnn" else layered(tmp_path, "Stack", ["memory", "attention"])
-    devices, metric_of = set(), testing.metric_of
+    devices = set()
 
     def watch(model: Any, *rest: Any) -> float:
         devices.add(model.device.type)
@@ -299,7 +301,7 @@ def test_a_run_on_a_gpu_is_trained_and_tested_there_and_says_so(
     assert devices == {"cuda"}
     assert done.record["device"] == torch.cuda.get_device_name()
     (tmp_path / "best.ckpt").write_bytes(done.files["model/best.ckpt"])
-    model = testing.restore(run, tmp_path / "best.ckpt")
+    model = restore(run, tmp_path / "best.ckpt")
     on_cpu, _ = testing.at_each_length(run, model, read_section(Testing, run.settings["test"]))
     assert devices == {"cuda", "cpu"}
     for name, score in on_cpu.items():

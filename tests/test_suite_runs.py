@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 import torch
 from pytorch_lightning import Trainer
+from pytorch_lightning.accelerators import CUDAAccelerator, MPSAccelerator
 from tiny import TINY_SUITE, recipe_of
 
 from ddstructs import (
@@ -78,7 +79,7 @@ def test_a_run_is_one_process_within_a_job_of_slurm_as_well(tmp_path: Path, monk
 def test_a_worker_without_a_gpu_stops_the_work_instead_of_a_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for accelerator in (train.CUDAAccelerator, train.MPSAccelerator):
+    for accelerator in (CUDAAccelerator, MPSAccelerator):
         monkeypatch.setattr(accelerator, "is_available", lambda: False)
     run, store = small_run(tmp_path), Store(tmp_path / "out", "chomsky")
     with pytest.raises(InputError, match="--accelerator is gpu, but torch finds no GPU: use cpu"):

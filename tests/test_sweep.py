@@ -15,6 +15,7 @@ from typing import Any
 
 import optuna
 import pytest
+import torch
 import yaml
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 from tiny import recipe_of, refused, write_recipe
@@ -53,7 +54,7 @@ def work(asked: Sweep) -> list[FrozenTrial]:
 
 def fake(perfect: bool = True, updates: int = 1) -> train.Trained:
     """A possible outcome of a run."""
-    return train.Trained("", 0.5, perfect, updates, 0.1, 0)
+    return train.Trained("", 0.5, perfect, updates, 0.1, 0, torch.device("cpu"))
 
 
 @pytest.fixture
