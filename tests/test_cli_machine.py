@@ -106,6 +106,9 @@ def test_reproduce_refuses_a_missing_gpu_before_anything_is_written(
     assert "--accelerator is gpu, but this machine has no GPU: use cpu" in said
     assert "auto" not in said
     assert not (tmp_path / "out").exists()
+    asked = ["reproduce", f"--out={tmp_path / 'out'}", "--accelerator=gpu"]
+    assert "--summarize needs results" in refusal(capsys, *asked, "--summarize=true"), "which trains nothing"
+    assert "no Dask scheduler answers" in refusal(capsys, *asked, "--scheduler=nowhere"), "its workers may have GPUs"
 
 
 @pytest.mark.parametrize(("cuda", "hip"), [("None", "None"), ("'12.8'", "None"), ("None", "'6.4'")])

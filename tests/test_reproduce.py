@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
+import torch
 from commands import Command
 from tiny import TINY, tiny_runs, write_recipe
 
@@ -46,7 +47,7 @@ def silent(words: str) -> None:
 
 def work(runs: list[Run], store: Store) -> list[dict[str, Any]]:
     """Execute the remaining runs in this process."""
-    return list(train_and_test(runs, store, Serial(silent, lambda: None)))
+    return list(train_and_test(runs, store, Serial(silent, lambda: None), "cpu"))
 
 
 def record(**values: Any) -> dict[str, Any]:
@@ -96,7 +97,7 @@ def test_one_seed_and_config_give_one_result(tmp_path: Path) -> None:
 def test_a_record_has_what_a_reader_needs(tmp_path: Path) -> None:
     runs, store = tiny_runs(tmp_path, seeds=1), Store(tmp_path / "out")
     work(runs, store)
-    assert len(list(long_tests(runs, store, Serial(silent, lambda: None)))) == 2
+    assert len(list(long_tests(runs, store, Serial(silent, lambda: None), "cpu"))) == 2
     lines = lines_of(tmp_path / "out/paper.jsonl")
     assert [(line["task"], line["seed"]) for line in lines] == [("Copying", 0), ("Reversal", 0)]
     for line_, run in zip(lines, runs, strict=True):
@@ -127,7 +128,7 @@ def test_the_long_test_is_added_to_a_run_that_is_done(tmp_path: Path) -> None:
     assert store.lacks_long(run)
     assert "coarse_hard_30" not in store.record(run)
     assert work([run], store) == []
-    (told,) = long_tests([run], store, Serial(silent, lambda: None))
+    (told,) = long_tests([run], store, Serial(silent, lambda: None), "cpu")
     assert told.startswith("Copying, Stack, rnn, seed 0: 30 long ")
     assert "coarse_hard_30" in store.record(run)
     assert not store.lacks_long(run)
@@ -331,6 +332,38 @@ def test_a_dry_run_lists_the_runs_and_does_nothing(
     lines = capsys.readouterr().out.splitlines()
     assert [line.rpartition("-")[0] for line in lines] == ["to do Copying-Queue-rnn-900", "to do Copying-Queue-rnn-901"]
     assert not out.exists()
+
+
+def test_runs_on_a_gpu_say_so_in_the_records_the_tables_and_a_terminal_of_80_columns(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = []
+
+    def device_of(accelerator: str) -> torch.device:
+        asked.append(accelerator)
+        return torch.device("cpu")
+
+    monkeypatch.setattr(train, "device_of", device_of)
+    monkeypatch.setattr("ddstructs.cli.reproduce.check_accelerator", lambda *_: None)
+    monkeypatch.setenv("COLUMNS", "80")
+    out = tmp_path / "out"
+    options = ["--tasks=Copying", "--memories=Queue", "--cells=rnn", f"--recipe={recipe}", f"--out={out}", "--long"]
+    for seed, name, accelerator in ((900, "", "cpu"), (901, "NVIDIA A100-SXM4-80GB", "gpu")):
+        monkeypatch.setattr(train, "_where", lambda device, name=name: {"device": name} if name else {})
+        argv = ["ddstructs", "reproduce", *options, f"--seeds={seed}", f"--accelerator={accelerator}"]
+        monkeypatch.setattr(sys, "argv", argv)
+        assert __main__.main() == 0
+        assert asked == [accelerator] * 2, "in training and in the long test"
+        asked.clear()
+    assert [line.get("device") for line in lines_of(out / "paper.jsonl")] == [None, "NVIDIA A100-SXM4-80GB"]
+    capsys.readouterr()
+    monkeypatch.setattr(sys, "argv", ["ddstructs", "reproduce", *options, "--seeds=900,901", "--summarize"])
+    assert __main__.main() == 0
+    assert "| device | config |" in (out / "RESULTS.md").read_text()
+    table, _, _ = capsys.readouterr().out.partition("Written:")
+    assert max(map(len, table.splitlines())) <= 80
+    for word in ("task", "memory", "cell", "Queue", "rnn", "0/2"):
+        assert word in table
 
 
 def test_a_summary_tells_what_is_done_and_runs_nothing(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import struct
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from matplotlib.figure import Figure
 from tiny import TINY_SUITE, recipe_of
 
 from ddstructs import InputError, __main__
@@ -142,23 +142,35 @@ def test_seconds_on_a_gpu_are_told_apart() -> None:
     assert "| NVIDIA H100 | c0ffee00 |" in render(SUITES["paper"], runs, [], 1, 1, "ddstructs", [])
 
 
-def test_only_what_was_run_has_a_panel_and_a_bar(tmp_path: Path) -> None:
+def panels_of(pairs: list[tuple[str, str]], folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
+    """The axes of each picture of runs of tasks and memories."""
+    figures, save = [], Figure.savefig
+
+    def keep(figure: Figure, *rest: Any, **more: Any) -> None:
+        figures.append(figure.axes)
+        save(figure, *rest, **more)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    records = [record(task=task, memory=memory) for task, memory in pairs]
+    curves = [{**each, "val_score": [[1, 0.5]], "score": [[44.5, 0.1], [84.5, 0.3]]} for each in records]
+    plot(records, curves, folder, **drawing(SUITES["chomsky"]))
+    return figures
+
+
+def test_only_what_was_run_has_a_panel_and_a_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tasks, memories = ["ReverseString", "OddsFirst", "BinarySum"], ["Stack", "Queue", "Tape"]
-    sizes = {}
-    for name, pairs in (
-        ("sparse", [*zip(tasks, memories, strict=True)]),
-        ("full", [(task, memory) for task in tasks for memory in memories]),
-    ):
-        records = [record(task=task, memory=memory) for task, memory in pairs]
-        curves = [{**each, "val_score": [[1, 0.5]], "score": [[44.5, 0.1], [84.5, 0.3]]} for each in records]
-        (tmp_path / name).mkdir()
-        drawn = plot(records, curves, tmp_path / name, **drawing(SUITES["chomsky"]))
-        sizes[name] = [struct.unpack(">II", path.read_bytes()[16:24]) for path in drawn]
-    (_, bars), *panels = sizes["sparse"]
-    (_, more_bars), *more_panels = sizes["full"]
-    assert more_bars > bars
-    assert [width for width, _ in panels] == [width for width, _ in more_panels], "three panels in a row"
-    assert all(more > 2 * less for (_, less), (_, more) in zip(panels, more_panels, strict=True)), "three rows, not one"
+    full = [(task, memory) for task in tasks for memory in memories]
+    for pairs, rows in ((full[:1], [1]), (full[:7], [5, 2]), (full, [3, 3, 3])):
+        (bars,), learning, lengths = panels_of(pairs, tmp_path, monkeypatch)
+        assert [tick.get_text() for tick in bars.get_yticklabels()] == [f"{memory}, rnn" for _, memory in pairs]
+        assert [text.get_text() for text in bars.texts if text.get_text() != "1/1"] == tasks[: -(-len(pairs) // 3)]
+        for panels in (learning, lengths):
+            assert [tuple(axes.get_title().split("\n")) for axes in panels] == pairs
+            tops = [axes.get_position().y0 for axes in panels]
+            assert [tops.count(top) for top in sorted(set(tops), reverse=True)] == rows
+            for i, axes in enumerate(panels):
+                lowest = i + rows[0] >= len(pairs)
+                assert axes.xaxis.get_tick_params()["labelbottom"] == (lowest or panels is learning)
 
 
 def test_smaller_scores_are_better_where_the_suite_says_so() -> None:

@@ -15,7 +15,6 @@ from typing import Any
 
 import optuna
 import pytest
-import torch
 import yaml
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 from tiny import recipe_of, refused, write_recipe
@@ -54,7 +53,7 @@ def work(asked: Sweep) -> list[FrozenTrial]:
 
 def fake(perfect: bool = True, updates: int = 1) -> train.Trained:
     """A possible outcome of a run."""
-    return train.Trained("", 0.5, perfect, updates, 0.1, 0, torch.device("cpu"))
+    return train.Trained("", 0.5, perfect, updates, 0.1, 0)
 
 
 @pytest.fixture

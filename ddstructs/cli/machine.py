@@ -27,12 +27,17 @@ def check_processes(option: str, count: int) -> None:
         raise InputError(f"{option} is {count}, with one process for each, but this machine has {cores} cores")
 
 
-def check_accelerator(name: object, option: str = "--trainer.accelerator") -> None:
+def check_accelerator(
+    name: object,
+    option: str = "--trainer.accelerator",
+    instead: str = "use cpu, or auto for the best available",
+) -> None:
     """Refuse an accelerator that this machine certainly does not have; Lightning decides about the others.
 
     Args:
         name: The value of the option.
-        option: Its name.
+        option: The name of the option, for the message.
+        instead: What to do instead.
 
     Raises:
         InputError: If this machine does not have it.
@@ -45,8 +50,7 @@ def check_accelerator(name: object, option: str = "--trainer.accelerator") -> No
     elif name == "cuda" or (name == "gpu" and sys.platform != "darwin"):
         reason = _without_gpu()
     if reason is not None:
-        best = ", or auto for the best available" if option.startswith("--trainer") else ""
-        raise InputError(f"{option} is {name}, but {reason}: use cpu{best}")
+        raise InputError(f"{option} is {name}, but {reason}: {instead}")
 
 
 def runs_on_cpu(accelerator: object) -> bool:

@@ -65,7 +65,7 @@ def reproduce(
             skipped, so an interrupted command can be repeated.
         workers: Number of worker processes, at most one per core; two are always allowed.
         scheduler: Address of a Dask scheduler, such as tcp://host:8786, whose workers are used instead.
-        accelerator: Where each run is trained and tested; a GPU is faster for large networks, such as transformers.
+        accelerator: Where each run is trained and tested; a GPU is for transformers on long strings.
         long: Also test at the longest lengths.
         retry: Repeat the runs that failed with an error.
         dry_run: List the runs and whether they are completed, and stop.
@@ -75,8 +75,8 @@ def reproduce(
     """
     check_processes("--workers", workers)
     check_engine(workers, scheduler)
-    if scheduler is None:
-        check_accelerator(accelerator, "--accelerator")
+    if scheduler is None and not (dry_run or summarize):
+        check_accelerator(accelerator, "--accelerator", "use cpu")
     chosen, out = SUITES[suite], out or SUITES[suite].out
     names = (
         choose("task", "tasks", ",".join(chosen.tasks) if tasks is None else tasks),
@@ -133,7 +133,7 @@ def _execute(
             map(line, train_and_test(runs, store, engine, accelerator)), sum(map(store.is_done, runs)), len(runs)
         )
         if long and (left := sum(map(store.lacks_long, runs))):
-            progress.track(test_long_sequences(runs, store, engine), 0, left)
+            progress.track(test_long_sequences(runs, store, engine, accelerator), 0, left)
 
 
 def _write_results(runs: Sequence[Run], store: Store, suite: Suite) -> None:
@@ -185,7 +185,7 @@ def _print_table(suite: Suite, records: Sequence[Record], groups: Sequence[Group
     for name in ("task", "memory", "cell"):
         table.add_column(name, overflow="fold")  # a narrow terminal cuts no figure
     for name in shown:
-        table.add_column(name, no_wrap=True)
+        table.add_column(name, no_wrap=name != "seconds", overflow="fold")  # which may name a GPU
     chosen = [rows[0].index(str(column.header)) for column in table.columns]
     for row in rows[1:]:
         table.add_row(*(row[i] for i in chosen))

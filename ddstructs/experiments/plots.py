@@ -19,8 +19,11 @@ __all__ = ["plot"]
 
 DPI = 120
 
+ALPHA = 0.6
+"""Opacity of a line, which may lie on another."""
+
 COLUMNS = 5
-"""Panels in a row, where only some memories were run on each task."""
+"""Panels in a row, where only some memories were run on each task, and cells in a row of the legend."""
 
 LABELS = {"val_fine": "fine accuracy", "coarse": "coarse accuracy", "val_score": "score", "score": "score"}
 
@@ -53,18 +56,18 @@ def plot(
 
     def learning(axes: Axes, runs: list[Record]) -> None:
         for run in runs:
-            axes.plot(*zip(*run[validated], strict=True), lw=0.8, color=_color(run))
+            axes.plot(*zip(*run[validated], strict=True), lw=0.8, alpha=ALPHA, color=_color(run))
 
     def lengths(axes: Axes, runs: list[Record]) -> None:
         for run in runs:
-            axes.plot(*zip(*run[tested], strict=True), lw=0.8, color=_color(run))
+            axes.plot(*zip(*run[tested], strict=True), lw=0.8, alpha=ALPHA, color=_color(run))
         axes.axvline(longest + 0.5, color="black", lw=0.5, ls=":")
 
     drawn = {PLOTS[0]: _success(records, succeeds, success)}
     if curves:
         validated, tested = curves_of(curves[0])
         validation = f"{LABELS[validated]} in validation"
-        drawn[PLOTS[1]] = _panels(curves, learning, "updates", validation, bounded)
+        drawn[PLOTS[1]] = _panels(curves, learning, "updates", validation, bounded, shared=False)
         drawn[PLOTS[2]] = _panels(curves, lengths, "length of the source", LABELS[tested], bounded)
     paths = []
     for name, figure in drawn.items():
@@ -76,15 +79,26 @@ def plot(
     return paths
 
 
-def _panels(records: Iterable[Record], panel: Panel, across: str, up: str, bounded: bool) -> Figure:
-    """A panel for each task and memory that were run together; the runs of a cell have a color of their own."""
+def _panels(
+    records: Iterable[Record], panel: Panel, across: str, up: str, bounded: bool, shared: bool = True
+) -> Figure:
+    """A panel for each task and memory that were run together; the runs of a cell have a color of their own.
+
+    Args:
+        records: The data of the curves.
+        panel: Draws those of a panel.
+        across: Name of the horizontal axis.
+        up: Name of the vertical axis.
+        bounded: Whether the vertical axis is from 0 to 1.
+        shared: Whether the panels have the same horizontal axis.
+    """
     records = list(records)
     pairs = list(dict.fromkeys((record["task"], record["memory"]) for record in records))
     tasks, memories = _names(records, "task"), _names(records, "memory")
     columns = len(memories) if len(pairs) == len(tasks) * len(memories) else min(COLUMNS, len(pairs))
     rows = -(-len(pairs) // columns)
     figure = Figure((2.4 * columns + 1, 1.9 * rows + 1), layout="constrained")
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    grid = figure.subplots(rows, columns, sharex=shared, sharey=True, squeeze=False).ravel()
     for axes, pair in zip(grid, pairs, strict=False):
         panel(axes, [record for record in records if (record["task"], record["memory"]) == pair])
         if bounded:

@@ -163,7 +163,7 @@ def group_of(record: Record) -> Group:
 
 
 def seconds(records: Sequence[Record], shown: Callable[[Sequence[float]], str]) -> str:
-    """The seconds of runs, shown apart for each device; that of a CPU has no name.
+    """The seconds of runs, shown apart for each device; a CPU is not named.
 
     Args:
         records: The runs, none of which failed with an error.
@@ -175,7 +175,7 @@ def seconds(records: Sequence[Record], shown: Callable[[Sequence[float]], str]) 
 
 
 def device_column(records: Sequence[Record]) -> tuple[str, ...]:
-    """The column of the devices in a table of every seed, where a device is not a CPU."""
+    """The column of the devices in a table of every seed, if any run was not on a CPU."""
     return ("device",) if any("device" in record for record in records) else ()
 
 

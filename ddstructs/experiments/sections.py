@@ -42,7 +42,7 @@ class Training:
             gradient, if validation has: every second one for 2; none if not given.
         fresh_after: Number of updates after which a start has failed if its validation score was always below
             `fresh_below`; training then begins afresh, with new weights. Only the curriculum decides if not given.
-        fresh_below: The bound, for `fresh_after`: a share of symbols or strings, or for a language model its excess in
+        fresh_below: The bound, for `fresh_after`: a share of symbols or strings, or for a language model its loss in
             nats with a minus sign, so that larger is better.
     """
 

@@ -62,7 +62,7 @@ def drawing(suite: Suite) -> dict[str, Any]:
 
     return {
         "succeeds": reaches,
-        "success": f"seeds with a score {_level(suite, level)}",
+        "success": f"seeds with a score of at {'most' if suite.smaller else 'least'} {level:g}",
         "longest": suite.longest,
         "bounded": not suite.smaller,
     }

@@ -68,12 +68,12 @@ def stretches_of(run: Run, testing: Testing) -> list[tuple[int, int]]:
 
 
 def coarse_rounded(
-    run: Run, checkpoint: Path, sizes: dict[int, int], device: torch.device | str = "cpu"
+    run: Run, checkpoint: Path, sizes: dict[int, int], device: torch.device | None = None
 ) -> dict[str, float]:
     """Coarse accuracy with push and pop rounded, for a number of sequences by length."""
     if not sizes:
         return {}
-    model = restore(run, checkpoint, hard=True).to(device)
+    model = restore(run, checkpoint, hard=True).to(device or "cpu")
     return {
         f"coarse_hard_{length}": measure(model, task_of(run, test_lengths=(length, length), eval_size=size)).coarse
         for length, size in sizes.items()

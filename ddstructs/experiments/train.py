@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,10 +26,11 @@ from ddstructs.experiments.runs import Run
 from ddstructs.experiments.sections import Testing, Training, read_section
 from ddstructs.experiments.store import CHECKPOINT
 from ddstructs.experiments.testing import at_each_length, coarse_rounded, of_the_paper, stretches_of
+from ddstructs.tasks.generated import Generated
 from ddstructs.training.saving import with_safe_saving
 from ddstructs.training.stopping import Finished, reached
 
-__all__ = ["Done", "Trained", "check", "execute", "fit", "score_of", "test_long"]
+__all__ = ["Done", "Trained", "check", "device_of", "execute", "fit", "score_of", "test_long"]
 
 
 PAPER = ("coarse", "fine")
@@ -45,7 +47,6 @@ class Trained(NamedTuple):
         updates: Number of updates up to the last validation.
         seconds: Seconds up to the last validation, validations included.
         restarts: Number of fresh starts.
-        device: Where it was trained.
     """
 
     checkpoint: str
@@ -54,7 +55,6 @@ class Trained(NamedTuple):
     updates: int
     seconds: float
     restarts: int
-    device: torch.device
 
 
 class Done(NamedTuple):
@@ -69,20 +69,32 @@ class Done(NamedTuple):
     files: dict[str, bytes]
 
 
-def fit(run: Run, folder: Path, report: Report, accelerator: str = "cpu") -> Trained:
+def device_of(accelerator: str) -> torch.device:
+    """The CPU, or the first GPU that torch sees.
+
+    Args:
+        accelerator: `cpu` or `gpu`.
+
+    Raises:
+        InputError: If there is no GPU, but one is asked for.
+    """
+    if accelerator == "cpu":
+        return torch.device("cpu")
+    for name, kind in (("cuda", CUDAAccelerator), ("mps", MPSAccelerator)):
+        if kind.is_available():
+            return torch.device(name, 0)
+    raise InputError(f"--accelerator is gpu, but torch finds no GPU on {platform.node()}: use cpu")
+
+
+def fit(run: Run, folder: Path, report: Report, device: torch.device | None = None) -> Trained:
     """Train until the validation reaches the goal of the task, or until the recipe's maximum of updates.
 
     Args:
         run: The run to train.
         folder: Folder for the curve and the checkpoint.
         report: Receives progress messages.
-        accelerator: `cpu` or `gpu`.
-
-    Raises:
-        InputError: If this machine has no GPU, but one is asked for.
+        device: Where to train; on the CPU if not given.
     """
-    if accelerator == "gpu" and not (CUDAAccelerator.is_available() or MPSAccelerator.is_available()):
-        raise InputError("--accelerator is gpu, but torch finds no GPU: use cpu")
     training = read_section(Training, run.settings["training"])
     torch.set_num_threads(1)  # the matrices are small, and other runs use the other cores
     seed_everything(run.seed, verbose=False)
@@ -102,7 +114,7 @@ def fit(run: Run, folder: Path, report: Report, accelerator: str = "cpu") -> Tra
         else []
     )
     trainer = Trainer(
-        accelerator=accelerator,
+        accelerator=device.type if device is not None else "cpu",
         devices=1,
         max_epochs=-(-training.max_updates // training.validate_every),
         num_sanity_val_steps=0,
@@ -129,7 +141,6 @@ def fit(run: Run, folder: Path, report: Report, accelerator: str = "cpu") -> Tra
         trainer.global_step,
         round(time.perf_counter() - start, 1),
         task.stages.restarts,
-        trainer.strategy.root_device,
     )
 
 
@@ -137,52 +148,61 @@ def execute(run: Run, accelerator: str, report: Report) -> Done:
     """Train and test a run. The test set is used only after training has ended.
 
     Args:
-        run: The run. Its seed and config determine the result on a device, except for the seconds.
+        run: The run. On a CPU, its seed and config determine the result, except for the seconds.
         accelerator: `cpu` or `gpu`.
         report: Receives progress messages.
+
+    Raises:
+        InputError: If there is no GPU, but one is asked for.
     """
+    device = device_of(accelerator)
     testing = read_section(Testing, run.settings["test"])
     with TemporaryDirectory(prefix="ddstructs-") as name:
         folder = Path(name)
-        trained = fit(run, folder, lambda words: report(f"{run}: {words}"), accelerator)
+        trained = fit(run, folder, lambda words: report(f"{run}: {words}"), device)
         report(f"{run}: testing")
         checkpoint = Path(trained.checkpoint)
-        model = restore(run, checkpoint).to(trained.device)
+        model = restore(run, checkpoint).to(device)
         scores, lengths = (of_the_paper if testing.metric is None else at_each_length)(run, model, testing)
-        record: dict[str, Any] = run.key | scores | coarse_rounded(run, checkpoint, testing.hard, trained.device)
+        record: dict[str, Any] = run.key | scores | coarse_rounded(run, checkpoint, testing.hard, device)
         record |= {"updates": trained.updates, "seconds": trained.seconds, "restarts": trained.restarts}
         files = {
             "curve.jsonl": (folder / "curve.jsonl").read_bytes(),
             "lengths.json": json.dumps(lengths).encode() + b"\n",
             CHECKPOINT: checkpoint.read_bytes(),
         }
-    return Done(record | _where(trained.device) | {"commit": commit()}, files)
+    return Done(record | _where(device) | {"commit": commit()}, files)
 
 
 def _where(device: torch.device) -> dict[str, str]:
-    """What a record says of a device that is not a CPU."""
+    """The entry `device` of a record; none for a CPU."""
     if device.type == "cpu":
         return {}
     return {"device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type}
 
 
-def test_long(run: Run, checkpoint: bytes, report: Report) -> dict[str, float]:
+def test_long(run: Run, checkpoint: bytes, accelerator: str, report: Report) -> dict[str, float]:
     """Test a trained run at the lengths for `--long`.
 
     Args:
         run: The run.
         checkpoint: Its weights, as the bytes of the file.
+        accelerator: `cpu` or `gpu`.
         report: Receives progress messages.
 
     Returns:
         Scores to add to its record.
+
+    Raises:
+        InputError: If there is no GPU, but one is asked for.
     """
+    device = device_of(accelerator)
     report(f"{run}: testing long sequences")
     torch.set_num_threads(1)
     with TemporaryDirectory(prefix="ddstructs-") as folder:
         path = Path(folder, "best.ckpt")
         path.write_bytes(checkpoint)
-        return coarse_rounded(run, path, read_section(Testing, run.settings["test"]).long)
+        return coarse_rounded(run, path, read_section(Testing, run.settings["test"]).long, device)
 
 
 def score_of(run: Run, report: Report) -> Trained:
@@ -200,12 +220,12 @@ def check(runs: Sequence[Run]) -> None:
     for run in {(run.task, run.memory, run.cell, run.config): run for run in runs}.values():
         training = read_section(Training, run.settings["training"])
         testing = read_section(Testing, run.settings["test"])
-        task = task_of(run, val_lengths=training.validation_lengths)
-        best = 0.0 if task.score.startswith("-") else 1.0
-        if training.fresh_below is not None and training.fresh_below > best:
+        task = task_of(run, val_lengths=training.validation_lengths, eval_size=training.validation_size)
+        greatest = _greatest_score(task)
+        if training.fresh_below is not None and greatest is not None and training.fresh_below > greatest:
             raise InputError(
-                f"fresh_below is {training.fresh_below:g}, but no validation score of {run.task} is above {best:g}, so "
-                "that every start would be given up: choose less"
+                f"fresh_below is {training.fresh_below:g}, but no validation score of {run.task} is above "
+                f"{greatest:.4g}, so that every start would be given up: choose less"
             )
         model = learner_of(run, task)
         for metric in PAPER if testing.metric is None else (testing.metric,):
@@ -217,3 +237,10 @@ def check(runs: Sequence[Run]) -> None:
             *((length, length) for length in (*testing.hard, *testing.long)),
         ):
             task_of(run, test_lengths=lengths)
+
+
+def _greatest_score(task: Generated) -> float | None:
+    """The validation score of a perfect model; None for a metric that is not one of this package."""
+    if task.score == "-loss":
+        return -(task.floor("val") or 0.0)
+    return 1.0 if task.metrics[task.score].startswith("ddstructs.") else None

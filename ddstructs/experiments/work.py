@@ -13,7 +13,7 @@ from ddstructs.experiments.store import Store
 __all__ = ["test_long_sequences", "train_and_test"]
 
 
-def train_and_test(runs: Sequence[Run], store: Store, engine: Engine, accelerator: str = "cpu") -> Iterator[Record]:
+def train_and_test(runs: Sequence[Run], store: Store, engine: Engine, accelerator: str) -> Iterator[Record]:
     """Execute every run that is not done, and yield the record of each after it is stored.
 
     Args:
@@ -41,13 +41,13 @@ def train_and_test(runs: Sequence[Run], store: Store, engine: Engine, accelerato
         yield store.record(run)
 
 
-def test_long_sequences(runs: Sequence[Run], store: Store, engine: Engine) -> Iterator[str]:
+def test_long_sequences(runs: Sequence[Run], store: Store, engine: Engine, accelerator: str) -> Iterator[str]:
     """Test every trained run at the lengths for `--long`, and yield a line about each."""
     from ddstructs.experiments import train
 
     left = {run.name: run for run in runs if store.lacks_long(run)}
     for name, run in left.items():
-        engine.submit(name, train.test_long, run, store.checkpoint(run))
+        engine.submit(name, train.test_long, run, store.checkpoint(run), accelerator)
     for name, result in engine.completed():
         run = left[name]
         if isinstance(result, Failure):
