@@ -308,6 +308,35 @@ def test_a_run_on_a_gpu_is_trained_and_tested_there_and_says_so(
         assert done.record[name] == pytest.approx(score, abs=0.02), "but for an answer at a tie"
 
 
+@needs_gpu
+def test_a_run_of_the_paper_on_a_gpu_is_trained_and_tested_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from test_reproduce import silent
+    from tiny import tiny_runs
+
+    from ddstructs.experiments import testing, train
+    from ddstructs.experiments.build import restore
+    from ddstructs.experiments.measure import measure
+    from ddstructs.experiments.sections import Testing, read_section
+
+    run, devices = tiny_runs(tmp_path)[0], []
+
+    def watch(model: Any, task: Any) -> Any:
+        devices.append(model.device.type)
+        return measure(model, task)
+
+    monkeypatch.setattr(testing, "measure", watch)
+    done = train.execute(run, "gpu", silent)
+    assert devices == ["cuda"] * 3, "on the lengths of training, on longer ones, and rounded"
+    assert done.record["device"] == torch.cuda.get_device_name()
+    (tmp_path / "best.ckpt").write_bytes(done.files["model/best.ckpt"])
+    model = restore(run, tmp_path / "best.ckpt")
+    on_cpu, _ = testing.of_the_paper(run, model, read_section(Testing, run.settings["test"]))
+    for name, score in on_cpu.items():
+        assert done.record[name] == pytest.approx(score, abs=0.1), "but for a sequence or two at a tie"
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_the_benchmark_says_so_and_measures_nothing() -> None:
     root = Path(__file__).parents[1]
