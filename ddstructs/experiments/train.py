@@ -221,12 +221,8 @@ def check(runs: Sequence[Run]) -> None:
         training = read_section(Training, run.settings["training"])
         testing = read_section(Testing, run.settings["test"])
         task = task_of(run, val_lengths=training.validation_lengths, eval_size=training.validation_size)
-        greatest = _greatest_score(task)
-        if training.fresh_below is not None and greatest is not None and training.fresh_below > greatest:
-            raise InputError(
-                f"fresh_below is {training.fresh_below:g}, but no validation score of {run.task} is above "
-                f"{greatest:.4g}, so that every start would be given up: choose less"
-            )
+        if training.fresh_below is not None:
+            _check_bound(training.fresh_below, task)
         model = learner_of(run, task)
         for metric in PAPER if testing.metric is None else (testing.metric,):
             check_metric(model, task, metric)
@@ -239,8 +235,20 @@ def check(runs: Sequence[Run]) -> None:
             task_of(run, test_lengths=lengths)
 
 
-def _greatest_score(task: Generated) -> float | None:
-    """The validation score of a perfect model; None for a metric that is not one of this package."""
+def _check_bound(below: float, task: Generated) -> None:
+    """Check that a start can get to the bound below which it is given up; not for a metric from outside this package.
+
+    Raises:
+        InputError: If the bound is above the validation score of a perfect model.
+    """
     if task.score == "-loss":
-        return -(task.floor("val") or 0.0)
-    return 1.0 if task.metrics[task.score].startswith("ddstructs.") else None
+        perfect = -(task.floor("val") or 0.0)
+    elif task.metrics[task.score].startswith("ddstructs."):
+        perfect = 1.0
+    else:
+        return
+    if below > perfect:
+        raise InputError(
+            f"fresh_below is {below:g}, but no validation score of {type(task).__name__} is above {perfect:.4g}, so that "
+            "every start would be given up: choose less"
+        )
