@@ -249,6 +249,6 @@ def _check_bound(below: float, task: Generated) -> None:
         return
     if below > perfect:
         raise InputError(
-            f"fresh_below is {below:g}, but no validation score of {type(task).__name__} is above {perfect:.4g}, so that "
-            "every start would be given up: choose less"
+            f"fresh_below is {below:g}, but no validation score of {type(task).__name__} is above {perfect:.4g}, so "
+            "that every start would be given up: choose less"
         )
