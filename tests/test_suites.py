@@ -142,6 +142,23 @@ def test_seconds_on_a_gpu_are_told_apart() -> None:
     assert "| NVIDIA H100 | c0ffee00 |" in render(SUITES["paper"], runs, [], 1, 1, "ddstructs", [])
 
 
+def test_a_long_name_of_a_gpu_cuts_nothing_in_a_terminal_of_80_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ddstructs.cli.reproduce import _print_table
+
+    monkeypatch.setenv("COLUMNS", "80")
+    name = "NVIDIA GeForce RTX 4090 Laptop GPU"
+    records = [record(seed=0, seconds=240.0), record(seed=1, seconds=1105.0, device=name)]
+    _print_table(SUITES["chomsky"], records, [("ReverseString", "Stack", "rnn", "c0ffee00")])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].split() == ["task", "memory", "cell", "seeds", "mean", "worst", "updates", "seconds"]
+    words = " ".join(lines[1:]).split()
+    for word in ("Stack", "rnn", "1.0000", "240;", "1105", *name.split()):
+        assert word in words
+
+
 def panels_of(pairs: list[tuple[str, str]], folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
     """The axes of each picture of runs of tasks and memories."""
     figures, save = [], Figure.savefig
