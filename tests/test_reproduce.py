@@ -334,7 +334,7 @@ def test_a_dry_run_lists_the_runs_and_does_nothing(
     assert not out.exists()
 
 
-def test_runs_on_a_gpu_say_so_in_the_records_the_tables_and_a_terminal_of_80_columns(
+def test_runs_on_a_gpu_say_so_in_the_records_and_the_tables(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = []

@@ -159,6 +159,25 @@ def test_a_long_name_of_a_gpu_cuts_nothing_in_a_terminal_of_80_columns(
         assert word in words
 
 
+def test_the_text_of_a_record_is_text_in_a_terminal_a_page_and_a_plot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ddstructs.cli.reproduce import _print_table
+
+    monkeypatch.setenv("COLUMNS", "200")
+    names = ("[/red]", "[bold]x", ":bug:", "<b>|</b>")
+    records = [record(seed=seed, device=name) for seed, name in enumerate(names)]
+    asked = [("ReverseString", "Stack", "rnn", "c0ffee00")]
+    _print_table(SUITES["chomsky"], records, asked)
+    said = capsys.readouterr().out
+    text = render_suite(SUITES["chomsky"], records, [], asked, 1, 1, "ddstructs", [])
+    for name in names:
+        assert f"7 on {name}" in said
+    assert text.count("7 on &lt;b&gt;&#124;&lt;/b&gt;") == 1
+    assert "<b>" not in text
+    assert [path.name for path in plot([record(task=r"$\frac$", memory="$_$")], [], tmp_path)] == ["success.png"]
+
+
 def panels_of(pairs: list[tuple[str, str]], folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
     """The axes of each picture of runs of tasks and memories."""
     figures, save = [], Figure.savefig

@@ -189,4 +189,4 @@ def _print_table(suite: Suite, records: Sequence[Record], groups: Sequence[Group
     chosen = [rows[0].index(str(column.header)) for column in table.columns]
     for row in rows[1:]:
         table.add_row(*(row[i] for i in chosen))
-    Console(highlight=False).print(table)
+    Console(highlight=False, markup=False, emoji=False).print(table)  # the text of a record is printed as it is

@@ -30,6 +30,7 @@ LABELS = {"val_fine": "fine accuracy", "coarse": "coarse accuracy", "val_score":
 Panel = Callable[[Axes, list[Record]], None]
 
 
+@mpl.rc_context({"text.parse_math": False})  # the text of a record is drawn as it is
 def plot(
     records: Sequence[Record],
     curves: Sequence[Record],

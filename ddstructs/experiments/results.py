@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from html import escape
 from itertools import groupby
 from pathlib import Path
 from statistics import median
@@ -197,4 +198,9 @@ def figure(value: Any) -> str:
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Rows, the first with the names of the columns, as a table in Markdown."""
     ruled = ["---" if name in ("task", "memory", "cell", "device", "config", "commit") else "---:" for name in rows[0]]
-    return "".join(f"| {' | '.join(row)} |\n" for row in [rows[0], ruled, *rows[1:]])
+    return "".join(f"| {' | '.join(map(_cell, row))} |\n" for row in [rows[0], ruled, *rows[1:]])
+
+
+def _cell(text: str) -> str:
+    """A text of a record as the cell of a table, where HTML and a bar would be more than text."""
+    return escape(text, quote=False).replace("|", "&#124;")
