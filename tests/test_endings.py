@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,12 +15,11 @@ import pytest
 from controllers import controller, reversal, trainer
 from pytorch_lightning import Trainer
 
-from ddstructs import Stack
-from ddstructs.cli import stopping
-from ddstructs.cli.lightning import Stopping
+from ddstructs import Stack, interrupts
 from ddstructs.cli.report import how_to_resume
 from ddstructs.errors import InputError
 from ddstructs.tasks.lines import read_lines
+from ddstructs.training.stopping import Stopping
 
 COMMAND = [sys.executable, "-m", "ddstructs"]
 
@@ -47,8 +47,9 @@ def test_a_signal_ends_a_command_with_its_code_and_a_line(
         while process.poll() is None and not (tmp_path / sign).exists():
             time.sleep(0.05)
         process.send_signal(number)
-        assert process.wait(timeout=120) == code
+        process.wait(timeout=120)
     said = (tmp_path / "err").read_text()
+    assert process.returncode == code, said
     assert f"ddstructs: {word}" in said
     assert "Traceback" not in said
 
@@ -78,15 +79,17 @@ def test_closed_standard_input_is_reported(monkeypatch: pytest.MonkeyPatch) -> N
         read_lines(None, "-")
 
 
-def interrupted(tmp_path: Path, sign: str, *options: str) -> str:
+def interrupted(tmp_path: Path, sign: str, *options: str, command: Sequence[str] = COMMAND) -> str:
     """What `fit` says when it is interrupted once a file exists."""
     with (tmp_path / "out").open("w") as out, (tmp_path / "err").open("w") as err:
-        process = subprocess.Popen([*COMMAND, *options], cwd=tmp_path, env=ENVIRONMENT, stdout=out, stderr=err)
+        process = subprocess.Popen([*command, *options], cwd=tmp_path, env=ENVIRONMENT, stdout=out, stderr=err)
         while process.poll() is None and not (tmp_path / sign).exists():
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=120) == 130
-    return (tmp_path / "err").read_text()
+        process.wait(timeout=120)
+    said = (tmp_path / "err").read_text()
+    assert process.returncode == 130, said
+    return said
 
 
 NOTHING = "no checkpoint was written yet, so there is nothing to resume"
@@ -109,13 +112,13 @@ def test_an_interrupted_run_says_the_command_that_resumes_it(tmp_path: Path) -> 
 def test_a_signal_whose_exception_is_dropped_ends_the_command_at_its_next_batch(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stopping, "_received", [])
+    monkeypatch.setattr(interrupts, "_received", [])
     task = reversal()
     trained = trainer(tmp_path, max_steps=1, callbacks=[Stopping()])
     getattr(trained, command)(controller(task, Stack(4)), task)
-    with suppress(stopping.Stopped):
-        stopping.stop(signal.SIGTERM, None)
-    with pytest.raises(stopping.Stopped) as caught:
+    with suppress(interrupts.Stopped):
+        interrupts.stop(signal.SIGTERM, None)
+    with pytest.raises(interrupts.Stopped) as caught:
         getattr(trainer(tmp_path, max_steps=1, callbacks=[Stopping()]), command)(controller(task, Stack(4)), task)
     assert caught.value.number == signal.SIGTERM
 
@@ -123,6 +126,29 @@ def test_a_signal_whose_exception_is_dropped_ends_the_command_at_its_next_batch(
 def test_a_run_that_is_interrupted_at_once_says_that_nothing_was_written(tmp_path: Path) -> None:
     said = interrupted(tmp_path, "runs/version_0/config.yaml", *SLOW, "--data.batches_per_epoch=1000000")
     assert said.splitlines()[-1] == f"ddstructs: interrupted; {NOTHING}"
+
+
+FAILING = """
+import sys
+
+from pytorch_lightning.loggers import CSVLogger
+
+from ddstructs.cli.main import command_line
+
+
+def fail(self, status):
+    raise ValueError("half a file")
+
+
+CSVLogger.finalize = fail
+sys.exit(command_line())
+"""
+
+
+def test_an_error_after_a_signal_does_not_hide_it(tmp_path: Path) -> None:
+    options = [*SLOW, "--data.batches_per_epoch=1000000"]
+    said = interrupted(tmp_path, "runs/version_0/config.yaml", *options, command=[sys.executable, "-c", FAILING])
+    assert said == f"\nddstructs: interrupted; {NOTHING}\n"
 
 
 def test_a_resumed_run_without_a_new_checkpoint_goes_on_from_the_old_one(tmp_path: Path) -> None:

@@ -12,13 +12,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from ddstructs import InputError
+from ddstructs import InputError, interrupts
 from ddstructs.experiments.cluster import connect
 from ddstructs.experiments.engine import Engine, Failure, Report, open_engine
 
@@ -122,6 +123,23 @@ def test_an_exception_is_a_result_in_one_line(engine: Engine) -> None:
     engine.submit("good", double, 1)
     results = dict(engine.completed())
     assert results == {"bad": Failure("RuntimeError: the disk \\x1b[31mburns"), "good": 2}
+
+
+def interrupt(error: type[Exception] | None, report: Report) -> None:
+    """A call that drops the exception of a signal, and may raise another one."""
+    with suppress(interrupts.Stopped):
+        interrupts.stop(signal.SIGINT, None)
+    if error is not None:
+        raise error("half a class")
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError, OSError])
+def test_a_signal_during_a_call_is_no_result(error: type[Exception] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interrupts, "_received", [])
+    with open_engine(silent, setup) as engine:
+        engine.submit("bad", interrupt, error)
+        with pytest.raises(interrupts.Stopped):
+            dict(engine.completed())
 
 
 @pytest.mark.parametrize("error", [InputError, OSError])

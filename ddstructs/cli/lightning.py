@@ -11,7 +11,6 @@ from pytorch_lightning import Callback, LightningModule, Trainer, seed_everythin
 from pytorch_lightning.accelerators import CPUAccelerator
 from pytorch_lightning.callbacks import ProgressBar
 
-from ddstructs.cli import stopping
 from ddstructs.cli.bar import TrainingBar
 from ddstructs.cli.machine import check_processes
 from ddstructs.cli.quiet import quiet
@@ -21,6 +20,7 @@ from ddstructs.cli.text import PrintText, take_lines
 from ddstructs.cli.words import Word
 from ddstructs.errors import InputError, one_line
 from ddstructs.files import write_atomically
+from ddstructs.interrupts import signals_first
 from ddstructs.nn.weights import check_same
 from ddstructs.registry.data import dump_yaml
 from ddstructs.registry.plugins import load_plugins, named
@@ -30,7 +30,7 @@ from ddstructs.training import checkpoint
 from ddstructs.training.learner import Learner
 from ddstructs.training.resume import check_resumable, check_unfinished
 from ddstructs.training.saving import with_safe_saving
-from ddstructs.training.stopping import check_unlearned
+from ddstructs.training.stopping import Stopping, check_unlearned
 
 __all__ = ["Run", "execute", "read_checkpoint"]
 
@@ -136,20 +136,6 @@ def _model(run: Run, task: Task) -> Learner:
         raise InputError(f"the settings do not build a {kind.__name__}: {reason}") from error
 
 
-class Stopping(Callback):
-    """Ends a command at its next batch if the exception of a signal was dropped, see `stopping.check`."""
-
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        stopping.check()
-
-    def on_validation_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        stopping.check()
-
-    on_test_batch_start = on_predict_batch_start = on_validation_batch_start
-
-
 def _trainer(run: Run, more: list[Callback]) -> Trainer:
     given = construct(run.settings.sections["trainer"])
     callbacks = given.pop("callbacks", None) or []
@@ -170,7 +156,8 @@ def _trainer(run: Run, more: list[Callback]) -> Trainer:
 def _start(run: Run, trainer: Trainer, model: Learner, task: Task) -> None:
     options: dict[str, Any] = {"datamodule": task, "ckpt_path": run.path, "weights_only": True}
     try:
-        getattr(trainer, run.command)(model, **options)
+        with signals_first():
+            getattr(trainer, run.command)(model, **options)
     except (InputError, BrokenPipeError):
         raise
     except MisconfigurationException as error:

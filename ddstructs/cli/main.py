@@ -11,8 +11,8 @@ from contextlib import suppress
 
 from ddstructs import __version__
 from ddstructs.cli.options import options
-from ddstructs.cli.stopping import Stopped, stop
 from ddstructs.errors import InputError, one_line
+from ddstructs.interrupts import Stopped, signals_first, stop
 from ddstructs.registry.catalog import COMMANDS
 from ddstructs.registry.lookup import hint
 from ddstructs.registry.plugins import load
@@ -43,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command not in COMMANDS:
         return _refuse("ddstructs", f"unknown command {one_line(repr(command))}{hint(command, COMMANDS)}")
     try:
-        _run(command, COMMANDS[command], rest)
+        with signals_first():
+            _run(command, COMMANDS[command], rest)
     except (InputError, OSError, MemoryError) as error:
         if isinstance(error, BrokenPipeError):
             raise

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from ddstructs.errors import InputError, one_line
+from ddstructs.interrupts import check, signals_first
 from ddstructs.registry.ranges import Size, check_ranges
 
 __all__ = ["Engine", "Failure", "Report", "Serial", "attempt", "check_engine", "open_engine"]
@@ -130,7 +131,10 @@ def attempt(function: Callable[..., Any], arguments: tuple[Any, ...], setup: Cal
     """Call a function; return its result, or a `Failure`."""
     setup()
     try:
-        return function(*arguments, report)
+        with signals_first():
+            result = function(*arguments, report)
+        check()
+        return result
     except (InputError, OSError):
         raise
     except Exception as error:  # recorded with the results, so that other calls can continue

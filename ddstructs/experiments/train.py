@@ -28,7 +28,7 @@ from ddstructs.experiments.store import CHECKPOINT
 from ddstructs.experiments.testing import at_each_length, coarse_rounded, of_the_paper, stretches_of
 from ddstructs.tasks.generated import Generated
 from ddstructs.training.saving import with_safe_saving
-from ddstructs.training.stopping import Finished, reached
+from ddstructs.training.stopping import Finished, Stopping, reached
 
 __all__ = ["Done", "Trained", "check", "device_of", "execute", "fit", "score_of", "test_long"]
 
@@ -119,6 +119,7 @@ def fit(run: Run, folder: Path, report: Report, device: torch.device | None = No
         max_epochs=-(-training.max_updates // training.validate_every),
         num_sanity_val_steps=0,
         callbacks=[
+            Stopping(),
             *rounding,
             *judging,
             Curve(folder / "curve.jsonl", shown, report),

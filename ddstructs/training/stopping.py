@@ -8,12 +8,13 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from ddstructs.errors import InputError
+from ddstructs.interrupts import check
 from ddstructs.registry.describe import describe
 from ddstructs.tasks.task import Task
 from ddstructs.training.checkpoint import TASK
 from ddstructs.training.controller import Controller
 
-__all__ = ["Finished", "check_unlearned", "is_learned", "reached", "summary", "validated"]
+__all__ = ["Finished", "Stopping", "check_unlearned", "is_learned", "reached", "summary", "validated"]
 
 
 class Finished(Callback):
@@ -46,6 +47,20 @@ class Finished(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         return {"learned": self.learned}
+
+
+class Stopping(Callback):
+    """Ends a command at its next batch if the exception of a signal was dropped, see `ddstructs.interrupts.check`."""
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        check()
+
+    def on_validation_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        check()
+
+    on_test_batch_start = on_predict_batch_start = on_validation_batch_start
 
 
 def check_unlearned(trainer: Trainer, checkpoint: Mapping[str, Any], task: Task) -> None:

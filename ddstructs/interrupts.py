@@ -1,11 +1,13 @@
-"""The end of a command by a signal."""
+"""The end of a command by a signal of the operating system, such as Ctrl-C."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-__all__ = ["Stopped", "check", "stop"]
+__all__ = ["Stopped", "check", "signals_first", "stop"]
 
 _received: list[int] = []
 
@@ -32,3 +34,19 @@ def check() -> None:
     """
     if _received:
         raise Stopped(_received[0])
+
+
+@contextmanager
+def signals_first() -> Iterator[None]:
+    """Turn an error that follows a signal into `Stopped`.
+
+    Code that is interrupted may fail as it cleans up, when a logger writes a file that it had only begun for instance,
+    and its error then hides the signal.
+    """
+    try:
+        yield
+    except Stopped:
+        raise
+    except BaseException:
+        check()
+        raise
