@@ -39,6 +39,9 @@ OWN = {
 }
 """Arguments of a task that each run sets, and what decides about them."""
 
+TEXT = ("text", "file")
+"""Arguments of a task that only `ddstructs predict` reads."""
+
 Settings = dict[str, dict[str, Any]]
 """The settings of a run by section: arguments of the memory, the controller, the task, `Training` and `Testing`."""
 
@@ -178,6 +181,8 @@ def _check_values(part: Defaults | Rule | Budget) -> None:
             raise InputError("model sets cell, which is a separate option: use --cells")
         for name in OWN.keys() & values.keys() if section == "data" else ():
             raise InputError(f"data sets {name}, which is that of the run: use {OWN[name]}")
+        for name in values.keys() & TEXT if section == "data" else ():
+            raise InputError(f"data sets {name}, which a run does not read, but `ddstructs predict` does: leave it out")
         for name, value in values.items():
             if isinstance(value, dict) and section in CLASSES:
                 raise InputError(f"{name} in {section} is a mapping, but a number, a string or a list was expected")
