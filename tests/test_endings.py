@@ -14,10 +14,13 @@ from pathlib import Path
 import pytest
 from controllers import controller, reversal, trainer
 from pytorch_lightning import Trainer
+from tiny import tiny_runs
 
 from ddstructs import Stack, interrupts
+from ddstructs.cli.main import main
 from ddstructs.cli.report import how_to_resume
 from ddstructs.errors import InputError
+from ddstructs.experiments import train
 from ddstructs.tasks.lines import read_lines
 from ddstructs.training.stopping import Stopping
 
@@ -121,6 +124,24 @@ def test_a_signal_whose_exception_is_dropped_ends_the_command_at_its_next_batch(
     with pytest.raises(interrupts.Stopped) as caught:
         getattr(trainer(tmp_path, max_steps=1, callbacks=[Stopping()]), command)(controller(task, Stack(4)), task)
     assert caught.value.number == signal.SIGTERM
+
+
+def test_a_signal_whose_exception_is_dropped_ends_a_run_at_its_next_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, *_ = tiny_runs(tmp_path)
+    monkeypatch.setattr(interrupts, "_received", [signal.SIGTERM])
+    with pytest.raises(interrupts.Stopped):
+        train.fit(run, tmp_path, print)
+    assert not (tmp_path / "curve.jsonl").exists()
+
+
+def test_a_refusal_after_a_signal_does_not_hide_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["test", "--ckpt_path", str(tmp_path / "no.ckpt")]
+    assert main(arguments) == 2
+    monkeypatch.setattr(interrupts, "_received", [signal.SIGINT])
+    with pytest.raises(interrupts.Stopped):
+        main(arguments)
 
 
 def test_a_run_that_is_interrupted_at_once_says_that_nothing_was_written(tmp_path: Path) -> None:
