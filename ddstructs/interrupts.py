@@ -40,8 +40,8 @@ def check() -> None:
 def signals_first() -> Iterator[None]:
     """Turn an error that follows a signal into `Stopped`.
 
-    Code that is interrupted may fail as it cleans up, when a logger writes a file that it had only begun for instance,
-    and its error then hides the signal.
+    Such an error hides the signal. Python itself raises a `RuntimeError` where a class that is being created is
+    interrupted, and code may fail as it cleans up, for instance a logger that writes a file it had only begun.
     """
     try:
         yield

@@ -121,8 +121,14 @@ def test_a_null_in_a_recipe_does_not_hide_a_number(suite: str) -> None:
             "{where: {task: Copying}, because: x, data: {eval_size: 3}}",
             "use validation_size in training and size in test",
         ),
-        ("{where: {task: Copying}, because: x, data: {text: ab}}", "data sets text, which a run does not read"),
-        ("{where: {task: Copying}, because: x, data: {file: ab}}", "data sets file, which a run does not read"),
+        (
+            "{where: {task: Copying}, because: x, data: {text: ab}}",
+            "data sets text, which only `ddstructs predict` reads",
+        ),
+        (
+            "{where: {task: Copying}, because: x, data: {file: ab}}",
+            "data sets file, which only `ddstructs predict` reads",
+        ),
         ("{where: {task: Copying}, because: x, test: {rounded: true}}", "rounded is true, but without a metric only"),
         ("{where: {model: SequenceModel, cell: rnn}, because: x}", "the cell rnn and the model SequenceModel"),
         (

@@ -30,17 +30,16 @@ RECIPE = Path(__file__).with_name("recipe.yaml")
 DEFAULT = "default"
 """The budget that changes nothing."""
 
-OWN = {
-    "seed": "--seeds",
-    "val_lengths": "validation_lengths in training",
-    "eval_size": "validation_size in training and size in test",
-    "test_lengths": "lengths in test",
-    "batches_per_epoch": "validate_every in training",
+NOT_HERE = {
+    "seed": "which is that of the run: use --seeds",
+    "val_lengths": "which is that of the run: use validation_lengths in training",
+    "eval_size": "which is that of the run: use validation_size in training and size in test",
+    "test_lengths": "which is that of the run: use lengths in test",
+    "batches_per_epoch": "which is that of the run: use validate_every in training",
+    "text": "which only `ddstructs predict` reads: leave it out",
+    "file": "which only `ddstructs predict` reads: leave it out",
 }
-"""Arguments of a task that each run sets, and what decides about them."""
-
-TEXT = ("text", "file")
-"""Arguments of a task that only `ddstructs predict` reads."""
+"""Arguments of a task that a recipe cannot set: the reason, and what to do."""
 
 Settings = dict[str, dict[str, Any]]
 """The settings of a run by section: arguments of the memory, the controller, the task, `Training` and `Testing`."""
@@ -179,10 +178,8 @@ def _check_values(part: Defaults | Rule | Budget) -> None:
             raise InputError(f"{section} is {values!r}, but names and values were expected")
         if section == "model" and "cell" in values:
             raise InputError("model sets cell, which is a separate option: use --cells")
-        for name in OWN.keys() & values.keys() if section == "data" else ():
-            raise InputError(f"data sets {name}, which is that of the run: use {OWN[name]}")
-        for name in values.keys() & TEXT if section == "data" else ():
-            raise InputError(f"data sets {name}, which a run does not read, but `ddstructs predict` does: leave it out")
+        for name in NOT_HERE.keys() & values.keys() if section == "data" else ():
+            raise InputError(f"data sets {name}, {NOT_HERE[name]}")
         for name, value in values.items():
             if isinstance(value, dict) and section in CLASSES:
                 raise InputError(f"{name} in {section} is a mapping, but a number, a string or a list was expected")
